@@ -1,0 +1,284 @@
+"""실행 설정. 옵션의 이름, 기본값, 설명이 모두 여기 한 번만 적혀 있습니다.
+
+필드 하나가 명령줄 옵션 하나가 됩니다(`nlpbook.options`). 실행마다 `arguments.json`으로 저장되고, 그 파일에서 그대로
+되살아납니다. 묶음(env, data, model, …)은 `args.model.seq_len`처럼 읽히도록 나눈 것입니다.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from nlpbook.errors import UserError
+from nlpbook.paths import DATA, OUTPUT, write_text
+
+EMBEDDED_MODEL = "ko-bert-tiny"
+EMBEDDED_CORPUS = "nsmc-sample"
+
+
+def option(default: Any, help: str, name: str | None = None, choices: tuple[str, ...] = (), **bounds: float) -> Any:
+    """명령줄에도 나타나는 dataclass 필드.
+
+    Args:
+        default: 기본값.
+        help: `--help`에 보일 설명.
+        name: 옵션 이름. 없으면 필드 이름을 씁니다.
+        choices: 고를 수 있는 값들. 비었으면 아무 값이나.
+        bounds: `min=…`, `max=…`. 수의 범위(양 끝을 포함).
+    """
+    return field(default=default, metadata={"help": help, "option": name, "choices": choices, **bounds})
+
+
+@dataclass
+class EnvArguments:
+    """이름과 버전: 결과가 `<output>/<project>/<job_name>-<job_version>/`에 모입니다."""
+
+    project: str = option("task1-cls", "프로젝트 이름. 결과 폴더의 첫 이름입니다.")
+    job_name: str | None = option(None, "작업 이름. 비우면 모델 이름을 씁니다.")
+    job_version: str | None = option(None, "작업 버전. 비우면 시작한 날짜와 시각을 씁니다.")
+    debugging: bool = option(False, "오류가 나면 traceback을 모두 보여 줍니다.")
+
+
+@dataclass
+class DataArguments:
+    """말뭉치."""
+
+    home: str = option(str(DATA), "말뭉치들이 있는 폴더.", name="data_home")
+    name: str = option(EMBEDDED_CORPUS, "말뭉치 이름. nsmc-sample은 내장, nsmc는 실제 NSMC입니다.", name="data_name")
+    train_file: str = option("ratings_train.txt", "학습 파일 이름.")
+    valid_file: str | None = option(None, "검증 파일 이름. 없으면 학습 파일의 5 %를 시드를 정해 떼어 씁니다.")
+    test_file: str = option("ratings_test.txt", "평가 파일 이름.")
+    num_check: int = option(0, "시작할 때 보여 줄 예문 수.", min=0)
+    max_train_samples: int | None = option(None, "학습에 쓸 예문 수의 상한(빨리 돌려 볼 때).", min=1)
+    max_valid_samples: int | None = option(None, "검증에 쓸 예문 수의 상한.", min=1)
+    max_test_samples: int | None = option(None, "평가에 쓸 예문 수의 상한.", min=1)
+
+
+@dataclass
+class ModelArguments:
+    """사전학습 모델과 결과 폴더."""
+
+    pretrained: str = option(EMBEDDED_MODEL, "사전학습 모델: 내장 모델 이름, 폴더, 또는 허브 이름(beomi/KcELECTRA-base).")
+    output: str = option(str(OUTPUT), "결과를 모을 폴더.")
+    seq_len: int = option(128, "문장 하나의 최대 토큰 수. 넘으면 잘립니다.", min=4)
+
+
+@dataclass
+class HardwareArguments:
+    """무엇으로, 얼마씩 계산할지."""
+
+    workers: int = option(0, "데이터를 읽는 보조 프로세스 수.", min=0)
+    train_batch: int = option(32, "학습 배치 크기(프로세스마다).", min=1)
+    infer_batch: int = option(256, "검증과 평가의 배치 크기(프로세스마다).", min=1)
+    accelerator: str = option("auto", "계산 장치.", choices=("auto", "cpu", "gpu", "cuda", "mps"))
+    precision: str = option(
+        "auto", "수의 정밀도. auto는 장치가 잘하는 것을 고릅니다.", choices=("auto", "32-true", "bf16-mixed", "16-mixed")
+    )
+    strategy: str = option("auto", "여러 장치를 쓰는 방법.", choices=("auto", "ddp"))
+    devices: int = option(1, "장치(CPU에서는 프로세스) 수.", min=1)
+
+
+@dataclass
+class PrintingArguments:
+    """화면에 언제, 어떤 모양으로 적을지."""
+
+    print_every: float = option(0.1, "학습 상황을 적는 간격: 1 이하면 에포크의 비율, 1보다 크면 걸음 수.", min=0)
+    tag_format_on_training: str = option(
+        "st={step} ep={epoch:.2f} lr={lr:.1e} loss={loss:.4f} acc={acc:.4f}", "학습 줄의 모양."
+    )
+    tag_format_on_validate: str = option(
+        "st={step} ep={epoch:.2f} val_loss={val_loss:.4f} val_acc={val_acc:.4f}", "검증 줄의 모양."
+    )
+    tag_format_on_evaluate: str = option("acc={accuracy:.4f} f1={f1:.4f} ({count}개)", "평가 줄의 모양.")
+
+
+@dataclass
+class LearningArguments:
+    """학습의 하이퍼파라미터."""
+
+    num_epochs: int = option(3, "에포크 수.", min=1)
+    learning_rate: float | None = option(None, "학습률. 비우면 내장 모델은 5e-4, 다른 모델은 5e-5입니다.", min=0)
+    weight_decay: float = option(0.01, "AdamW의 weight decay. 행렬에만 걸립니다.", min=0)
+    warmup_rate: float = option(0.1, "학습률을 0에서 올리는 구간의 비율. 그 뒤로는 0까지 곧게 내립니다.", min=0, max=1)
+    max_grad_norm: float = option(1.0, "기울기의 크기를 자르는 한계.", min=0)
+    seed: int = option(7, "난수 시드.", min=0)
+    saving_mode: str = option(
+        "max val_acc",
+        "무엇이 가장 좋은 체크포인트인지.",
+        choices=("max val_acc", "min val_loss", "min val_acc", "max val_loss"),
+    )
+    num_saving: int = option(2, "남길 체크포인트 수.", min=1)
+    val_interval: float = option(0.5, "검증 간격: 1 이하면 에포크의 비율, 1보다 크면 걸음 수.", min=0)
+    resume: bool = option(False, "마지막으로 멈춘 학습을 이어 합니다.")
+
+
+@dataclass
+class EvaluationArguments:
+    """무엇을 평가할지."""
+
+    all: bool = option(False, "가장 좋은 것만이 아니라, 남아 있는 체크포인트를 모두 평가합니다.")
+    checkpoint: str | None = option(None, "평가할 체크포인트 파일. 비우면 가장 좋은 것을 고릅니다.")
+    num_mistakes: int = option(50, "mistakes.html에 담을 오답 수.", min=0)
+
+
+@dataclass
+class ServerArguments:
+    """웹 서비스."""
+
+    host: str = option("127.0.0.1", "듣는 주소. 다른 기기에서 열려면 0.0.0.0입니다.", name="server_host")
+    port: int = option(9164, "듣는 포트.", name="server_port", min=1, max=65535)
+    page: str = option("serve_cls.html", "templates/ 안의 페이지 파일.", name="server_page")
+    threads: int = option(4, "동시에 처리할 요청 수.", name="server_threads", min=1)
+
+
+PANELS = {
+    "env": "이름과 버전",
+    "data": "데이터",
+    "model": "모델",
+    "hardware": "장치",
+    "printing": "화면 출력",
+    "learning": "학습",
+    "evaluation": "평가",
+    "server": "서버",
+}
+
+
+@dataclass
+class Arguments:
+    """모든 명령에 공통인 설정."""
+
+    env: EnvArguments = field(default_factory=EnvArguments)
+    data: DataArguments = field(default_factory=DataArguments)
+    model: ModelArguments = field(default_factory=ModelArguments)
+    hardware: HardwareArguments = field(default_factory=HardwareArguments)
+    printing: PrintingArguments = field(default_factory=PrintingArguments)
+
+    @classmethod
+    def groups(cls) -> dict[str, type]:
+        """묶음의 이름 → dataclass. 예: `{"env": EnvArguments, …}`."""
+        return {name: kind for name, kind in get_type_hints(cls).items() if name in PANELS}
+
+    @classmethod
+    def options(cls) -> dict[str, tuple[str, Field]]:
+        """옵션 이름 → (묶음 이름, 필드). 예: `"data_name" → ("data", <name>)`."""
+        return {
+            (one.metadata["option"] or one.name): (group, one)
+            for group, kind in cls.groups().items()
+            for one in fields(kind)
+        }
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        return {group: asdict(getattr(self, group)) for group in self.groups()}
+
+    def save(self, path: Path | str) -> None:
+        """JSON으로 저장합니다. `load`가 같은 설정을 되살립니다."""
+        write_text(path, json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path | str):
+        """`save`가 쓴 파일을 읽습니다. 이 명령이 쓰지 않는 묶음(예: 평가할 때의 server)은 건너뜁니다.
+
+        Raises:
+            UserError: 파일이 없거나, JSON이 아니거나, 모르는 항목이 있을 때.
+        """
+        path = Path(path)
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"설정 파일이 없습니다: {path}. 먼저 train으로 학습해 주세요.") from None
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise UserError(f"설정 파일을 읽을 수 없습니다: {path} ({error}). 다시 학습하거나 파일을 고쳐 주세요.") from None
+        made = {}
+        for group, kind in cls.groups().items():
+            known = {one.name for one in fields(kind)}
+            unknown = set(saved.get(group, {})) - known
+            if unknown:
+                raise UserError(f"{path}의 {group}에 모르는 항목이 있습니다: {', '.join(sorted(unknown))}")
+            made[group] = kind(**saved.get(group, {}))
+        return cls(**made)
+
+
+@dataclass
+class TrainArguments(Arguments):
+    """`train`의 설정."""
+
+    learning: LearningArguments = field(default_factory=LearningArguments)
+
+    def __post_init__(self) -> None:
+        if self.learning.learning_rate is None:
+            # 작은 모델은 크게, 오래 사전학습한 큰 모델은 조심스럽게 움직여야 합니다.
+            self.learning.learning_rate = 5e-4 if Path(self.model.pretrained).name == EMBEDDED_MODEL else 5e-5
+
+
+@dataclass
+class TestArguments(Arguments):
+    """`test`의 설정."""
+
+    __test__ = False  # 이름이 Test로 시작하지만 pytest의 검사가 아닙니다.
+
+    evaluation: EvaluationArguments = field(default_factory=EvaluationArguments)
+
+
+@dataclass
+class ServeArguments(Arguments):
+    """`serve`의 설정."""
+
+    server: ServerArguments = field(default_factory=ServerArguments)
+
+
+@dataclass
+class ClassificationTrainArguments:
+    """한 줄로 적는 분류 학습 설정. 노트북에서 씁니다(`notebooks/pipeline_tour.ipynb`).
+
+    필드 이름은 ratsnlp의 같은 이름 클래스를 따릅니다. `grouped()`가 단계 파일이 쓰는 묶음으로 바꿉니다.
+    """
+
+    pretrained_model_name: str = str(DATA / "models" / EMBEDDED_MODEL)
+    downstream_task_name: str = "document-classification"
+    downstream_corpus_name: str = EMBEDDED_CORPUS
+    downstream_corpus_root_dir: str = str(DATA)
+    downstream_model_dir: str = str(OUTPUT / "pipeline-tour")
+    max_seq_length: int = 128
+    save_top_k: int = 1
+    monitor: str = "min val_loss"
+    seed: int | None = 7
+    overwrite_cache: bool = False
+    force_download: bool = False
+    test_mode: bool = False
+    learning_rate: float = 5e-5
+    epochs: int = 3
+    batch_size: int = 32
+    cpu_workers: int = 0
+    fp16: bool = False
+    tpu_cores: int = 0
+
+    def grouped(self) -> TrainArguments:
+        """같은 뜻의 `TrainArguments`."""
+        return TrainArguments(
+            data=DataArguments(home=self.downstream_corpus_root_dir, name=self.downstream_corpus_name),
+            model=ModelArguments(
+                pretrained=self.pretrained_model_name, output=self.downstream_model_dir, seq_len=self.max_seq_length
+            ),
+            hardware=HardwareArguments(workers=self.cpu_workers, train_batch=self.batch_size),
+            learning=LearningArguments(
+                learning_rate=self.learning_rate,
+                num_epochs=self.epochs,
+                seed=self.seed or 0,
+                saving_mode=self.monitor,
+                num_saving=self.save_top_k,
+            ),
+        )
+
+
+def grouped(args: Arguments | ClassificationTrainArguments | None) -> Arguments:
+    """어느 쪽 설정을 받아도 묶음 설정으로 바꿉니다. None이면 기본값입니다."""
+    if args is None:
+        return TrainArguments()
+    return args.grouped() if isinstance(args, ClassificationTrainArguments) else args
+
+
+def default_of(one: Field) -> Any:
+    """dataclass 필드의 기본값."""
+    return one.default_factory() if one.default is MISSING else one.default

@@ -1,0 +1,177 @@
+"""체크포인트: 가장 좋은 몇 개의 가중치와, 그대로 이어 할 수 있는 마지막 상태.
+
+좋은 것들은 safetensors(가중치만, 코드가 실행될 일이 없는 형식), 마지막 상태는 `last.pt`(가중치, 옵티마이저, 스케줄러,
+난수, 진행)입니다. 모두 옆에 쓴 뒤 이름을 바꾸므로 어느 순간에 꺼져도 반쯤 쓴 파일이 남지 않습니다.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from nlpbook.errors import UserError
+from nlpbook.paths import shown, written_aside
+
+LAST = "last.pt"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """가중치 파일 하나와, 그것을 고른 값."""
+
+    path: Path
+    value: float
+    step: int
+
+
+class CheckpointSaver:
+    """`saving_mode`로 가장 좋은 `num_saving`개를 남깁니다.
+
+    Args:
+        folder: 체크포인트 폴더.
+        saving_mode: `"max val_acc"`나 `"min val_loss"`처럼 방향과 이름.
+        num_saving: 남길 개수. 1 이상.
+
+    Attributes:
+        metric: 고르는 값의 이름. 예: `"val_acc"`.
+        higher_is_better: 방향.
+    """
+
+    def __init__(self, folder: Path | str, saving_mode: str = "max val_acc", num_saving: int = 2) -> None:
+        direction, _, self.metric = saving_mode.partition(" ")
+        if direction not in ("max", "min") or not self.metric:
+            raise UserError(f"saving_mode는 'max val_acc'나 'min val_loss'처럼 적습니다: {saving_mode!r}")
+        self.folder = Path(folder)
+        self.higher_is_better = direction == "max"
+        self.num_saving = num_saving
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """남아 있는 것들, 가장 좋은 것부터. 값이 같으면 먼저 저장한 것이 앞섭니다.
+
+        상태를 따로 기억하지 않고 폴더를 봅니다. 그래서 이어 한 학습도, 사람이 지운 파일도 그대로 반영됩니다.
+        """
+        pattern = re.compile(rf"step=(\d+)-{re.escape(self.metric)}=(-?\d+\.\d+|-?inf|nan)\.safetensors")
+        found = [
+            Checkpoint(path, float(match[2]), int(match[1]))
+            for path in (self.folder.iterdir() if self.folder.is_dir() else ())
+            if (match := pattern.fullmatch(path.name))
+        ]
+        sign = -1 if self.higher_is_better else 1
+        return sorted(found, key=lambda one: (np.isnan(one.value), sign * one.value, one.step))
+
+    def is_worth_keeping(self, value: float) -> bool:
+        """이 값의 체크포인트가 남을 자리가 있는가. 가장 나쁜 것과 같은 값이면 먼저 온 것을 남깁니다."""
+        kept = self.checkpoints()
+        if len(kept) < self.num_saving:
+            return True
+        worst = kept[self.num_saving - 1].value
+        return value > worst if self.higher_is_better else value < worst
+
+    def save_best(self, weights: dict[str, torch.Tensor], value: float, step: int) -> Path:
+        """가중치를 저장하고, 밀려난 것을 지웁니다. 새것을 다 쓴 뒤에 지우므로 빈손이 되는 순간이 없습니다.
+
+        Args:
+            weights: 이름 → 텐서. 어느 장치에 있어도 됩니다.
+            value: `metric`의 값.
+            step: 몇 걸음째인지.
+        """
+        target = self.folder / f"step={step:06d}-{self.metric}={value:.6f}.safetensors"
+        own = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        with written_aside(target) as aside:
+            save_file(own, aside, metadata={"metric": self.metric, "value": repr(value), "step": str(step)})
+        for worse in self.checkpoints()[self.num_saving :]:
+            worse.path.unlink(missing_ok=True)
+        return target
+
+    def best(self) -> Checkpoint:
+        """가장 좋은 체크포인트.
+
+        Raises:
+            UserError: 하나도 없을 때.
+        """
+        found = self.checkpoints()
+        if not found:
+            raise UserError(f"{shown(self.folder)} 에 체크포인트가 없습니다. 먼저 train으로 학습해 주세요.")
+        return found[0]
+
+    def save_last(self, state: dict[str, Any]) -> None:
+        """이어 하는 데 필요한 모든 것을 `last.pt`에 저장합니다."""
+        with written_aside(self.folder / LAST) as aside:
+            torch.save(state, aside)
+
+    def load_last(self, device: torch.device | str = "cpu") -> dict[str, Any]:
+        """`save_last`가 쓴 상태. 텐서와 수, 문자열만 읽고 코드는 실행하지 않습니다(weights_only).
+
+        Raises:
+            UserError: 파일이 없거나 깨졌을 때.
+        """
+        path = self.folder / LAST
+        if not path.is_file():
+            raise UserError(f"이어 할 학습이 없습니다: {shown(path)} 파일이 없습니다. --resume 없이 시작해 주세요.")
+        try:
+            return torch.load(path, map_location=device, weights_only=True)
+        except Exception as error:
+            raise UserError(f"{shown(path)} 을(를) 읽을 수 없습니다({type(error).__name__}). 처음부터 다시 학습해 주세요.") from error
+
+
+def load_weights(model: torch.nn.Module, path: Path | str) -> None:
+    """safetensors 파일의 가중치를 모델에 넣습니다.
+
+    Raises:
+        UserError: 파일이 없거나, safetensors가 아니거나, 다른 모델의 것일 때(이름이나 모양이 다름).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"체크포인트 파일이 없습니다: {path}")
+    expected = model.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            wrong = sorted(
+                {name for name in shapes.keys() | expected.keys() if shapes.get(name) != _shape(expected.get(name))}
+            )
+            if wrong:
+                raise UserError(
+                    f"{path.name} 은(는) 다른 모델의 체크포인트입니다: {wrong[0]}의 모양이 파일에서는 "
+                    f"{shapes.get(wrong[0], '없음')}, 모델에서는 {_shape(expected.get(wrong[0])) or '없음'}입니다"
+                    f"(모두 {len(wrong)}곳). --pretrained와 --job_name을 확인해 주세요."
+                )
+            model.load_state_dict({name: file.get_tensor(name) for name in shapes})
+    except SafetensorError as error:
+        raise UserError(f"{path} 은(는) safetensors 파일이 아니거나 깨졌습니다({error}).") from None
+
+
+def _shape(tensor: torch.Tensor | None) -> tuple[int, ...] | None:
+    return None if tensor is None else tuple(tensor.shape)
+
+
+def rng_state() -> dict[str, Any]:
+    """파이썬, NumPy, PyTorch(CPU와 CUDA)의 난수 상태. `torch.load(weights_only=True)`로 읽히는 형으로만 담습니다."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """`rng_state()`가 담은 난수 상태로 되돌립니다."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+

@@ -1,0 +1,78 @@
+"""장치와 정밀도."""
+
+from __future__ import annotations
+
+import os
+
+# 문장 길이마다 행렬의 모양이 달라, oneDNN이 만들어 둔 커널을 버리고 다시 만들지 않도록 자리를 넉넉히 둡니다.
+# torch를 읽기 전에 정해야 하지만, 첫 행렬곱보다 앞서기만 하면 됩니다.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+
+import torch  # noqa: E402
+
+from nlpbook.errors import UserError  # noqa: E402
+
+
+def accelerator_of(requested: str) -> str:
+    """쓸 장치의 종류: `"cuda"`, `"mps"`, `"cpu"`.
+
+    Raises:
+        UserError: 요청한 장치가 없을 때.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if requested == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    if requested == "gpu":
+        requested = "cuda" if cuda or not mps else "mps"
+    if (requested == "cuda" and not cuda) or (requested == "mps" and not mps):
+        raise UserError(f"이 기계에서 {requested} 장치를 쓸 수 없습니다. --accelerator cpu 로 실행해 주세요.")
+    return requested
+
+
+def precision_of(requested: str, accelerator: str) -> str:
+    """`auto`를 이 장치가 타고난 정밀도로 바꿉니다.
+
+    bf16을 하드웨어로 하는 장치(Ampere 이후의 GPU, AMX나 AVX512-BF16이 있는 CPU)는 bf16-mixed, 그보다 앞선 CUDA는
+    16-mixed, 나머지는 32-true입니다. 흉내 낸 bf16은 느리기만 합니다.
+
+    Raises:
+        UserError: 그 장치에서 뜻대로 되지 않는 정밀도일 때.
+    """
+    if requested == "16-mixed" and accelerator == "cpu":
+        # Lightning은 이때 말없이 bf16으로 바꿉니다.
+        raise UserError("CPU에서는 16-mixed를 쓸 수 없습니다. --precision auto 나 bf16-mixed 를 주세요.")
+    if requested != "auto":
+        return requested
+    if accelerator == "cuda":
+        return "bf16-mixed" if torch.cuda.get_device_capability()[0] >= 8 else "16-mixed"
+    return "bf16-mixed" if accelerator == "cpu" and cpu_has_bf16() else "32-true"
+
+
+def cpu_has_bf16() -> bool:
+    """CPU에 bf16 곱셈 명령(AMX 또는 AVX512-BF16)이 있는가. x86이 아니면 거짓."""
+    return any(
+        getattr(torch.cpu, name, lambda: False)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    )
+
+
+def strategy_of(requested: str, accelerator: str, devices: int) -> str:
+    """여러 프로세스를 쓰는 방법. 하나면 `auto`, 여럿이면 ddp가 기본입니다.
+
+    Raises:
+        UserError: 가진 것보다 많은 장치를 요청했거나, 장치와 맞지 않는 방법일 때.
+    """
+    if accelerator == "cuda" and devices > torch.cuda.device_count():
+        raise UserError(f"GPU가 {torch.cuda.device_count()}개인데 --devices {devices} 입니다.")
+    if accelerator == "mps" and devices > 1:
+        raise UserError("mps 장치는 하나뿐입니다. --devices 1 로 실행해 주세요.")
+    return "ddp" if requested == "auto" and devices > 1 else requested
+
+
+def use_fast_attention(model: torch.nn.Module, accelerator: str) -> None:
+    """장치와 문장 길이에 맞는 어텐션 구현을 고릅니다. 결과는 같고 속도만 다릅니다.
+
+    PyTorch의 SDPA는 GPU와 긴 문장에 맞추어져 있어, 수십 토큰의 리뷰를 CPU에서 학습할 때는 평범한 행렬곱(eager)이
+    더 빠릅니다.
+    """
+    if accelerator == "cpu" and hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")

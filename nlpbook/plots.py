@@ -1,0 +1,90 @@
+"""학습 곡선과 혼동표 그림. 화면이 없는 서버에서도 그려지도록 파일로만 그립니다."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nlpbook.paths import written_aside
+
+# 그림 속의 글은 영어로 적습니다. matplotlib에 딸린 글꼴에는 한글이 없어, 없는 기계에서는 네모로 보입니다.
+BLUE, ORANGE, GRID = "#2563eb", "#ea580c", "#e5e7eb"
+
+
+def learning_curve(history: list[dict[str, float]], path: Path | str, best_step: int | None = None) -> None:
+    """학습 손실과 검증 손실, 검증 정확도를 PNG로 그립니다.
+
+    Args:
+        history: `Tracker.history`. `loss`, `val_loss`, `val_acc`가 있는 줄을 씁니다.
+        path: 저장할 PNG.
+        best_step: 가장 좋은 체크포인트의 걸음. 있으면 세로줄로 표시합니다.
+    """
+    figure, (left, right) = _figure(1, 2, (11, 4))
+    for axis, names, ylabel in (
+        (left, (("loss", "train loss", BLUE), ("val_loss", "validation loss", ORANGE)), "loss (nats)"),
+        (right, (("acc", "train accuracy (batch)", BLUE), ("val_acc", "validation accuracy", ORANGE)), "accuracy"),
+    ):
+        for name, label, color in names:
+            rows = [row for row in history if name in row]
+            validation = name.startswith("val")
+            axis.plot(
+                [row["step"] for row in rows],
+                [row[name] for row in rows],
+                label=label,
+                color=color,
+                marker="o" if validation else None,
+                linewidth=2 if validation else 1.2,
+                alpha=1 if validation else 0.7,
+            )
+        if best_step is not None:
+            axis.axvline(best_step, color="#16a34a", linestyle="--", linewidth=1.2, label=f"best (step {best_step:,})")
+        axis.set(xlabel="step", ylabel=ylabel)
+        axis.grid(color=GRID)
+        axis.legend(frameon=False)
+    left.set_ylim(bottom=0)
+    _save(figure, path)
+
+
+def confusion_matrix(confusion: list[list[int]], names: list[str], path: Path | str, title: str = "") -> None:
+    """혼동표를 PNG로 그립니다.
+
+    Args:
+        confusion: `confusion[정답][예측]` 개수.
+        names: 라벨의 이름(영어).
+        path: 저장할 PNG.
+    """
+    figure, axis = _figure(1, 1, (4.6, 4.2))
+    axis.imshow(confusion, cmap="Blues")
+    top = max(max(row) for row in confusion)
+    for true, row in enumerate(confusion):
+        for predicted, count in enumerate(row):
+            share = count / max(1, sum(row))
+            axis.text(
+                predicted,
+                true,
+                f"{count:,}\n{share:.1%}",
+                ha="center",
+                va="center",
+                color="white" if count > top / 2 else "black",
+            )
+    axis.set(xlabel="predicted", ylabel="true", title=title)
+    axis.set_xticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), names)
+    _save(figure, path)
+
+
+def _figure(rows: int, columns: int, size: tuple[float, float]) -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot.subplots(rows, columns, figsize=size, layout="constrained")
+
+
+def _save(figure: Any, path: Path | str) -> None:
+    from matplotlib import pyplot
+
+    with written_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=120)
+    pyplot.close(figure)

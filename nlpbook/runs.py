@@ -1,0 +1,94 @@
+"""실행 폴더: 학습 한 번의 설정, 기록, 그림, 체크포인트, 모델이 모이는 곳.
+
+    output/<project>/<job_name>-<job_version>/
+        arguments.json   train.log        metrics.csv   tensorboard/
+        learning_curve.png                confusion_matrix.png
+        checkpoints/     가장 좋은 것들(.safetensors)과 last.pt
+        model/           transformers의 pipeline(...)이 바로 읽는 폴더
+        test.json        mistakes.html    (test 명령이 씁니다)
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from nlpbook.arguments import Arguments, TrainArguments
+from nlpbook.errors import UserError
+from nlpbook.paths import shown
+
+ARGUMENTS = "arguments.json"
+
+
+class RunFolder:
+    """실행 폴더 하나와 그 안의 이름들."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return shown(self.path)
+
+    @property
+    def arguments(self) -> Path:
+        return self.path / ARGUMENTS
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def learning_curve(self) -> Path:
+        return self.path / "learning_curve.png"
+
+    @property
+    def confusion_matrix(self) -> Path:
+        return self.path / "confusion_matrix.png"
+
+
+def new_run(args: Arguments) -> RunFolder:
+    """이 설정의 새 실행 폴더. 비워 둔 이름과 버전을 정해 `args.env`에 적습니다. 폴더를 만들지는 않습니다.
+
+    Raises:
+        UserError: 같은 이름과 버전의 실행이 이미 있을 때.
+    """
+    if args.env.job_name is None:
+        args.env.job_name = Path(args.model.pretrained).name
+    if args.env.job_version is None:
+        args.env.job_version = datetime.now().strftime("%Y%m%d-%H%M%S")
+    run = RunFolder(_home(args) / f"{args.env.job_name}-{args.env.job_version}")
+    if run.arguments.exists():
+        raise UserError(
+            f"{run} 은(는) 이미 있는 실행입니다. 이어 하려면 --resume을, 새로 하려면 다른 --job_version을 주세요."
+        )
+    return run
+
+
+def find_run(args: Arguments) -> RunFolder:
+    """이름과 버전에 맞는 실행 가운데 가장 나중에 시작한 것.
+
+    Raises:
+        UserError: 하나도 없을 때.
+    """
+    home = _home(args)
+    name, version = args.env.job_name, args.env.job_version
+    found = [path.parent for path in home.glob(f"*/{ARGUMENTS}")]
+    if name or version:
+        found = [path for path in found if _fits(path, name, version)]
+    if not found:
+        wanted = f" '{name or '*'}-{version or '*'}'" if name or version else ""
+        raise UserError(f"{shown(home)} 에 학습한 모델{wanted}이(가) 없습니다. 먼저 train으로 학습해 주세요.")
+    return RunFolder(max(found, key=lambda path: (path / ARGUMENTS).stat().st_mtime_ns))
+
+
+def _fits(path: Path, name: str | None, version: str | None) -> bool:
+    saved = TrainArguments.load(path / ARGUMENTS).env
+    return name in (None, saved.job_name) and version in (None, saved.job_version)
+
+
+def _home(args: Arguments) -> Path:
+    return Path(args.model.output).expanduser() / args.env.project

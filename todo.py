@@ -1,0 +1,47 @@
+"""실습 파일이 쓰는 낱말 하나, `todo`. 아직 채우지 않은 자리를 알립니다.
+
+`course/`(검사 도구)와 `nlpbook/`(라이브러리)이 서로를 모른 채 함께 아는 유일한 것이라 따로 둡니다.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+class TodoNotDone(NotImplementedError):
+    """채우지 않은 TODO에 코드가 닿았습니다.
+
+    Attributes:
+        todo_id: `"1-2"`처럼 단계와 번호.
+        file: `todo(...)`를 부른 파일.
+        line: 그 줄 번호(1부터).
+    """
+
+    def __init__(self, todo_id: str, file: str, line: int) -> None:
+        self.todo_id, self.file, self.line = todo_id, Path(file), line
+        super().__init__(f"TODO {todo_id}을(를) 아직 채우지 않았습니다: {self.file.name} {line}번째 줄")
+
+
+def todo(todo_id: str) -> None:
+    """실습 파일의 빈 자리입니다. 이 줄을 지우고 코드를 채우면 됩니다.
+
+    Raises:
+        TodoNotDone: 언제나. 어느 파일 몇 번째 줄의 무슨 TODO인지 담깁니다.
+    """
+    caller = sys._getframe(1)
+    raise TodoNotDone(todo_id, caller.f_code.co_filename, caller.f_lineno)
+
+
+def _say_it_plainly(kind, error, traceback) -> None:
+    """`python stepN.py`로 실행했을 때, 긴 traceback 대신 무엇을 하면 되는지 한 문장으로 알립니다."""
+    if issubclass(kind, TodoNotDone):
+        task = error.file.parent.name
+        short = task.split("-", 1)[-1]
+        print(f"아직 여기까지입니다. {error}", file=sys.stderr)
+        print(f"  채운 뒤 검사하기: python -m course check {short} {error.todo_id}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, traceback)
+
+
+sys.excepthook = _say_it_plainly
