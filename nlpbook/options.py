@@ -53,15 +53,30 @@ def new_app(help: str) -> typer.Typer:
     )
 
 
+class Options(dict):
+    """옵션 이름 → 값.
+
+    Attributes:
+        given: 사람이 명령줄에 적은 옵션의 이름. 나머지는 기본값입니다.
+    """
+
+    given: frozenset[str] = frozenset()
+
+
 def with_options(kind: type[Arguments]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`kind`의 모든 필드를 옵션으로 받는 명령을 만드는 데코레이터.
 
-    꾸민 함수는 `**options`로 옵션 이름 → 값을 받습니다. Typer는 함수의 서명(signature)에서 옵션을 읽으므로,
-    dataclass의 필드에서 서명을 지어 붙입니다. 옵션을 두 번 적지 않으니 서로 어긋날 일이 없습니다.
+    꾸민 함수는 `Options` 하나를 받습니다. Typer는 함수의 서명(signature)에서 옵션을 읽으므로, dataclass의 필드에서
+    서명을 지어 붙입니다. 옵션을 두 번 적지 않으니 서로 어긋날 일이 없습니다.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        parameters = []
+        def command(ctx: typer.Context, **values: Any) -> None:
+            options = Options(values)
+            options.given = frozenset(n for n in values if ctx.get_parameter_source(n).name == "COMMANDLINE")
+            function(options)
+
+        parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
         for name, (group, one) in kind.options().items():
             annotation = get_type_hints(kind.groups()[group])[one.name]
             if one.metadata["choices"]:
@@ -85,8 +100,9 @@ def with_options(kind: type[Arguments]) -> Callable[[Callable[..., Any]], Callab
                     annotation=Annotated[annotation, described],
                 )
             )
-        function.__signature__ = inspect.Signature(parameters)
-        return function
+        command.__signature__ = inspect.Signature(parameters)
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        return command
 
     return decorate
 

@@ -26,6 +26,11 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
+    @classmethod
+    def of(cls, args: Arguments) -> RunFolder:
+        """이름과 버전이 정해진 설정의 실행 폴더."""
+        return cls(_home(args) / f"{args.env.job_name}-{args.env.job_version}")
+
     def __repr__(self) -> str:
         return shown(self.path)
 
@@ -60,7 +65,7 @@ def new_run(args: Arguments) -> RunFolder:
         args.env.job_name = Path(args.model.pretrained).name
     if args.env.job_version is None:
         args.env.job_version = datetime.now().strftime("%Y%m%d-%H%M%S")
-    run = RunFolder(_home(args) / f"{args.env.job_name}-{args.env.job_version}")
+    run = RunFolder.of(args)
     if run.arguments.exists():
         raise UserError(
             f"{run} 은(는) 이미 있는 실행입니다. 이어 하려면 --resume을, 새로 하려면 다른 --job_version을 주세요."

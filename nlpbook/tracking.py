@@ -93,8 +93,11 @@ def file_loggers(folder: Path) -> list[Any]:
 
 
 @contextmanager
-def log_to(path: Path) -> Iterator[logging.Logger]:
+def log_to(path: Path, enabled: bool = True) -> Iterator[None]:
     """화면에 적는 줄을 `path`에도 시각과 함께 남깁니다. 이어 하면 덧붙입니다."""
+    if not enabled:
+        yield
+        return
     logger = logging.getLogger("nlpbook.run")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -103,7 +106,7 @@ def log_to(path: Path) -> Iterator[logging.Logger]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
     try:
-        yield logger
+        yield
     finally:
         logger.removeHandler(handler)
         handler.close()

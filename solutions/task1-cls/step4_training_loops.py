@@ -39,6 +39,28 @@ class NSMCModel(step3_training_steps.NSMCModel):
     """학습 루프가 쓰는 모델. 3단계와 같고, 이름만 이 단계로 옮겨 옵니다."""
 
 
+def gather(fabric: Fabric, values: Tensor, count: int) -> Tensor:
+    """모든 프로세스의 값을, 한 프로세스가 혼자 읽은 것과 같은 순서로 모읍니다.
+
+    `evaluation_loader`는 예문을 카드처럼 한 장씩 돌려 나눕니다. 프로세스가 둘이면 0번은 0, 2, 4, …번째를, 1번은
+    1, 3, 5, …번째를 읽고, 수를 맞추려고 마지막 예문을 되풀이하기도 합니다.
+
+    Args:
+        values: 이 프로세스가 읽은 예문마다의 값, (예문, …). 모든 프로세스에서 같은 모양입니다.
+        count: 되풀이를 뺀 진짜 예문의 수.
+
+    Returns:
+        (count, …).
+    """
+    # [TODO 4-3] fabric.all_gather로 모은 값을 원래 순서로 늘어놓고, 되풀이한 예문을 떼어 everyone에 담으세요.
+    # 힌트: 프로세스가 여럿이면 all_gather는 맨 앞에 프로세스 축을 더합니다: (프로세스, 예문, …).
+    #       하나뿐이면 더하지 않습니다. 카드를 다시 한 장씩 번갈아 모으려면 어느 축을 먼저 지나야 할까요?
+    gathered = fabric.all_gather(values).reshape(fabric.world_size, *values.shape)
+    everyone = gathered.transpose(0, 1).flatten(0, 1)[:count]  # (프로세스, 예문, …) → (전체 예문, …)
+    # [END 4-3]
+    return everyone
+
+
 class TrainingLoop:
     """모델 하나를 처음부터 끝까지(또는 멈춘 곳부터 끝까지) 학습합니다.
 
@@ -124,33 +146,12 @@ class TrainingLoop:
         self.position.next_batch()
         return outputs
 
-    def gather(self, values: Tensor, count: int) -> Tensor:
-        """모든 프로세스의 값을, 한 프로세스가 혼자 읽은 것과 같은 순서로 모읍니다.
-
-        `evaluation_loader`는 예문을 카드처럼 한 장씩 돌려 나눕니다. 프로세스가 둘이면 0번은 0, 2, 4, …번째를,
-        1번은 1, 3, 5, …번째를 읽고, 수를 맞추려고 마지막 예문을 되풀이하기도 합니다.
-
-        Args:
-            values: 이 프로세스가 읽은 예문마다의 값, (예문, …). 모든 프로세스에서 같은 모양입니다.
-            count: 되풀이를 뺀 진짜 예문의 수.
-
-        Returns:
-            (count, …).
-        """
-        # [TODO 4-3] fabric.all_gather로 모은 값을 원래 순서로 늘어놓고, 되풀이한 예문을 떼어 everyone에 담으세요.
-        # 힌트: 프로세스가 여럿이면 all_gather는 맨 앞에 프로세스 축을 더합니다: (프로세스, 예문, …).
-        #       하나뿐이면 더하지 않습니다. 카드를 다시 한 장씩 번갈아 모으려면 어느 축을 먼저 지나야 할까요?
-        gathered = self.fabric.all_gather(values).reshape(self.fabric.world_size, *values.shape)
-        everyone = gathered.transpose(0, 1).flatten(0, 1)[:count]  # (프로세스, 예문, …) → (전체 예문, …)
-        # [END 4-3]
-        return everyone
-
     def evaluate(self, loader: DataLoader) -> dict[str, float]:
         """검증 데이터 전체의 평균 손실과 정확도. 프로세스가 몇이든 같은 값입니다."""
         outputs = [self.model.validation_step(batch, index) for index, batch in enumerate(loader)]
         count = len(loader.dataset)
         preds, labels, loss = (
-            self.gather(torch.cat([one[name] for one in outputs]), count) for name in ("preds", "labels", "loss")
+            gather(self.fabric, torch.cat([one[name] for one in outputs]), count) for name in ("preds", "labels", "loss")
         )
         return {"val_loss": loss.double().mean().item(), "val_acc": accuracy(preds, labels).item()}
 

@@ -1,0 +1,69 @@
+"""해답에서 실습 파일을 만들고, 학습 가이드의 TODO 표를 채웁니다. `--check`는 둘이 어긋나지 않았는지만 봅니다."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from course.paths import ROOT, STEP_NAME, Task, all_tasks, back_up, find_task, write_text
+from course.regions import parse, to_exercise
+
+GUIDE = ROOT / "README_stepwise_learning.md"
+TABLE = re.compile(r"(<!-- todos (?P<task>task\d+-[a-z]+) (?P<step>\d+) -->\n).*?(<!-- /todos -->)", re.DOTALL)
+
+
+def wanted_files() -> dict[Path, str]:
+    """있어야 할 파일과 그 내용."""
+    wanted = {}
+    for task in all_tasks():
+        for step in task.steps if task.solution.is_dir() else ():
+            source = task.solution / step.file_name
+            wanted[task.exercise / step.file_name] = to_exercise(source.read_text(encoding="utf-8"), source.name)
+    if GUIDE.is_file():
+        wanted[GUIDE] = TABLE.sub(_filled_table, GUIDE.read_text(encoding="utf-8"))
+    return wanted
+
+
+def _filled_table(match: re.Match[str]) -> str:
+    task = find_task(match["task"])
+    step = task.step(int(match["step"]))
+    source = (task.solution if task.solution.is_dir() else task.exercise) / step.file_name
+    rows = [f"| {region.id} | {region.goal} |\n" for region in parse(source.read_text(encoding="utf-8"), source.name)]
+    return "".join([match[1], "| TODO | 할 일 |\n|---|---|\n", *rows, match[4]])
+
+
+def out_of_step() -> list[str]:
+    """해답과 어긋난 것들을 문장으로. 비어 있으면 모두 맞습니다."""
+    problems = []
+    for path, text in wanted_files().items():
+        name = path.relative_to(ROOT).as_posix()
+        if not path.is_file():
+            problems.append(f"{name}이(가) 없습니다.")
+        elif path.read_text(encoding="utf-8") != text:
+            problems.append(f"{name}이(가) 해답에서 만든 것과 다릅니다.")
+    for task in all_tasks():
+        problems += [f"{path.relative_to(ROOT).as_posix()}: 해답에 없는 단계 파일입니다." for path in _stray(task)]
+    return problems
+
+
+def _stray(task: Task) -> list[Path]:
+    if not (task.solution.is_dir() and task.exercise.is_dir()):
+        return []
+    known = {step.file_name for step in task.steps}
+    return sorted(path for path in task.exercise.iterdir() if STEP_NAME.fullmatch(path.name) and path.name not in known)
+
+
+def build() -> list[tuple[Path, Path | None]]:
+    """어긋난 파일을 새로 씁니다. 있던 파일은 `.course/backup/`에 남깁니다.
+
+    Returns:
+        (쓴 파일, 남겨 둔 옛 파일 또는 None).
+    """
+    written = []
+    for path, text in wanted_files().items():
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        kept = back_up(path) if path.is_file() else None
+        write_text(path, text)
+        written.append((path, kept))
+    return written

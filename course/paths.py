@@ -1,0 +1,133 @@
+"""과제의 폴더와 파일. 어디서 실행해도 같은 곳을 가리킵니다."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from course.regions import Region, parse
+
+ROOT = Path(__file__).resolve().parents[1]
+SOLUTIONS = ROOT / "solutions"
+STATE = ROOT / ".course"
+TASK_NAME = re.compile(r"task(\d+)-([a-z]+)")
+STEP_NAME = re.compile(r"step(\d+)_\w+\.py")
+
+
+class CourseError(Exception):
+    """사람에게 그대로 보일, 한국어 한 문장의 오류."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """과제의 단계 하나."""
+
+    number: int
+    file_name: str
+
+    @property
+    def module(self) -> str:
+        return self.file_name.removesuffix(".py")
+
+
+@dataclass(frozen=True)
+class Task:
+    """과제 하나.
+
+    Attributes:
+        name: 폴더의 이름. 예: `"task1-cls"`.
+        short: 명령에 적는 짧은 이름. 예: `"cls"`.
+    """
+
+    name: str
+
+    @property
+    def short(self) -> str:
+        return self.name.split("-", 1)[1]
+
+    @property
+    def exercise(self) -> Path:
+        """학생이 고치는 폴더."""
+        return ROOT / self.name
+
+    @property
+    def solution(self) -> Path:
+        return SOLUTIONS / self.name
+
+    @property
+    def tests(self) -> Path:
+        """검사와 표가 있는 폴더. 예: `tests/task1_cls`."""
+        return ROOT / "tests" / self.name.replace("-", "_")
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """단계들, 번호순. 해답이 없는 배포판에서는 실습 폴더에서 찾습니다."""
+        folder = self.solution if self.solution.is_dir() else self.exercise
+        found = [(int(match[1]), path.name) for path in folder.iterdir() if (match := STEP_NAME.fullmatch(path.name))]
+        return [Step(number, name) for number, name in sorted(found)]
+
+    def step(self, number: int) -> Step:
+        for step in self.steps:
+            if step.number == number:
+                return step
+        known = ", ".join(str(step.number) for step in self.steps)
+        raise CourseError(f"{self.name}에는 {number}단계가 없습니다. 있는 단계: {known}")
+
+    def regions(self, folder: Path | None = None) -> dict[str, Region]:
+        """모든 TODO 자리. 해답이 있으면 해답에서, 없으면 실습 폴더에서 읽습니다."""
+        folder = folder or (self.solution if self.solution.is_dir() else self.exercise)
+        found: dict[str, Region] = {}
+        for step in self.steps:
+            path = folder / step.file_name
+            for region in parse(path.read_text(encoding="utf-8"), path.name):
+                found[region.id] = region
+        return found
+
+
+def all_tasks() -> list[Task]:
+    """번호순의 모든 과제."""
+    names = {
+        path.name
+        for folder in (SOLUTIONS, ROOT)
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if path.is_dir() and TASK_NAME.fullmatch(path.name)
+    }
+    return [Task(name) for name in sorted(names, key=lambda name: int(TASK_NAME.fullmatch(name)[1]))]
+
+
+def find_task(name: str) -> Task:
+    """`cls`, `task1`, `task1-cls` 가운데 어느 것으로도 찾습니다.
+
+    Raises:
+        CourseError: 그런 과제가 없을 때.
+    """
+    for task in all_tasks():
+        if name.rstrip("/") in (task.name, task.short, task.name.split("-", 1)[0]):
+            return task
+    raise CourseError(f"과제 '{name}'이(가) 없습니다. 있는 과제: {', '.join(task.short for task in all_tasks())}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8로 옆에 쓴 뒤 이름을 바꿉니다."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as out:
+            out.write(text)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def back_up(path: Path) -> Path:
+    """덮어쓰기 전의 파일을 `.course/backup/`에 복사합니다."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    kept = STATE / "backup" / stamp / path.parent.name / path.name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(path.read_bytes())
+    return kept

@@ -1,0 +1,167 @@
+"""단계 파일 속의 TODO 자리(region)를 찾고 바꿉니다.
+
+자리는 `# [TODO 1-2] 할 일`로 시작하고 `# [END 1-2]`로 끝납니다. 시작 줄 바로 아래의 주석은 힌트이고, 그 밑이 학생이
+쓰는 코드입니다. 자리는 겹치지 않습니다.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+BEGIN = re.compile(r"^(?P<indent>[ \t]*)#\s*\[TODO (?P<id>\d+-\d+)\]\s*(?P<goal>.*?)\s*$")
+END = re.compile(r"^[ \t]*#\s*\[END (?P<id>\d+-\d+)\]\s*$")
+HINT = "힌트:"
+
+
+class RegionError(ValueError):
+    """자리의 표시가 어긋났습니다. 문장에 파일과 줄 번호가 있습니다."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """TODO 자리 하나. 줄 번호는 0부터, `lines[begin]`이 시작 표시이고 `lines[end]`가 끝 표시입니다.
+
+    Attributes:
+        id: `"1-2"`.
+        goal: 시작 표시에 적힌 할 일.
+        hint: 힌트. 여러 줄이면 빈칸 하나로 이었습니다.
+        indent: 표시 앞의 빈칸.
+        code_begin: 학생의 코드가 시작하는 줄.
+    """
+
+    id: str
+    goal: str
+    hint: str
+    indent: str
+    begin: int
+    code_begin: int
+    end: int
+
+    @property
+    def step(self) -> int:
+        return int(self.id.split("-")[0])
+
+
+def parse(text: str, file: str | Path = "<글>") -> list[Region]:
+    """글에서 모든 자리를 순서대로 찾습니다.
+
+    Raises:
+        RegionError: 짝이 맞지 않거나, 겹치거나, 같은 번호가 두 번 나올 때.
+    """
+    lines = text.splitlines()
+    regions: list[Region] = []
+    opened: re.Match[str] | None = None
+    begin = 0
+    for number, line in enumerate(lines):
+        if match := BEGIN.match(line):
+            if opened:
+                raise RegionError(f"{file} {number + 1}번째 줄: [TODO {opened['id']}]이(가) 끝나기 전에 또 시작합니다.")
+            opened, begin = match, number
+        elif match := END.match(line):
+            if not opened or opened["id"] != match["id"]:
+                raise RegionError(f"{file} {number + 1}번째 줄: [END {match['id']}]에 맞는 [TODO {match['id']}]가 없습니다.")
+            if any(region.id == match["id"] for region in regions):
+                raise RegionError(f"{file} {number + 1}번째 줄: TODO {match['id']}이(가) 두 번 나옵니다.")
+            code_begin, hint = _hint(lines, begin + 1, number)
+            regions.append(Region(opened["id"], opened["goal"], hint, opened["indent"], begin, code_begin, number))
+            opened = None
+    if opened:
+        raise RegionError(f"{file} {begin + 1}번째 줄: [TODO {opened['id']}]에 맞는 [END {opened['id']}]가 없습니다.")
+    return regions
+
+
+def _hint(lines: list[str], begin: int, end: int) -> tuple[int, str]:
+    """시작 표시 아래에 이어지는 주석 줄들의 끝과, 그 가운데 힌트의 글."""
+    number = begin
+    while number < end and lines[number].lstrip().startswith("#"):
+        number += 1
+    words = " ".join(line.strip().lstrip("#").strip() for line in lines[begin:number])
+    return number, words.split(HINT, 1)[1].strip() if HINT in words else ""
+
+
+def find(text: str, todo_id: str, file: str | Path = "<글>") -> Region:
+    """번호로 자리 하나를 찾습니다.
+
+    Raises:
+        RegionError: 그런 번호가 없을 때.
+    """
+    for region in parse(text, file):
+        if region.id == todo_id:
+            return region
+    raise RegionError(f"{file}에 [TODO {todo_id}] … [END {todo_id}] 자리가 없습니다.")
+
+
+def code_of(text: str, todo_id: str) -> str:
+    """자리의 코드를 들여쓰기 없이 돌려줍니다."""
+    region = find(text, todo_id)
+    return _dedent(text.splitlines()[region.code_begin : region.end], region.indent)
+
+
+def splice(text: str, todo_id: str, code: str) -> str:
+    """자리의 코드를 `code`(들여쓰기 없음)로 바꿉니다. 표시와 힌트, 나머지 줄은 그대로입니다."""
+    region = find(text, todo_id)
+    lines = text.splitlines(keepends=True)
+    newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
+    body = [
+        (region.indent + line if line.strip() else "") + newline for line in code.rstrip("\n").splitlines()
+    ]
+    return "".join(lines[: region.code_begin] + body + lines[region.end :])
+
+
+def to_exercise(text: str, file: str | Path = "<글>") -> str:
+    """해답 파일을 실습 파일로 바꿉니다: 모든 자리의 코드가 `todo("…")` 한 줄이 됩니다."""
+    for region in parse(text, file):
+        names = names_needed(text, region)
+        note = "여기를 지우고 채워 주세요." + (f" 이 아래에서 쓰는 이름: {', '.join(names)}" if names else "")
+        text = splice(text, region.id, f'todo("{region.id}")  # {note}')
+    return _with_todo_import(text)
+
+
+def names_needed(text: str, region: Region) -> list[str]:
+    """자리의 코드가 만들고, 같은 함수의 자리 아래에서(또는 `self.…`로 어디서든) 쓰이는 이름들."""
+    tree = ast.parse(text)
+    function = _innermost_function(tree, region)
+    made: dict[str, None] = {}
+    used: set[str] = set()
+    for node in ast.walk(function or tree):
+        line = getattr(node, "lineno", 0) - 1
+        inside = region.code_begin <= line < region.end
+        if isinstance(node, ast.Name):
+            if inside and isinstance(node.ctx, ast.Store):
+                made[node.id] = None
+            elif line > region.end and isinstance(node.ctx, ast.Load):
+                used.add(node.id)
+        elif inside and isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            name = ast.unparse(node)
+            made[name] = None
+            used.add(name)
+    return [name for name in made if name in used]
+
+
+def _innermost_function(tree: ast.AST, region: Region) -> ast.AST | None:
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.lineno - 1 < region.begin
+        and (node.end_lineno or 0) - 1 >= region.end - 1
+    ]
+    return max(around, key=lambda node: node.lineno, default=None)
+
+
+def _with_todo_import(text: str) -> str:
+    """실습 파일이 쓰는 `todo`를 마지막 import 아래에 더합니다."""
+    imports = [node for node in ast.parse(text).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    if not imports:
+        return "from todo import todo\n\n" + text
+    lines = text.splitlines(keepends=True)
+    after = imports[-1].end_lineno or 0
+    noqa = "  # noqa: E402" if "noqa: E402" in lines[after - 1] else ""
+    return "".join([*lines[:after], f"from todo import todo{noqa}\n", *lines[after:]])
+
+
+def _dedent(lines: list[str], indent: str) -> str:
+    return "\n".join(line.removeprefix(indent) for line in lines) + "\n"
