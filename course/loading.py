@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from course.paths import STEP_NAME
+from course.paths import STATE, STEP_NAME
 
 
 def file_hash(path: Path) -> str:
@@ -36,14 +36,15 @@ def load_step(folder: Path, module: str) -> ModuleType:
     forget_steps()
     importlib.invalidate_caches()
     before = list(sys.path)
-    writes = sys.dont_write_bytecode
+    bytecode = sys.dont_write_bytecode, sys.pycache_prefix
     sys.path.insert(0, str(folder))
-    sys.dont_write_bytecode = True  # 1초 안에 두 번 고친 파일이 옛 바이트코드로 읽히지 않도록
+    # 1초 안에 두 번 고친, 길이가 같은 파일은 옛 바이트코드로 읽힙니다. 그래서 쓰지도 읽지도 않습니다.
+    sys.dont_write_bytecode, sys.pycache_prefix = True, str(STATE / "no-bytecode")
     try:
         loaded = importlib.import_module(module)
     finally:
         sys.path[:] = before
-        sys.dont_write_bytecode = writes
+        sys.dont_write_bytecode, sys.pycache_prefix = bytecode
     for name, one in list(sys.modules.items()):
         if STEP_NAME.fullmatch(f"{name}.py") and Path(one.__file__ or "").resolve().parent != folder:
             raise ImportError(f"{name}을(를) {one.__file__}에서 읽었습니다. {folder}의 것이어야 합니다.")

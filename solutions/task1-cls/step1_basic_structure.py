@@ -22,8 +22,7 @@ from lightning import LightningModule
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 # 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir())
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
 
 from nlpbook.arguments import Arguments, TrainArguments  # noqa: E402
 from nlpbook.nsmc import NsmcCorpus  # noqa: E402

@@ -1,0 +1,116 @@
+"""학생의 폴더를 검사해 판정을 냅니다. 검사는 따로 뜬 `course.worker`가 하고, 여기서는 일을 건네고 답을 풀이합니다."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from course.answers import Answers
+from course.paths import ROOT, CourseError, Task
+from course.verdict import Verdict, judge
+
+DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
+
+
+class Checker:
+    """검사 프로세스 하나. 여러 번 물어볼수록 빠릅니다.
+
+    `with Checker() as checker: checker.check(task, folder, ["3-4"])`
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> Checker:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.stdin.close()
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+            self._process.stdout.close()
+            self._process = None
+
+    def check(
+        self, task: Task, folder: Path, todo_ids: list[str], device: str = "cpu", timeout: float = DEFAULT_TIMEOUT
+    ) -> dict[str, Verdict]:
+        """TODO마다의 판정.
+
+        Args:
+            task: 과제.
+            folder: 단계 파일들이 있는 폴더.
+            todo_ids: 검사할 TODO들.
+
+        Raises:
+            CourseError: 검사 파일이 없거나 깨졌을 때.
+        """
+        answers = Answers.load(task)
+        verdicts = {}
+        for step, ids in _by_step(todo_ids).items():
+            if not (task.tests / f"test_step{step}.py").is_file():
+                raise CourseError(f"{task.name} {step}단계의 검사 파일이 없습니다: {task.tests}. 저장소를 다시 받아 주세요.")
+            job = {"task": task.name, "folder": str(folder), "todos": ids, "device": device, "timeout": timeout}
+            answer = self._ask(job, timeout)
+            for todo_id in ids:
+                verdicts[todo_id] = judge(todo_id, answer, answers)
+        return verdicts
+
+    def _ask(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        process = self._process
+        process.stdin.write(json.dumps(job).encode() + b"\n")
+        process.stdin.flush()
+        line = _readline(process.stdout, timeout + 60)  # 처음에는 라이브러리를 읽는 시간이 더 듭니다.
+        if not line:
+            process.kill()
+            self._process = None
+            return {"results": [], "hashes": {}, "errors": [], "died": "timeout" if line is None else "crash"}
+        return json.loads(line)
+
+    @staticmethod
+    def _start() -> subprocess.Popen:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONIOENCODING": "utf-8",
+            "TOKENIZERS_PARALLELISM": "false",  # 쓰레드를 띄운 토크나이저는 fork한 자식에서 멈출 수 있습니다.
+            "OMP_NUM_THREADS": "1",
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "course.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            env=environment,
+        )
+
+
+def _by_step(todo_ids: list[str]) -> dict[int, list[str]]:
+    steps: dict[int, list[str]] = {}
+    for todo_id in todo_ids:
+        steps.setdefault(int(todo_id.split("-")[0]), []).append(todo_id)
+    return steps
+
+
+def _readline(stream: Any, timeout: float) -> bytes | None:
+    """한 줄을 기다립니다. 시간이 다 되면 None. Windows의 파이프는 select로 기다릴 수 없어 쓰레드를 씁니다."""
+    box: queue.Queue[bytes] = queue.Queue()
+    threading.Thread(target=lambda: box.put(stream.readline()), daemon=True).start()
+    try:
+        return box.get(timeout=timeout)
+    except queue.Empty:
+        return None

@@ -1,0 +1,103 @@
+"""검사를 쓰는 사람이 쓰는 낱말들. 검사는 pytest 함수이고, 무엇이 왜 틀렸는지를 `CheckFailed`로 말합니다.
+
+    @todo("3-4")
+    def test_probabilities_sum_to_one(model):
+        got = model.infer_one("재미있어요")
+        if not close(got.negative + got.positive, 1.0):
+            fail("두 확률의 합이 1이 아닙니다.", idea="softmax", expected="1.000", got=f"{...:.3f}", symptom="sigmoid")
+
+`symptom`은 표(`answers.yaml`)의 실수를 가리키는 이름입니다. 그 실수의 이름과 설명이 먼저 보입니다.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import pytest
+
+from todo import TodoNotDone
+
+
+def todo(todo_id: str) -> Any:
+    """이 검사가 어느 TODO의 것인지 적습니다."""
+    return pytest.mark.todo(todo_id)
+
+
+class CheckFailed(AssertionError):
+    """검사가 틀린 답을 찾았습니다.
+
+    Attributes:
+        message: 무엇이 틀렸는지 한 문장.
+        idea: 관련된 개념. 예: `"softmax"`.
+        expected, got: 기대한 것과 나온 것(값, 모양). 없으면 빈 글.
+        symptom: 표의 실수 이름. 모르면 None.
+        values: 실수의 설명(`says`)에 끼워 넣을 값들.
+    """
+
+    def __init__(
+        self, message: str, *, idea: str, expected: Any = "", got: Any = "", symptom: str | None = None, **values: Any
+    ) -> None:
+        self.message, self.idea, self.symptom = message, idea, symptom
+        self.expected, self.got = str(expected), str(got)
+        self.values = {"expected": self.expected, "got": self.got, **values}
+        super().__init__(f"{message} (기대: {self.expected}, 나온 값: {self.got}, 개념: {idea})")
+
+
+def fail(message: str, *, idea: str, **more: Any) -> NoReturn:
+    """검사를 실패로 끝냅니다. 인수는 `CheckFailed`와 같습니다."""
+    raise CheckFailed(message, idea=idea, **more)
+
+
+def close(got: Any, want: Any, atol: float) -> bool:
+    """모양이 같고 모든 원소의 차이가 `atol` 이하인가. 텐서, 수, 수의 목록을 받습니다. NaN은 언제나 다릅니다."""
+    import torch
+
+    got, want = (torch.as_tensor(one).detach().double().cpu() for one in (got, want))
+    return got.shape == want.shape and bool(((got - want).abs() <= atol).all())
+
+
+def assert_close(got: Any, want: Any, *, atol: float, idea: str, message: str, **more: Any) -> None:
+    """값이 `want`와 `atol` 안에서 같은지 봅니다."""
+    if not close(got, want, atol):
+        fail(message, idea=idea, expected=show(want), got=show(got), **more)
+
+
+def assert_equal(got: Any, want: Any, *, idea: str, message: str, **more: Any) -> None:
+    """두 값이 같은지 봅니다."""
+    if got != want:
+        fail(message, idea=idea, expected=show(want), got=show(got), **more)
+
+
+def show(value: Any) -> str:
+    """화면에 보일 짧은 글. 큰 텐서는 모양을, 작은 것은 값을 적습니다."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        if value.numel() > 6:
+            return f"모양 {tuple(value.shape)}, {value.dtype}"
+        value = value.detach().cpu().tolist()
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, (list, tuple)) and value and all(isinstance(one, float) for one in value):
+        return "[" + ", ".join(f"{one:.4f}" for one in value[:6]) + (", …]" if len(value) > 6 else "]")
+    text = str(value)
+    return text if len(text) <= 120 else text[:117] + "…"
+
+
+@contextmanager
+def other_todos_may_be_missing(todo_id: str) -> Iterator[None]:
+    """블록 안에서 *다른* TODO가 비어 있어 멈추는 것은 괜찮습니다. 거기까지 된 것을 검사합니다.
+
+    한 함수에 TODO가 여럿이면 뒤의 것이 비어 있어도 앞의 것은 검사할 수 있어야 합니다.
+    """
+    try:
+        yield
+    except TodoNotDone as error:
+        if _order(error.todo_id) <= _order(todo_id):
+            raise
+
+
+def _order(todo_id: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in todo_id.split("-"))

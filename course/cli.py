@@ -1,0 +1,181 @@
+"""`python -m course …`의 명령들."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from course import build as building
+from course.checker import Checker
+from course.paths import ROOT, CourseError, Task, all_tasks, find_task
+from course.regions import RegionError
+from course.verdict import BROKEN, NOT_STARTED, RIGHT, Verdict
+
+console = Console(highlight=False)
+app = typer.Typer(
+    help="한국어 NLP 강의의 실습 도구입니다.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+MARKS = {RIGHT: "[green]✓[/]", NOT_STARTED: "[dim]·[/]", BROKEN: "[red]![/]"}
+Json = Annotated[bool, typer.Option("--json", help="사람 대신 프로그램이 읽을 JSON으로 적습니다.")]
+
+
+@app.command()
+def check(
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045  Python 3.10의 Typer가 읽는 모양
+        typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+    ] = None,
+    target: Annotated[str, typer.Option(help="검사할 폴더: task(내가 고친 것), solutions, 또는 경로")] = "task",
+    show_traceback: Annotated[bool, typer.Option("--traceback", help="멈춘 곳의 traceback을 모두 보여 줍니다.")] = False,
+    device: Annotated[str, typer.Option(help="검사에 쓸 장치: cpu 또는 cuda")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """TODO를 검사합니다. 틀렸으면 무엇을 잘못 생각했는지 알려 줍니다."""
+    from course.pytest_plugin import target_folder
+
+    verdicts: list[tuple[Task, Verdict]] = []
+    with Checker() as checker:
+        for task, todo_ids in chosen(where or []):
+            folder = target_folder(target, task)
+            if not folder.is_dir():
+                raise CourseError(f"검사할 폴더가 없습니다: {folder}")
+            verdicts += [(task, one) for one in checker.check(task, folder, todo_ids, device).values()]
+    if as_json:
+        print(json.dumps([{"task": task.name, **one.to_dict()} for task, one in verdicts], ensure_ascii=False, indent=2))
+    else:
+        show_verdicts(verdicts, show_traceback)
+    raise typer.Exit(0 if all(one.is_right for _, one in verdicts) else 1)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """어디까지 했는지 보여 줍니다. 지금 있는 파일을 검사해서 셉니다."""
+    rows: list[dict[str, Any]] = []
+    with Checker() as checker:
+        for task in all_tasks():
+            verdicts = checker.check(task, task.exercise, list(task.regions()))
+            for step in task.steps:
+                own = [one for one in verdicts.values() if one.todo.startswith(f"{step.number}-")]
+                done = sum(one.is_right for one in own)
+                rows.append({"task": task.name, "step": step.file_name, "done": done, "todos": len(own)})
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    table = Table("과제", "단계", "한 것", "")
+    for row in rows:
+        bar = "█" * row["done"] + "░" * (row["todos"] - row["done"])
+        table.add_row(row["task"], row["step"], f"{row['done']}/{row['todos']}", bar)
+    console.print(table)
+
+
+@app.command()
+def build(
+    check_only: Annotated[bool, typer.Option("--check", help="쓰지 않고, 해답과 어긋난 곳만 알립니다.")] = False,
+) -> None:
+    """해답(solutions/)에서 실습 파일과 가이드의 TODO 표를 만듭니다. 강의를 고치는 사람이 씁니다."""
+    if check_only:
+        problems = building.out_of_step()
+        for problem in problems:
+            print(problem)
+        print("실습 파일과 해답이 맞습니다." if not problems else "`python -m course build`로 다시 만들어 주세요.")
+        raise typer.Exit(1 if problems else 0)
+    written = building.build()
+    for path, kept in written:
+        print(f"썼습니다: {path.relative_to(ROOT)}" + (f"  (옛 파일: {kept.relative_to(ROOT)})" if kept else ""))
+    if not written:
+        print("모두 해답과 맞습니다. 새로 쓴 것이 없습니다.")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]})
+def demo(
+    ctx: typer.Context,
+    task: Annotated[str, typer.Argument(metavar="과제", help="예: cls")] = "cls",
+) -> None:
+    """완성된 과제를 내장 데이터로 학습하고, 평가하고, 몇 문장에 답해 봅니다. --serve를 붙이면 웹 페이지까지 엽니다."""
+    from course.demo import run_demo
+
+    if task.startswith("-"):  # `demo --serve`처럼 과제를 적지 않은 경우
+        ctx.args.insert(0, task)
+        task = "cls"
+    raise typer.Exit(run_demo(find_task(task), ctx.args))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]})
+def test(ctx: typer.Context) -> None:
+    """이 저장소의 시험을 모두 돌립니다: 코드 규칙, 두 폴더의 일치, 모든 검사. 덧붙인 옵션은 pytest에 건넵니다."""
+    from course.suite import run_suite
+
+    raise typer.Exit(run_suite(ctx.args))
+
+
+def chosen(where: list[str]) -> list[tuple[Task, list[str]]]:
+    """`["cls", "3"]` 같은 말에서 (과제, TODO들)을 고릅니다. 과제를 적지 않으면 모든 과제입니다.
+
+    Raises:
+        CourseError: 그런 과제, 단계, TODO가 없을 때.
+    """
+    words = list(where)
+    tasks = all_tasks()
+    if words and not words[0][0].isdigit():
+        tasks = [find_task(words.pop(0))]
+    if not words:
+        return [(task, list(task.regions())) for task in tasks]
+    if len(words) > 1:
+        raise CourseError(f"남는 말이 있습니다: {' '.join(words[1:])}. 예: python -m course check cls 3-4")
+    picked = []
+    for task in tasks:
+        ids = [one for one in task.regions() if one == words[0] or one.startswith(f"{words[0]}-")]
+        if ids:
+            picked.append((task, ids))
+    if not picked:
+        known = ", ".join(one for task in tasks for one in task.regions())
+        raise CourseError(f"'{words[0]}'에 맞는 단계나 TODO가 없습니다. 있는 TODO: {known}")
+    return picked
+
+
+def show_verdicts(verdicts: list[tuple[Task, Verdict]], show_traceback: bool = False) -> None:
+    """판정을 터미널에 적습니다. 80칸에서도, 색이 없어도 읽힙니다."""
+    for task, one in verdicts:
+        where = f"{task.name}/{one.file}:{one.line}" if one.file and one.line else ""
+        console.print(f"{MARKS.get(one.state, '[red]✗[/]')} [bold]{one.todo}[/]  ", end="")
+        console.print(one.title, markup=False, end="\n" if not where else "   ")
+        if where:
+            console.print(where, style="dim", markup=False)
+        if one.expected or one.got:
+            console.print(f"    기대: {one.expected}      나온 값: {one.got}", markup=False)
+        if one.says:
+            console.print(f"    {one.says}", markup=False)
+        if one.idea:
+            console.print(f"    관련된 개념: {one.idea}", style="dim", markup=False)
+        if show_traceback and one.traceback:
+            console.print(one.traceback, style="dim", markup=False)
+    right = sum(one.is_right for _, one in verdicts)
+    console.print(f"\n{right}/{len(verdicts)} 맞았습니다.", style="bold green" if right == len(verdicts) else "bold")
+
+
+def main(arguments: list[str]) -> int:
+    """명령을 실행하고 종료 코드를 돌려줍니다. 사람이 고칠 수 있는 오류는 한 문장으로 적습니다."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        code = typer.main.get_command(app).main(args=arguments, prog_name="python -m course", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (CourseError, RegionError) as error:
+        print(f"오류: {error}", file=sys.stderr)
+    except typer.BadParameter.__mro__[1] as error:  # 잘못 적은 명령줄
+        if type(error).__name__ != "NoArgsIsHelpError":
+            print(f"오류: {error.format_message()} `python -m course --help`를 봐 주세요.", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("멈췄습니다.", file=sys.stderr)
+        return 130
+    return 1

@@ -1,0 +1,211 @@
+"""검사를 고르고, 학생의 파일을 읽어 들이고, 결과를 사람이 읽을 판정의 재료로 모으는 pytest 플러그인.
+
+    pytest                                   해답을 검사합니다
+    pytest --target task                     학생의 폴더를 검사합니다
+    pytest tests/task1_cls --todo 3-4        TODO 하나만
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from course.checking import CheckFailed
+from course.loading import file_hash, load_step
+from course.paths import ROOT, Task, all_tasks
+from todo import TodoNotDone
+
+SOLUTION, EXERCISE = "solutions", "task"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("course", "실습 검사")
+    group.addoption("--target", default=SOLUTION, help="검사할 폴더: solutions, task(학생의 것), 또는 경로")
+    group.addoption("--todo", default=None, help="이 TODO의 검사만. 예: 3-4")
+    group.addoption("--device", default="cpu", help="검사에 쓸 장치: cpu 또는 cuda")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "todo(id): 이 검사가 확인하는 TODO")
+    config.addinivalue_line("markers", "slow: 몇 초 넘게 걸리는 시험. 기본으로 함께 돕니다")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--todo")
+    if wanted is None:
+        return
+    chosen = [item for item in items if todo_of(item) == wanted]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+def todo_of(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("todo")
+    return marker.args[0] if marker else None
+
+
+def target_folder(target: str, task: Task) -> Path:
+    """`--target`이 가리키는, 이 과제의 단계 파일들이 있는 폴더."""
+    if target == SOLUTION:
+        return task.solution if task.solution.is_dir() else task.exercise
+    if target == EXERCISE:
+        return task.exercise
+    folder = Path(target).resolve()
+    return folder / task.name if (folder / task.name).is_dir() else folder
+
+
+def task_of(path: Path) -> Task:
+    """이 검사 파일이 속한 과제."""
+    for task in all_tasks():
+        if task.tests in path.parents:
+            return task
+    raise LookupError(f"{path}은(는) 어느 과제의 검사도 아닙니다.")
+
+
+class StepLoader:
+    """단계 모듈을 번호로 읽습니다. 한 검사 실행 안에서는 한 번만 읽습니다.
+
+    Attributes:
+        hashes: 읽은 파일 이름 → 내용의 해시. 판정에 함께 적힙니다.
+    """
+
+    def __init__(self, task: Task, folder: Path) -> None:
+        self.task, self.folder = task, folder
+        self.hashes: dict[str, str] = {}
+        self._loaded: dict[int, ModuleType] = {}
+
+    def __call__(self, number: int) -> ModuleType:
+        if number not in self._loaded:
+            step = self.task.step(number)
+            self.hashes[step.file_name] = file_hash(self.folder / step.file_name)
+            self._loaded[number] = load_step(self.folder, step.module)
+        return self._loaded[number]
+
+
+@pytest.fixture(scope="module")
+def load(request: pytest.FixtureRequest) -> StepLoader:
+    """`load(3)`은 검사할 폴더의 3단계 모듈입니다."""
+    task = task_of(Path(str(request.path)))
+    loader = StepLoader(task, target_folder(request.config.getoption("--target"), task))
+    request.config.stash.setdefault(HASHES, {}).update({})
+    request.addfinalizer(lambda: request.config.stash[HASHES].update(loader.hashes))
+    return loader
+
+
+HASHES = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    """검사에 쓸 장치. `--device cuda`인데 GPU가 없으면 건너뜁니다."""
+    import torch
+
+    name = request.config.getoption("--device")
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("CUDA 장치가 없습니다")
+    return name
+
+
+class Recorder:
+    """검사마다의 결과를 JSON으로 옮길 수 있는 사전으로 모읍니다."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.results: list[dict[str, Any]] = []
+        self.errors: list[str] = []
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Any:
+        report = yield
+        if report.when == "call" or report.outcome != "passed":
+            result = {"test": item.name, "todo": todo_of(item), "outcome": report.outcome, "doc": _doc(item)}
+            if call.excinfo is not None:
+                result |= describe(call.excinfo.value, self.folder)
+            if report.when != "teardown":
+                self.results.append(result)
+        return report
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.errors.append(str(report.longrepr))
+
+
+def _doc(item: pytest.Item) -> str:
+    return (getattr(item.obj, "__doc__", None) or "").strip().split("\n")[0]
+
+
+def describe(error: BaseException, folder: Path) -> dict[str, Any]:
+    """예외를 판정의 재료로 바꿉니다. `line`은 학생의 파일에서 예외에 가장 가까운 줄입니다."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
+    where: dict[str, Any] = {"file": Path(own[-1].filename).name, "line": own[-1].lineno} if own else {}
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve().parent == folder:
+        where = {"file": Path(error.filename).name, "line": error.lineno}
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, TodoNotDone):
+        return {"kind": "todo", "missing": error.todo_id, "file": error.file.name, "line": error.line, "traceback": text}
+    if isinstance(error, CheckFailed):
+        return {
+            "kind": "wrong",
+            "message": error.message,
+            "idea": error.idea,
+            "expected": error.expected,
+            "got": error.got,
+            "symptom": error.symptom,
+            "values": {name: _plain(value) for name, value in error.values.items()},
+            "traceback": text,
+            **where,
+        }
+    return {"kind": "error", "error": type(error).__name__, "message": str(error)[:500], "traceback": text, **where}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, bool)) or value is None else str(value)
+
+
+def run(task: Task, folder: Path, todo_ids: list[str], device: str = "cpu") -> dict[str, Any]:
+    """이 프로세스에서 검사를 돌립니다.
+
+    Returns:
+        `results`: 검사마다의 사전. `hashes`: 읽은 파일의 해시. `errors`: 검사 파일 자체의 문제.
+    """
+    recorder = Recorder(folder)
+    steps = sorted({int(todo_id.split("-")[0]) for todo_id in todo_ids})
+    files = [str(task.tests / f"test_step{step}.py") for step in steps]
+    keep = HashKeeper()
+    pytest.main(
+        [*files, "--target", str(folder), "--device", device, *_only(todo_ids), *QUIET],
+        plugins=[recorder, keep],
+    )
+    wanted = set(todo_ids)
+    results = [result for result in recorder.results if result["todo"] in wanted]
+    return {"results": results, "hashes": keep.hashes, "errors": recorder.errors}
+
+
+class HashKeeper:
+    """실행이 끝날 때 읽은 파일의 해시를 챙깁니다."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[str, str] = {}
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.hashes = dict(session.config.stash.get(HASHES, {}))
+
+
+def _only(todo_ids: list[str]) -> list[str]:
+    return ["--todo", todo_ids[0]] if len(todo_ids) == 1 else []
+
+
+QUIET = [
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:terminal",
+    "--assert=plain",
+    f"--rootdir={ROOT}",
+    f"--confcutdir={ROOT}",
+]

@@ -1,0 +1,35 @@
+"""이 저장소의 시험 전부: 코드 규칙(ruff), 해답과 실습의 일치(build --check), pytest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from course.paths import ROOT
+
+
+def run_suite(arguments: list[str]) -> int:
+    """차례로 돌리고, 하나라도 실패하면 1을 돌려줍니다. 앞이 실패해도 뒤를 마저 돌립니다.
+
+    Args:
+        arguments: pytest에 더할 인수. 예: `["-k", "resume"]`.
+    """
+    python = sys.executable
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}
+    failed = []
+    for name, command in (
+        ("코드 규칙", [python, "-m", "ruff", "check", "."]),
+        ("코드 모양", [python, "-m", "ruff", "format", "--check", "."]),
+        ("해답과 실습의 일치", [python, "-m", "course", "build", "--check"]),
+        ("시험", [python, "-m", "pytest", *arguments]),
+    ):
+        print(f"■ {name}", flush=True)
+        started = time.monotonic()
+        code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+        print(f"  {'통과' if code == 0 else '실패'} ({time.monotonic() - started:.0f}초)\n", flush=True)
+        if code != 0:
+            failed.append(name)
+    print("모두 통과했습니다." if not failed else f"실패: {', '.join(failed)}", flush=True)
+    return 1 if failed else 0

@@ -1,0 +1,109 @@
+"""판정: 검사들의 결과를 학생이 읽을 한 가지 말로."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from course.answers import Answers
+
+RIGHT, NOT_STARTED, BLOCKED, WRONG, BROKEN = "right", "not started", "blocked", "wrong", "broken"
+
+
+@dataclass
+class Verdict:
+    """TODO 하나의 판정.
+
+    Attributes:
+        todo: `"3-4"`.
+        state: `right`, `not started`(아직 빈 자리), `blocked`(앞의 TODO가 비어 있음), `wrong`(틀림), `broken`(예외).
+        title: 한 줄. 알아본 실수라면 그 이름.
+        says: 무엇을 생각해 보면 되는지.
+        expected, got, idea: 기대한 것, 나온 것, 개념. 없으면 빈 글.
+        symptom: 알아본 실수. 모르면 None.
+        file, line: 학생의 파일과 줄. 모르면 None.
+        hashes: 정말 읽은 파일의 해시.
+        checks: 돌린 검사의 수.
+    """
+
+    todo: str
+    state: str
+    title: str
+    says: str = ""
+    expected: str = ""
+    got: str = ""
+    idea: str = ""
+    symptom: str | None = None
+    file: str | None = None
+    line: int | None = None
+    traceback: str = ""
+    hashes: dict[str, str] = field(default_factory=dict)
+    checks: int = 0
+
+    @property
+    def is_right(self) -> bool:
+        return self.state == RIGHT
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(todo_id: str, answer: dict[str, Any], answers: Answers) -> Verdict:
+    """검사 결과에서 이 TODO의 판정을 냅니다. 알아본 실수가 가장 먼저, 그다음이 첫 번째 실패입니다.
+
+    Args:
+        answer: `pytest_plugin.run`의 답.
+    """
+    hashes = answer["hashes"]
+    if died := answer.get("died"):
+        return _died(todo_id, died)
+    results = [result for result in answer["results"] if result["todo"] == todo_id]
+    if not results:
+        why = answer["errors"][0].strip().splitlines()[-1] if answer["errors"] else "검사가 하나도 실행되지 않았습니다"
+        return Verdict(todo_id, BROKEN, "검사하지 못했습니다", f"{why}. tests 폴더를 다시 받아 주세요.", hashes=hashes)
+    failures = [result for result in results if result["outcome"] != "passed"]
+    if not failures:
+        return Verdict(todo_id, RIGHT, "맞았습니다", hashes=hashes, checks=len(results))
+    verdict = _explain(todo_id, failures, answers)
+    verdict.hashes, verdict.checks = hashes, len(results)
+    return verdict
+
+
+def _explain(todo_id: str, failures: list[dict[str, Any]], answers: Answers) -> Verdict:
+    for failure in failures:
+        if failure.get("kind") == "todo" and failure["missing"] == todo_id:
+            return _located(Verdict(todo_id, NOT_STARTED, "아직 시작하지 않았습니다"), failure)
+    for failure in failures:
+        mistake = answers.named(todo_id, failure.get("symptom")) if failure.get("symptom") else None
+        if mistake:
+            verdict = Verdict(todo_id, WRONG, mistake.name, mistake.says.format(**failure["values"]).strip())
+            return _with_values(_located(verdict, failure), failure)
+    failure = failures[0]
+    if failure.get("kind") == "todo":
+        title = f"먼저 TODO {failure['missing']}을(를) 채워야 검사할 수 있습니다"
+        return _located(Verdict(todo_id, BLOCKED, title), failure)
+    if failure.get("kind") == "wrong":
+        return _with_values(_located(Verdict(todo_id, WRONG, failure["message"]), failure), failure)
+    if failure["outcome"] == "skipped":
+        return Verdict(todo_id, BROKEN, "검사를 건너뛰었습니다", failure.get("message", ""))
+    title = f"코드가 멈췄습니다: {failure.get('error', '예외')}: {failure.get('message', '')}"
+    return _located(Verdict(todo_id, BROKEN, title), failure)
+
+
+def _located(verdict: Verdict, failure: dict[str, Any]) -> Verdict:
+    verdict.file, verdict.line = failure.get("file"), failure.get("line")
+    verdict.traceback = failure.get("traceback", "")
+    return verdict
+
+
+def _with_values(verdict: Verdict, failure: dict[str, Any]) -> Verdict:
+    verdict.expected, verdict.got = failure["expected"], failure["got"]
+    verdict.idea, verdict.symptom = failure["idea"], failure["symptom"]
+    return verdict
+
+
+def _died(todo_id: str, how: str) -> Verdict:
+    if how == "timeout":
+        return Verdict(todo_id, BROKEN, "검사가 제시간에 끝나지 않았습니다", "끝나지 않는 반복이 있는지 확인해 주세요.")
+    title = "검사하던 프로세스가 죽었습니다"
+    return Verdict(todo_id, BROKEN, title, "sys.exit를 부르거나 메모리를 지나치게 쓰는 곳이 있는지 확인해 주세요.")

@@ -1,0 +1,110 @@
+"""라이브러리를 미리 읽어 둔 프로세스. 검사할 때마다 자기를 복제(fork)해 그 안에서 돌립니다.
+
+torch와 transformers를 읽는 데만 몇 초가 걸리므로, 한 번 읽어 두고 갈라져 나온 자식이 검사만 합니다. 자식은 끝나면
+사라지므로 학생의 코드가 무엇을 망가뜨려도 다음 검사는 깨끗합니다. fork가 없는 운영체제(Windows)에서는 이 프로세스가 직접
+검사하고, 멈추거나 죽으면 부른 쪽이 새로 띄웁니다.
+
+표준 입력으로 한 줄에 하나씩 일을 받고(JSON), 표준 출력으로 한 줄에 하나씩 답합니다.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from course.paths import Task
+from course.pytest_plugin import run
+
+CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin"  # macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다.
+MEMORY_LIMIT = 8 * 1024**3
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """일이 올 때마다 하나씩 처리합니다. 입력이 끝나면 돌아옵니다."""
+    warmed: set[str] = set()
+    for line in requests:
+        job = json.loads(line)
+        task = Task(job["task"])
+        if task.name not in warmed:
+            warm_up(task)
+            warmed.add(task.name)
+        answer = in_child(task, job) if CAN_FORK else run_job(task, job)
+        answers.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+        answers.flush()
+
+
+def warm_up(task: Task) -> None:
+    """과제가 쓰는 무거운 것들을 미리 읽습니다. 검사 폴더의 `support.py`에 `warm()`이 있으면 부릅니다."""
+    if (task.tests / "support.py").is_file():
+        importlib.import_module(f"tests.{task.tests.name}.support").warm()
+    gc.collect()
+    gc.freeze()  # 자식이 쓰레기를 모으느라 부모의 메모리를 복사하지 않도록
+
+
+def run_job(task: Task, job: dict[str, Any]) -> dict[str, Any]:
+    return run(task, Path(job["folder"]), job["todos"], job.get("device", "cpu"))
+
+
+def in_child(task: Task, job: dict[str, Any]) -> dict[str, Any]:
+    """자식 프로세스에서 검사하고 답을 받습니다. 시간이 다 되거나 죽으면 그 사실을 답합니다."""
+    import select
+    import signal
+
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _limit_memory()
+        code = 1
+        try:
+            answer = json.dumps(run_job(task, job), ensure_ascii=False).encode()
+            with os.fdopen(writer, "wb") as out:
+                out.write(answer)
+            code = 0
+        finally:
+            os._exit(code)  # 부모에게서 물려받은 것들의 정리(atexit)를 되풀이하지 않습니다.
+    os.close(writer)
+    deadline = time.monotonic() + job.get("timeout", 60)
+    received = b""
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([reader], [], [], left)[0]:
+            if not (part := os.read(reader, 1 << 16)):
+                break
+            received += part
+    else:
+        os.kill(child, signal.SIGKILL)
+    os.close(reader)
+    _, status = os.waitpid(child, 0)
+    if received and status == 0:
+        return json.loads(received)
+    if left <= 0:
+        return {"results": [], "hashes": {}, "errors": [], "died": "timeout"}
+    return {"results": [], "hashes": {}, "errors": [], "died": "crash"}
+
+
+def _limit_memory() -> None:
+    """끝없이 커지는 코드가 기계를 멈추게 하지 못하도록 자식의 메모리를 제한합니다."""
+    try:
+        import resource
+
+        in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY_LIMIT, in_use + MEMORY_LIMIT))
+    except (ImportError, OSError, ValueError):
+        pass
+
+
+def main() -> None:
+    # 학생의 print가 답과 섞이지 않도록, 답의 통로를 따로 챙기고 표준 출력은 표준 오류로 돌립니다.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

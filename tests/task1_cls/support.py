@@ -1,0 +1,170 @@
+"""task1-cls의 검사가 함께 쓰는 것: 아주 작은 모델과 말뭉치, 배치.
+
+모델은 여기서 시드를 정해 만듭니다(사전학습되지 않았고, 허브에서 받지 않습니다). 흔한 실수가 드러나도록 일부러 까다롭게
+만들었습니다: 저장된 라벨 수는 5, 드롭아웃은 0.3, 가중치는 크게 흩어져 있습니다.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SENTENCES = [
+    "배우들 연기가 좋아서 두 번 봤어요",
+    "시간이 아깝다 정말 지루한 영화",
+    "음악도 화면도 다 좋았습니다 추천합니다",
+    "별로",
+    "결말이 너무 허무해서 화가 났다",
+    "웃다가 울다가 두 시간이 금방 갔네요",
+    "돈 주고 보기에는 아까운 영화였습니다 다음 편은 안 봅니다",
+    "최고",
+    "각본이 엉성하고 연기도 어색하다",
+    "가족과 함께 보기 좋은 따뜻한 이야기",
+]
+LONG_TEXT = " ".join(SENTENCES * 4)
+SEQ_LEN = 16
+
+
+@cache
+def workspace() -> Path:
+    """이 프로세스가 끝날 때 지워지는 폴더."""
+    folder = Path(tempfile.mkdtemp(prefix="course-checks-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def tiny_model() -> Path:
+    """파라미터 수만 개짜리 BERT와 토크나이저가 든 Hugging Face 폴더."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+
+    folder = workspace() / "tiny-bert"
+    wordpiece = BertWordPieceTokenizer(handle_chinese_chars=False, strip_accents=False, lowercase=False)
+    wordpiece.train_from_iterator(SENTENCES, vocab_size=300, min_frequency=1, show_progress=False)
+    tokenizer = BertTokenizerFast(tokenizer_object=wordpiece._tokenizer, do_lower_case=False, model_max_length=64)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.3,
+        attention_probs_dropout_prob=0.0,
+        initializer_range=0.3,
+        num_labels=5,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertForMaskedLM(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@cache
+def tiny_corpus() -> Path:
+    """학습 22, 검증 10, 평가 7개의 리뷰. 배치 크기로 나누어떨어지지 않습니다."""
+    folder = workspace() / "tiny-reviews"
+    folder.mkdir()
+    for name, count, shift in (("train", 22, 0), ("valid", 10, 3), ("test", 7, 5)):
+        rows = [f"{i}\t{SENTENCES[(i + shift) % 10]} {name} {i}\t{(i + shift) % 2}" for i in range(count)]
+        text = "\n".join(["id\tdocument\tlabel", *rows]) + "\n"
+        (folder / f"ratings_{name}.txt").write_text(text, encoding="utf-8", newline="\n")
+    return folder
+
+
+def tiny_args(**learning: Any) -> Any:
+    """작은 모델과 말뭉치를 가리키는 `TrainArguments`. 어느 값도 기본값과 다릅니다."""
+    from nlpbook.arguments import TrainArguments
+
+    args = TrainArguments()
+    args.data.home, args.data.name = str(tiny_corpus().parent), tiny_corpus().name
+    args.model.pretrained, args.model.seq_len = str(tiny_model()), SEQ_LEN
+    args.model.output = str(workspace() / "output")
+    args.hardware.train_batch, args.hardware.infer_batch = 4, 8
+    args.hardware.accelerator, args.hardware.precision = "cpu", "32-true"
+    args.learning.learning_rate, args.learning.num_epochs = 3e-3, 2
+    for name, value in learning.items():
+        setattr(args.learning, name, value)
+    return args
+
+
+def build(module: Any, device: str = "cpu", **learning: Any) -> Any:
+    """그 단계의 모델을 시드를 정해 만들어, 평가 모드로 돌려줍니다. 분류 머리의 가중치를 키워 예측이 고루 나오게 합니다."""
+    torch.manual_seed(1)
+    model = module.NSMCModel(tiny_args(**learning))
+    head = getattr(getattr(model, "lang_model", None), "classifier", None)
+    if isinstance(head, torch.nn.Linear):
+        with torch.no_grad():
+            head.weight.mul_(10)
+    return model.to(device).eval()
+
+
+def batch_of(model: Any, count: int = 6, mode: str = "train") -> dict[str, torch.Tensor]:
+    """학생의 로더를 거치지 않고 만든 배치. `count`는 라벨 수(2)와 다릅니다."""
+    from nlpbook.datasets import ClassificationDataset, data_collator
+    from nlpbook.nsmc import NsmcCorpus
+
+    dataset = ClassificationDataset(model.args, NsmcCorpus(model.args), tokenizer(), mode)
+    batch = data_collator([dataset[i] for i in range(count)])
+    return {name: tensor.to(model.device) for name, tensor in batch.items()}
+
+
+@cache
+def tokenizer() -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(tiny_model()))
+
+
+@torch.no_grad()
+def reference_logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """드롭아웃을 끈 모델에서 곧바로 구한 로짓, (배치, 라벨 수)."""
+    twin = copy.deepcopy(model.lang_model).eval()
+    return twin(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.float()
+
+
+@torch.no_grad()
+def reference_probabilities(model: Any, text: str) -> list[float]:
+    """문장 하나의 [부정, 긍정] 확률."""
+    inputs = tokenizer()(text, truncation=True, max_length=SEQ_LEN, return_tensors="pt")
+    batch = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+    return reference_logits(model, batch).softmax(-1)[0].tolist()
+
+
+def warm() -> None:
+    """검사 프로세스가 갈라지기 전에 한 번: 라이브러리를 읽고, 작은 모델을 만들어 한 번씩 움직여 봅니다."""
+    import flask_classful  # noqa: F401
+    import lightning  # noqa: F401
+    import typer  # noqa: F401
+    from lightning.fabric import Fabric  # noqa: F401
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    import nlpbook.checkpoints
+    import nlpbook.hardware
+    import nlpbook.loaders
+    import nlpbook.metrics
+    import nlpbook.options
+    import nlpbook.plots
+    import nlpbook.reports
+    import nlpbook.runs
+    import nlpbook.serving
+    import nlpbook.tracking  # noqa: F401
+    from nlpbook.pretrained import quiet_transformers
+
+    torch.set_num_threads(1)
+    quiet_transformers()
+    tiny_corpus()
+    config = AutoConfig.from_pretrained(str(tiny_model()), num_labels=2)
+    model = AutoModelForSequenceClassification.from_pretrained(str(tiny_model()), config=config)
+    inputs = tokenizer()(SENTENCES[0], return_tensors="pt")
+    model(**inputs, labels=torch.tensor([1])).loss.backward()
