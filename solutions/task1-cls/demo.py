@@ -1,0 +1,73 @@
+"""완성된 감성분석의 시연: 학습하고, 평가하고, 몇 문장에 답합니다. `python -m course demo`가 실행합니다.
+
+    python -m course demo              # 학습 → 평가 → 예문
+    python -m course demo --serve      # 그 뒤에 웹 페이지까지
+"""
+
+import argparse
+import json
+import sys
+
+import step5_cli_and_serving as step5
+
+from nlpbook.arguments import ServeArguments, TestArguments, TrainArguments
+from nlpbook.errors import UserError
+from nlpbook.options import Options, fail
+from nlpbook.runs import find_run
+from nlpbook.tracking import Stopwatch, console, say
+
+SENTENCES = (
+    "배우들 연기가 좋아서 두 번 봤어요",
+    "돈이 아까워서 잠이 안 온다",
+    "지루할 틈이 없었습니다",
+    "기대를 많이 했는데 결말이 너무 허무하네요",
+    "ㅋㅋㅋㅋ 오랜만에 극장에서 크게 웃음",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--serve", action="store_true", help="끝난 뒤에 웹 페이지를 엽니다")
+    parser.add_argument("--server_port", type=int, default=9164, help="웹 페이지의 포트")
+    asked = parser.parse_args()
+    watch = Stopwatch()
+
+    console.rule("1. 학습: 이 강의를 위해 지어낸 리뷰로 세 에포크")
+    step5.train(options_of(TrainArguments, num_epochs=3, job_name="demo", print_every=0.5))
+
+    console.rule("2. 평가: 학습할 때 보지 않은 리뷰")
+    step5.test(options_of(TestArguments, job_name="demo"))
+
+    console.rule("3. 몇 문장에 답하기")
+    _, run_folder, model = step5.load_trained(ServeArguments, options_of(ServeArguments, job_name="demo"))
+    for sentence in SENTENCES:
+        answer = model.eval().infer_one(sentence)
+        say(f"  {answer.label}  긍정 {answer.positive:6.1%}   {answer.text}")
+
+    report = next(iter(json.loads((run_folder.path / "test.json").read_text(encoding="utf-8"))["checkpoints"].values()))
+    console.rule()
+    say(f"평가 정확도 {report['accuracy']:.4f}, F1 {report['f1']:.4f} · 모두 {watch.seconds:.0f}초")
+    say(f"학습 곡선   {run_folder.learning_curve}")
+    say(f"혼동표      {run_folder.confusion_matrix}")
+    say(f"오답 페이지 {run_folder.path / 'mistakes.html'}")
+    say(f"웹 페이지   python solutions/task1-cls/step5_cli_and_serving.py serve --server_port {asked.server_port}")
+    if asked.serve:
+        console.rule("4. 웹 페이지")
+        step5.serve(options_of(ServeArguments, job_name="demo", server_port=asked.server_port))
+
+
+def options_of(kind: type, **given: object) -> Options:
+    """명령줄에 `given`만 적은 것과 같은 옵션."""
+    options = Options(given)
+    options.given = frozenset(given)
+    return options
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("멈췄습니다.", 130)
+    sys.exit(0)
