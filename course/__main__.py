@@ -5,8 +5,8 @@
 
 import sys
 
-if sys.version_info < (3, 10):
-    sys.exit("Python 3.10 이상이 필요합니다. 지금은 %d.%d입니다: https://www.python.org" % sys.version_info[:2])
+if sys.version_info < (3, 10):  # noqa: UP036  더 낮은 파이썬에서도 여기까지는 옵니다.
+    sys.exit("Python 3.10 이상이 필요합니다. 지금은 %d.%d입니다: https://www.python.org" % sys.version_info[:2])  # noqa: UP031
 
 from course.bootstrap import main
 

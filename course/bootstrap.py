@@ -62,11 +62,11 @@ def ready_python() -> Path:
             install(Path(sys.executable), missing)
         return Path(sys.executable)
     python = OWN / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.is_file():
-        create_environment(python)
     stamp = OWN / STAMP
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
+    if not python.is_file() or not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
+        if not has_pip(python):
+            create_environment(python)
         install(python, ["-r", str(REQUIREMENTS)])
         stamp.write_text(wanted, encoding="utf-8")
     return python
@@ -110,12 +110,18 @@ def applies(requirement: str) -> bool:
     return (sys.version_info[1] < int(match[2])) == (match[1] == "<")
 
 
+def has_pip(python: Path) -> bool:
+    """쓸 수 있는 가상환경인가. 만들다가 멈춘 것은 파이썬만 있고 pip이 없습니다."""
+    return python.is_file() and subprocess.run([str(python), "-m", "pip", "-V"], capture_output=True).returncode == 0
+
+
 def create_environment(python: Path) -> None:
     print(f"가상환경을 만듭니다: {OWN}", flush=True)
     made = subprocess.run([sys.executable, "-m", "venv", str(OWN)], capture_output=True, text=True)
     if made.returncode != 0 or not python.is_file():
         raise SetupFailed(
-            "가상환경을 만들지 못했습니다. Debian이나 Ubuntu라면 `sudo apt install python3-venv` 뒤에 다시 실행해 주세요.\n"
+            "가상환경을 만들지 못했습니다. "
+            "Debian이나 Ubuntu라면 `sudo apt install python3-venv` 뒤에 다시 실행해 주세요.\n"
             + (made.stderr or made.stdout).strip()
         )
 
@@ -127,7 +133,9 @@ def install(python: Path, what: list[str]) -> None:
     print("PyTorch가 커서 처음 한 번은 2~10분 걸립니다. 다음부터는 바로 시작합니다.", flush=True)
     done = subprocess.run([str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", *what])
     if done.returncode != 0:
-        raise SetupFailed("패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인하고 같은 명령을 다시 실행해 주세요.")
+        raise SetupFailed(
+            "패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인하고 같은 명령을 다시 실행해 주세요."
+        )
 
 
 def same_file(one: Path, other: Path) -> bool:

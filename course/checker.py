@@ -60,11 +60,15 @@ class Checker:
         verdicts = {}
         for step, ids in _by_step(todo_ids).items():
             if not (task.tests / f"test_step{step}.py").is_file():
-                raise CourseError(f"{task.name} {step}단계의 검사 파일이 없습니다: {task.tests}. 저장소를 다시 받아 주세요.")
+                raise CourseError(
+                    f"{task.name} {step}단계의 검사 파일이 없습니다: {task.tests}. 저장소를 다시 받아 주세요."
+                )
             job = {"task": task.name, "folder": str(folder), "todos": ids, "device": device, "timeout": timeout}
             answer = self._ask(job, timeout)
             for todo_id in ids:
-                verdicts[todo_id] = judge(todo_id, answer, answers)
+                # 하나가 프로세스를 멈추거나 죽였습니다. 나머지까지 틀렸다고 하지 않도록 하나씩 다시 봅니다.
+                alone = self._ask({**job, "todos": [todo_id]}, timeout) if "died" in answer and len(ids) > 1 else answer
+                verdicts[todo_id] = judge(todo_id, alone, answers)
         return verdicts
 
     def _ask(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Annotated, Any, Optional
 
@@ -35,7 +36,9 @@ def check(
         typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
     ] = None,
     target: Annotated[str, typer.Option(help="검사할 폴더: task(내가 고친 것), solutions, 또는 경로")] = "task",
-    show_traceback: Annotated[bool, typer.Option("--traceback", help="멈춘 곳의 traceback을 모두 보여 줍니다.")] = False,
+    show_traceback: Annotated[
+        bool, typer.Option("--traceback", help="멈춘 곳의 traceback을 모두 보여 줍니다.")
+    ] = False,
     device: Annotated[str, typer.Option(help="검사에 쓸 장치: cpu 또는 cuda")] = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -50,7 +53,9 @@ def check(
                 raise CourseError(f"검사할 폴더가 없습니다: {folder}")
             verdicts += [(task, one) for one in checker.check(task, folder, todo_ids, device).values()]
     if as_json:
-        print(json.dumps([{"task": task.name, **one.to_dict()} for task, one in verdicts], ensure_ascii=False, indent=2))
+        print(
+            json.dumps([{"task": task.name, **one.to_dict()} for task, one in verdicts], ensure_ascii=False, indent=2)
+        )
     else:
         show_verdicts(verdicts, show_traceback)
     raise typer.Exit(0 if all(one.is_right for _, one in verdicts) else 1)
@@ -125,7 +130,7 @@ def chosen(where: list[str]) -> list[tuple[Task, list[str]]]:
     """
     words = list(where)
     tasks = all_tasks()
-    if words and not words[0][0].isdigit():
+    if words and not words[0][:1].isdigit():
         tasks = [find_task(words.pop(0))]
     if not words:
         return [(task, list(task.regions())) for task in tasks]
@@ -162,6 +167,22 @@ def show_verdicts(verdicts: list[tuple[Task, Verdict]], show_traceback: bool = F
     console.print(f"\n{right}/{len(verdicts)} 맞았습니다.", style="bold green" if right == len(verdicts) else "bold")
 
 
+USAGE_ERRORS = {
+    r"No such command '(.*?)'": "'{}' 명령은 없습니다.",
+    r"No such option:? '?(-[^\s']*)": "'{}' 옵션은 없습니다.",
+    r"Option '(.*?)' requires an argument": "옵션 '{}'에는 값이 필요합니다.",
+    r"Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)": "남는 말이 있습니다: {}.",
+}
+
+
+def in_korean(message: str) -> str:
+    """Typer의 영어 문장을 한국어로. 모르는 문장은 덧붙여 보여 줍니다."""
+    for pattern, korean in USAGE_ERRORS.items():
+        if match := re.match(pattern, message):
+            return korean.format(match[1])
+    return f"명령을 알아듣지 못했습니다({message})."
+
+
 def main(arguments: list[str]) -> int:
     """명령을 실행하고 종료 코드를 돌려줍니다. 사람이 고칠 수 있는 오류는 한 문장으로 적습니다."""
     for stream in (sys.stdout, sys.stderr):
@@ -173,7 +194,7 @@ def main(arguments: list[str]) -> int:
         print(f"오류: {error}", file=sys.stderr)
     except typer.BadParameter.__mro__[1] as error:  # 잘못 적은 명령줄
         if type(error).__name__ != "NoArgsIsHelpError":
-            print(f"오류: {error.format_message()} `python -m course --help`를 봐 주세요.", file=sys.stderr)
+            print(f"오류: {in_korean(error.format_message())} `python -m course --help`를 봐 주세요.", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("멈췄습니다.", file=sys.stderr)

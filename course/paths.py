@@ -83,7 +83,11 @@ class Task:
         found: dict[str, Region] = {}
         for step in self.steps:
             path = folder / step.file_name
-            for region in parse(path.read_text(encoding="utf-8"), path.name):
+            try:
+                text = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                raise CourseError(f"{path.name}을(를) 읽을 수 없습니다. 편집기에서 UTF-8로 저장해 주세요.") from None
+            for region in parse(text, path.name):
                 found[region.id] = region
         return found
 
@@ -119,7 +123,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         with aside.open("w", encoding="utf-8", newline="\n") as out:
             out.write(text)
-        os.replace(aside, path)
+        aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
 

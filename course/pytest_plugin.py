@@ -1,8 +1,8 @@
 """검사를 고르고, 학생의 파일을 읽어 들이고, 결과를 사람이 읽을 판정의 재료로 모으는 pytest 플러그인.
 
-    pytest                                   해답을 검사합니다
-    pytest --target task                     학생의 폴더를 검사합니다
-    pytest tests/task1_cls --todo 3-4        TODO 하나만
+pytest                                   해답을 검사합니다
+pytest --target task                     학생의 폴더를 검사합니다
+pytest tests/task1_cls --todo 3-4        TODO 하나만
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from course import guard
 from course.checking import CheckFailed
 from course.loading import file_hash, load_step
 from course.paths import ROOT, Task, all_tasks
@@ -81,7 +82,9 @@ class StepLoader:
     def __call__(self, number: int) -> ModuleType:
         if number not in self._loaded:
             step = self.task.step(number)
-            self.hashes[step.file_name] = file_hash(self.folder / step.file_name)
+            for one in self.task.steps:  # 단계는 앞 단계를 불러오므로 함께 읽힙니다.
+                if one.number <= number and (self.folder / one.file_name).is_file():
+                    self.hashes[one.file_name] = file_hash(self.folder / one.file_name)
             self._loaded[number] = load_step(self.folder, step.module)
         return self._loaded[number]
 
@@ -117,6 +120,12 @@ class Recorder:
         self.folder = folder.resolve()
         self.results: list[dict[str, Any]] = []
         self.errors: list[str] = []
+        self._collected: list[pytest.Item] = []
+        self._reported: set[str] = set()
+        self._tools: guard.Tools = {}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected, self._tools = list(session.items), guard.remember()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Any:
@@ -127,7 +136,19 @@ class Recorder:
                 result |= describe(call.excinfo.value, self.folder)
             if report.when != "teardown":
                 self.results.append(result)
+                self._reported.add(item.nodeid)
         return report
+
+    def pytest_sessionfinish(self) -> None:
+        """끝까지 가지 못한 검사와, 바꿔치기된 도구로 한 검사는 통과가 아닙니다."""
+        stopped = {"kind": "error", "error": "Interrupted", "message": "검사가 끝나기 전에 실행이 중단되었습니다"}
+        for item in self._collected:
+            if item.nodeid not in self._reported:
+                self.results.append({"test": item.name, "todo": todo_of(item), "outcome": "failed", **stopped})
+        if changed := guard.changed(self._tools):
+            message = f"단계 파일이 검사 도구를 바꿔치기했습니다: {', '.join(changed[:3])}"
+            for result in self.results:
+                result |= {"outcome": "failed", **describe(CheckFailed(message, idea=""), self.folder)}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -145,9 +166,15 @@ def describe(error: BaseException, folder: Path) -> dict[str, Any]:
     where: dict[str, Any] = {"file": Path(own[-1].filename).name, "line": own[-1].lineno} if own else {}
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve().parent == folder:
         where = {"file": Path(error.filename).name, "line": error.lineno}
-    text = "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(error))[-20_000:]
     if isinstance(error, TodoNotDone):
-        return {"kind": "todo", "missing": error.todo_id, "file": error.file.name, "line": error.line, "traceback": text}
+        return {
+            "kind": "todo",
+            "missing": error.todo_id,
+            "file": error.file.name,
+            "line": error.line,
+            "traceback": text,
+        }
     if isinstance(error, CheckFailed):
         return {
             "kind": "wrong",

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def parse(text: str, file: str | Path = "<글>") -> list[Region]:
     Raises:
         RegionError: 짝이 맞지 않거나, 겹치거나, 같은 번호가 두 번 나올 때.
     """
-    lines = text.splitlines()
+    lines = _lines(text)
     regions: list[Region] = []
     opened: re.Match[str] | None = None
     begin = 0
@@ -62,7 +63,9 @@ def parse(text: str, file: str | Path = "<글>") -> list[Region]:
             opened, begin = match, number
         elif match := END.match(line):
             if not opened or opened["id"] != match["id"]:
-                raise RegionError(f"{file} {number + 1}번째 줄: [END {match['id']}]에 맞는 [TODO {match['id']}]가 없습니다.")
+                raise RegionError(
+                    f"{file} {number + 1}번째 줄: [END {match['id']}]에 맞는 [TODO {match['id']}]가 없습니다."
+                )
             if any(region.id == match["id"] for region in regions):
                 raise RegionError(f"{file} {number + 1}번째 줄: TODO {match['id']}이(가) 두 번 나옵니다.")
             code_begin, hint = _hint(lines, begin + 1, number)
@@ -97,24 +100,24 @@ def find(text: str, todo_id: str, file: str | Path = "<글>") -> Region:
 def code_of(text: str, todo_id: str) -> str:
     """자리의 코드를 들여쓰기 없이 돌려줍니다."""
     region = find(text, todo_id)
-    return _dedent(text.splitlines()[region.code_begin : region.end], region.indent)
+    lines = _lines(text)[region.code_begin : region.end]
+    return "".join(line.rstrip("\r\n").removeprefix(region.indent) + "\n" for line in lines)
 
 
 def splice(text: str, todo_id: str, code: str) -> str:
     """자리의 코드를 `code`(들여쓰기 없음)로 바꿉니다. 표시와 힌트, 나머지 줄은 그대로입니다."""
     region = find(text, todo_id)
-    lines = text.splitlines(keepends=True)
-    newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
-    body = [
-        (region.indent + line if line.strip() else "") + newline for line in code.rstrip("\n").splitlines()
-    ]
+    lines = _lines(text)
+    newline = _newline(text)
+    body = [(region.indent + line.rstrip("\r\n") if line.strip() else "") + newline for line in _lines(code)]
     return "".join(lines[: region.code_begin] + body + lines[region.end :])
 
 
 def to_exercise(text: str, file: str | Path = "<글>") -> str:
     """해답 파일을 실습 파일로 바꿉니다: 모든 자리의 코드가 `todo("…")` 한 줄이 됩니다."""
-    for region in parse(text, file):
-        names = names_needed(text, region)
+    solved = text  # 자리를 하나 바꿀 때마다 줄 번호가 밀리므로, 쓰이는 이름은 언제나 해답에서 찾습니다.
+    for region in parse(solved, file):
+        names = names_needed(solved, region)
         note = "여기를 지우고 채워 주세요." + (f" 이 아래에서 쓰는 이름: {', '.join(names)}" if names else "")
         text = splice(text, region.id, f'todo("{region.id}")  # {note}')
     return _with_todo_import(text)
@@ -126,11 +129,16 @@ def names_needed(text: str, region: Region) -> list[str]:
     function = _innermost_function(tree, region)
     made: dict[str, None] = {}
     used: set[str] = set()
-    for node in ast.walk(function or tree):
+    scope = function or tree
+    # `[x for x in …]`의 x는 그 안에서만 삽니다.
+    local = {
+        id(one) for node in ast.walk(scope) if isinstance(node, ast.comprehension) for one in ast.walk(node.target)
+    }
+    for node in ast.walk(scope):
         line = getattr(node, "lineno", 0) - 1
         inside = region.code_begin <= line < region.end
         if isinstance(node, ast.Name):
-            if inside and isinstance(node.ctx, ast.Store):
+            if inside and isinstance(node.ctx, ast.Store) and id(node) not in local:
                 made[node.id] = None
             elif line > region.end and isinstance(node.ctx, ast.Load):
                 used.add(node.id)
@@ -154,14 +162,20 @@ def _innermost_function(tree: ast.AST, region: Region) -> ast.AST | None:
 
 def _with_todo_import(text: str) -> str:
     """실습 파일이 쓰는 `todo`를 마지막 import 아래에 더합니다."""
-    imports = [node for node in ast.parse(text).body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    if not imports:
-        return "from todo import todo\n\n" + text
-    lines = text.splitlines(keepends=True)
+    tree, lines, newline = ast.parse(text), _lines(text), _newline(text)
+    imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    if not imports:  # docstring은 첫 문장이어야 docstring입니다.
+        after = (tree.body[0].end_lineno or 0) if ast.get_docstring(tree) is not None else 0
+        return "".join([*lines[:after], f"from todo import todo{newline}", newline, *lines[after:]])
     after = imports[-1].end_lineno or 0
     noqa = "  # noqa: E402" if "noqa: E402" in lines[after - 1] else ""
-    return "".join([*lines[:after], f"from todo import todo{noqa}\n", *lines[after:]])
+    return "".join([*lines[:after], f"from todo import todo{noqa}{newline}", *lines[after:]])
 
 
-def _dedent(lines: list[str], indent: str) -> str:
-    return "\n".join(line.removeprefix(indent) for line in lines) + "\n"
+def _lines(text: str) -> list[str]:
+    """줄바꿈을 지닌 줄들. `splitlines`는 \\x0c나 \\u2028에서도 나누어, 파이썬이 세는 줄 번호와 어긋납니다."""
+    return io.StringIO(text, newline="").readlines()
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if _lines(text)[:1] and _lines(text)[0].endswith("\r\n") else "\n"

@@ -1,14 +1,15 @@
 """라이브러리를 미리 읽어 둔 프로세스. 검사할 때마다 자기를 복제(fork)해 그 안에서 돌립니다.
 
 torch와 transformers를 읽는 데만 몇 초가 걸리므로, 한 번 읽어 두고 갈라져 나온 자식이 검사만 합니다. 자식은 끝나면
-사라지므로 학생의 코드가 무엇을 망가뜨려도 다음 검사는 깨끗합니다. fork가 없는 운영체제(Windows)에서는 이 프로세스가 직접
-검사하고, 멈추거나 죽으면 부른 쪽이 새로 띄웁니다.
+사라지므로 학생의 코드가 무엇을 망가뜨려도 다음 검사는 깨끗합니다. fork가 없는 운영체제(Windows)에서는 이 프로세스가
+직접 검사하고, 멈추거나 죽으면 부른 쪽이 새로 띄웁니다.
 
 표준 입력으로 한 줄에 하나씩 일을 받고(JSON), 표준 출력으로 한 줄에 하나씩 답합니다.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -23,6 +24,7 @@ from course.pytest_plugin import run
 
 CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin"  # macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다.
 MEMORY_LIMIT = 8 * 1024**3
+FILE_LIMIT = 2 * 1024**3  # 파일 하나의 크기. 끝없는 print는 pytest의 임시 파일에 쌓입니다.
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -35,7 +37,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             warm_up(task)
             warmed.add(task.name)
         answer = in_child(task, job) if CAN_FORK else run_job(task, job)
-        answers.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+        answers.write(json.dumps(answer).encode() + b"\n")  # 짝 잃은 서로게이트도 옮기도록 ASCII로
         answers.flush()
 
 
@@ -60,41 +62,44 @@ def in_child(task: Task, job: dict[str, Any]) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _limit_memory()
-        code = 1
+        os.setsid()  # 학생의 코드가 띄운 프로세스까지 한 번에 끝내도록
         try:
-            answer = json.dumps(run_job(task, job), ensure_ascii=False).encode()
+            _limit_resources()
+            answer = json.dumps(run_job(task, job)).encode()
             with os.fdopen(writer, "wb") as out:
                 out.write(answer)
-            code = 0
         finally:
-            os._exit(code)  # 부모에게서 물려받은 것들의 정리(atexit)를 되풀이하지 않습니다.
+            os._exit(0)  # 부모에게서 물려받은 것들의 정리(atexit)를 되풀이하지 않습니다.
     os.close(writer)
     deadline = time.monotonic() + job.get("timeout", 60)
-    received = b""
-    while (left := deadline - time.monotonic()) > 0:
-        if select.select([reader], [], [], left)[0]:
-            if not (part := os.read(reader, 1 << 16)):
-                break
-            received += part
-    else:
-        os.kill(child, signal.SIGKILL)
-    os.close(reader)
-    _, status = os.waitpid(child, 0)
-    if received and status == 0:
+    received, died = b"", "timeout"
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([reader], [], [], left)[0]:
+                if not (part := os.read(reader, 1 << 16)):
+                    died = "crash"  # 답이 온전하지 않다면
+                    break
+                received += part
+    finally:
+        os.close(reader)
+        for kill in (os.kill, os.killpg):
+            with contextlib.suppress(ProcessLookupError):
+                kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    try:
         return json.loads(received)
-    if left <= 0:
-        return {"results": [], "hashes": {}, "errors": [], "died": "timeout"}
-    return {"results": [], "hashes": {}, "errors": [], "died": "crash"}
+    except ValueError:
+        return {"results": [], "hashes": {}, "errors": [], "died": died}
 
 
-def _limit_memory() -> None:
-    """끝없이 커지는 코드가 기계를 멈추게 하지 못하도록 자식의 메모리를 제한합니다."""
+def _limit_resources() -> None:
+    """끝없이 커지는 코드가 기계를 멈추게 하지 못하도록 자식의 메모리와 파일의 크기를 제한합니다."""
     try:
         import resource
 
         in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY_LIMIT, in_use + MEMORY_LIMIT))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
     except (ImportError, OSError, ValueError):
         pass
 

@@ -111,6 +111,7 @@ class LearningArguments:
     )
     num_saving: int = option(2, "남길 체크포인트 수.", min=1)
     val_interval: float = option(0.5, "검증 간격: 1 이하면 에포크의 비율, 1보다 크면 걸음 수.", min=0)
+    save_every: int = option(0, "이만큼의 걸음마다 이어 할 상태를 저장합니다. 0이면 검증할 때만 저장합니다.", min=0)
     resume: bool = option(False, "마지막으로 멈춘 학습을 이어 합니다.")
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 # 문장 길이마다 행렬의 모양이 달라, oneDNN이 만들어 둔 커널을 버리고 다시 만들지 않도록 자리를 넉넉히 둡니다.
 # torch를 읽기 전에 정해야 하지만, 첫 행렬곱보다 앞서기만 하면 됩니다.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
+import lightning.fabric  # noqa: E402, F401  부르면서 로그 수준을 정하므로, 아래에서 다시 정하기 전에 부릅니다.
 import torch  # noqa: E402
 
 from nlpbook.errors import UserError  # noqa: E402
+
+
+logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # "Using bfloat16 …": 우리가 한국어로 적습니다.
 
 
 def accelerator_of(requested: str) -> str:

@@ -153,10 +153,12 @@ class TrainingLoop:
         # [TODO 4-4] val_steps 걸음마다, 그리고 맨 마지막 걸음(total_steps)에서 검증하고 self.record에 건네세요.
         # 힌트: self.evaluate(self.val_loader)는 드롭아웃을 끈 평가 모드에서 해야 하고, 끝나면 학습 모드로
         #       돌아와야 합니다.
-        todo("4-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: loss, acc
+        todo("4-4")  # 여기를 지우고 채워 주세요.
         # [END 4-4]
-        if self.interrupt.requested:
+        save_every = self.args.learning.save_every
+        if self.interrupt.requested or (save_every and step % save_every == 0):
             self.save_last()
+        if self.interrupt.requested:
             raise KeyboardInterrupt
 
     def report(self, outputs: dict[str, Tensor]) -> None:

@@ -170,8 +170,10 @@ class TrainingLoop:
             self.model.train()
             self.record(metrics)
         # [END 4-4]
-        if self.interrupt.requested:
+        save_every = self.args.learning.save_every
+        if self.interrupt.requested or (save_every and step % save_every == 0):
             self.save_last()
+        if self.interrupt.requested:
             raise KeyboardInterrupt
 
     def report(self, outputs: dict[str, Tensor]) -> None:

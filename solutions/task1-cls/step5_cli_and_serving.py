@@ -165,6 +165,7 @@ def fit(fabric: Fabric, args: TrainArguments, run_folder: RunFolder, resume: boo
             say(f"  {model.data.label_names[int(example.label)]}  {example.text}")
     if state is not None:
         loop.restore(state)
+        loop.tracker.save()
         say(f"{loop.position.step:,}걸음에서 이어 갑니다.")
     try:
         loop.run()

@@ -1,0 +1,195 @@
+"""체크포인트: 가장 좋은 것들, 끊겨도 온전한 파일, 남의 파일, 난수."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nlpbook import checkpoints
+from nlpbook.checkpoints import CheckpointSaver, load_weights, rng_state, set_rng_state
+from nlpbook.errors import UserError
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return nn.Linear(3, 2)
+
+
+def offer(saver: CheckpointSaver, *values: float) -> list[int]:
+    """값들을 차례로 내놓고(1걸음부터), 남은 것의 걸음을 좋은 순서로 돌려줍니다."""
+    for step, value in enumerate(values, start=1):
+        if saver.is_worth_keeping(value):
+            saver.save_best({"w": torch.tensor([float(step)])}, value, step)
+    return [one.step for one in saver.checkpoints()]
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "kept"),
+    [
+        ("max val_acc", [0.5, 0.9, 0.7, 0.8], [2, 4]),
+        ("min val_loss", [0.5, 0.9, 0.7, 0.4], [4, 1]),
+        ("min val_loss", [-1.5, 0.0, -2.0], [3, 1]),
+        ("max val_acc", [0.9], [1]),
+    ],
+)
+def test_the_best_ones_are_kept_best_first(tmp_path, mode, values, kept):
+    saver = CheckpointSaver(tmp_path, mode, num_saving=2)
+    assert offer(saver, *values) == kept
+    assert len(list(tmp_path.iterdir())) == len(kept)
+    assert saver.best().step == kept[0]
+
+
+@pytest.mark.parametrize("value", [0.5, 5 / 6, 1 / 6])
+@pytest.mark.parametrize("mode", ["max val_acc", "min val_acc"])
+def test_of_equal_values_the_earlier_stays(tmp_path, mode, value):
+    saver = CheckpointSaver(tmp_path, mode, num_saving=1)
+    assert offer(saver, value, value) == [1]
+    assert not saver.is_worth_keeping(value)
+
+
+@pytest.mark.parametrize("mode", ["max val_acc", "min val_loss"])
+def test_nan_is_worse_than_anything(tmp_path, mode):
+    assert offer(CheckpointSaver(tmp_path, mode, num_saving=1), NAN, 0.5, NAN, NAN) == [2]
+
+
+def test_a_saved_checkpoint_holds_its_own_weights(tmp_path, model):
+    saver = CheckpointSaver(tmp_path)
+    path = saver.save_best(model.state_dict(), 0.75, step=12)
+    other = nn.Linear(3, 2)
+    load_weights(other, path)
+    assert torch.equal(other.weight, model.weight)
+    assert (saver.best().path, saver.best().value) == (path, 0.75)
+
+
+def test_the_folder_alone_decides_what_is_there(tmp_path):
+    offer(CheckpointSaver(tmp_path, num_saving=3), 0.1, 0.2, 0.3)
+    (tmp_path / "notes.txt").write_text("남의 파일")
+    CheckpointSaver(tmp_path).best().path.unlink()
+    assert [one.step for one in CheckpointSaver(tmp_path).checkpoints()] == [2, 1]
+    assert CheckpointSaver(tmp_path, "min val_loss").checkpoints() == []
+
+
+def test_no_checkpoint_says_to_train_first(tmp_path):
+    with pytest.raises(UserError, match="먼저 train"):
+        CheckpointSaver(tmp_path / "nowhere").best()
+
+
+@pytest.mark.parametrize("mode", ["val_acc", "best val_acc", "max", "max "])
+def test_an_unclear_saving_mode_is_refused(tmp_path, mode):
+    with pytest.raises(UserError, match="saving_mode"):
+        CheckpointSaver(tmp_path, mode)
+
+
+def half_written(_, path, **__) -> None:
+    """저장하다가 디스크가 찬 것처럼: 조금 쓰고 예외를 냅니다."""
+    Path(path).write_bytes(b"half")
+    raise OSError(28, "No space left on device")
+
+
+def test_a_failed_save_leaves_the_old_last_state(tmp_path, monkeypatch):
+    saver = CheckpointSaver(tmp_path)
+    saver.save_last({"step": 1})
+    with monkeypatch.context() as broken:
+        broken.setattr(torch, "save", half_written)
+        with pytest.raises(OSError, match="No space"):
+            saver.save_last({"step": 2})
+    assert saver.load_last() == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_failed_save_leaves_the_old_best(tmp_path, monkeypatch):
+    saver = CheckpointSaver(tmp_path, num_saving=1)
+    offer(saver, 0.5)
+    before = list(tmp_path.iterdir())
+    monkeypatch.setattr(checkpoints, "save_file", half_written)
+    with pytest.raises(OSError, match="No space"):
+        saver.save_best({"w": torch.zeros(1)}, 0.9, 2)
+    assert list(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [(nn.Linear(3, 5), "weight|bias"), (nn.Linear(3, 2, bias=False), "bias"), (nn.Embedding(3, 2), "bias")],
+    ids=["other shape", "missing weight", "other names"],
+)
+def test_a_checkpoint_of_another_model_is_refused_whole(tmp_path, model, other, named):
+    path = CheckpointSaver(tmp_path).save_best(model.state_dict(), 0.5, 1)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(UserError, match=f"다른 모델의 체크포인트입니다: ({named})"):
+        load_weights(other, path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors at all", b"\x10\0\0\0\0\0\0\0{broken"])
+def test_a_broken_weights_file_is_reported(tmp_path, model, content):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="깨졌습니다"):
+        load_weights(model, path)
+
+
+def test_a_truncated_weights_file_is_reported(tmp_path, model):
+    path = CheckpointSaver(tmp_path).save_best(model.state_dict(), 0.5, 1)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UserError, match="깨졌습니다"):
+        load_weights(model, path)
+
+
+def test_a_missing_weights_file_is_reported(tmp_path, model):
+    with pytest.raises(UserError, match="없습니다.*gone.safetensors"):
+        load_weights(model, tmp_path / "gone.safetensors")
+
+
+def test_the_last_state_comes_back(tmp_path):
+    saver = CheckpointSaver(tmp_path)
+    saver.save_last({"model": {"w": torch.arange(3)}, "history": [{"step": 1, "loss": 0.5}], "rng": [rng_state()]})
+    state = saver.load_last()
+    assert state["model"]["w"].tolist() == [0, 1, 2]
+    assert state["history"] == [{"step": 1, "loss": 0.5}]
+
+
+@pytest.mark.parametrize("content", [b"", b"half", None], ids=["empty", "broken", "missing"])
+def test_an_unreadable_last_state_is_reported(tmp_path, content):
+    if content is not None:
+        (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(UserError, match="last.pt"):
+        CheckpointSaver(tmp_path).load_last()
+
+
+class Trap:
+    """pickle로 읽으면 파일을 만드는 객체."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_reading_the_last_state_runs_no_code(tmp_path):
+    marker = tmp_path / "executed"
+    torch.save({"model": Trap(marker)}, tmp_path / "last.pt")
+    with pytest.raises(UserError, match="last.pt"):
+        CheckpointSaver(tmp_path).load_last()
+    assert not marker.exists()
+    torch.load(tmp_path / "last.pt", weights_only=False)
+    assert marker.exists()  # 덫이 정말 덫이었는지
+
+
+def draw() -> tuple:
+    return random.random(), random.gauss(0, 1), float(np.random.normal()), torch.rand(2).tolist()
+
+
+def test_random_numbers_continue_where_they_were_saved(tmp_path):
+    draw()
+    CheckpointSaver(tmp_path).save_last({"rng": rng_state()})
+    expected = [draw(), draw()]
+    set_rng_state(CheckpointSaver(tmp_path).load_last()["rng"])
+    assert [draw(), draw()] == expected

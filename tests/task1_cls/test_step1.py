@@ -1,0 +1,475 @@
+"""1단계의 검사: 말뭉치, 설정, 토크나이저, 모델.
+
+네 TODO가 한 `__init__`에 이어져 있습니다. 그래서 하나를 검사할 때는 나머지 셋의 자리에 옳은 것을 대신 두고
+`__init__`을 부릅니다. 나머지가 비어 있거나 틀려도 이 TODO가 담은 것만 봅니다.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from course.checking import assert_equal, close, fail, todo
+from nlpbook.arguments import TrainArguments
+from nlpbook.errors import UserError
+from nlpbook.nsmc import NsmcCorpus
+from tests.task1_cls import support
+from todo import TodoNotDone
+
+PART = {"1-1": "data", "1-2": "lm_config", "1-3": "lm_tokenizer", "1-4": "lang_model"}
+ALIAS = "checks-tiny-bert"  # resolve_pretrained만이 아는 이름. 그대로 from_pretrained에 주면 찾지 못합니다.
+SPLITS = {"train": 22, "valid": 10, "test": 7}
+TEXTS = [*support.SENTENCES[:4], "처음 보는 낱말도 Apple 123 ㅋㅋㅋ", ""]
+NOTHING = object()
+
+
+class NotStored(Exception):
+    """이 TODO가 담아야 할 것을, 담기 전에 누군가 읽었습니다."""
+
+
+class Trial:
+    """`__init__`을 한 번 불러 본 결과.
+
+    Attributes:
+        value: 이 TODO가 self에 담은 것. 담지 않았으면 `NOTHING`.
+        error: `__init__`을 멈춘 예외. 없으면 None.
+        seen: `self.lm_config`를 읽을 때마다, 그 순간의 라벨 수. 1-2에서만 모읍니다.
+        model: 만들어지다 만, 또는 다 만들어진 모델.
+    """
+
+    def __init__(self) -> None:
+        self.value: Any = NOTHING
+        self.error: BaseException | None = None
+        self.seen: list[Any] = []
+        self.model: Any = None
+
+
+def attempt(module: Any, todo_id: str, patch: pytest.MonkeyPatch) -> Trial:
+    """이 TODO의 자리만 학생의 것으로 하여 `__init__`을 부릅니다."""
+    args = support.tiny_args()
+    args.model.pretrained = ALIAS
+    target, trial = PART[todo_id], Trial()
+    stand_ins = {
+        name: value
+        for name, value in (("data", NsmcCorpus(args)), ("lm_config", config()), ("lm_tokenizer", support.tokenizer()))
+        if name != target
+    }
+
+    class Probe(module.NSMCModel):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == target:
+                trial.value = value
+            super().__setattr__(name, stand_ins.get(name, value))
+
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            if name == target == "lm_config":
+                trial.seen.append(getattr(value, "num_labels", None))
+            return value
+
+        def __getattr__(self, name: str) -> Any:
+            if name == target:
+                raise NotStored
+            return super().__getattr__(name)
+
+    _find_models_without_the_hub(module, patch)
+    _ignore_other_todos(module, todo_id, patch)
+    trial.model = Probe.__new__(Probe)
+    trial.model.__dict__.update(stand_ins)
+    torch.manual_seed(1)
+    try:
+        trial.model.__init__(args)
+    except Exception as error:  # noqa: BLE001 - 다른 TODO의 예외일 수 있습니다. 담은 것을 보고 판단합니다.
+        trial.error = error
+    return trial
+
+
+def _find_models_without_the_hub(module: Any, patch: pytest.MonkeyPatch) -> None:
+    """`resolve_pretrained`만 별명을 작은 모델의 폴더로 바꿉니다. 모르는 이름은 네트워크를 찾지 않고 바로 멈춥니다."""
+    import huggingface_hub.constants
+
+    import nlpbook.pretrained
+
+    real = nlpbook.pretrained.resolve_pretrained
+
+    def resolve(name: str) -> str:
+        return real(str(support.tiny_model()) if name == ALIAS else name)
+
+    patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    patch.setattr(nlpbook.pretrained, "resolve_pretrained", resolve)
+    patch.setattr(module, "resolve_pretrained", resolve, raising=False)
+
+
+def _ignore_other_todos(module: Any, todo_id: str, patch: pytest.MonkeyPatch) -> None:
+    """다른 TODO의 빈 자리는 건너뜁니다. 그 자리의 값은 대신 둔 것이 맡습니다."""
+    real = getattr(module, "todo", None)
+    if real is not None:
+        patch.setattr(module, "todo", lambda one: real(one) if one == todo_id else None)
+
+
+def stored(trial: Trial, todo_id: str) -> Any:
+    """이 TODO가 self에 담은 것. 담지 않았으면 왜인지 말합니다."""
+    if trial.value is not NOTHING:
+        return trial.value
+    error, name = trial.error, f"self.{PART[todo_id]}"
+    if isinstance(error, TodoNotDone) and error.todo_id == todo_id:
+        raise error
+    if isinstance(error, (OSError, UserError)):
+        fail(
+            "그 이름의 사전학습 모델을 찾지 못했습니다.",
+            idea="모델의 이름과 경로",
+            expected="pretrained가 가리키는 폴더",
+            got=type(error).__name__,
+            symptom="wrong-name",
+        )
+    if isinstance(error, TypeError) and "interpreted as an integer" in str(error):
+        fail(
+            "num_labels에 수가 아닌 것을 주었습니다.",
+            idea="라벨의 수",
+            expected="2",
+            got="목록",
+            symptom="labels-not-count",
+        )
+    if error is None or isinstance(error, (NotStored, TodoNotDone)):
+        fail(f"{name}에 아무것도 담지 않았습니다.", idea="속성", expected=name, got="없음", symptom="not-stored")
+    raise error
+
+
+@cache
+def rows(mode: str) -> list[tuple[str, str]]:
+    """작은 말뭉치의 (글, 라벨). 라이브러리를 거치지 않고 읽습니다."""
+    lines = (support.tiny_corpus() / f"ratings_{mode}.txt").read_text(encoding="utf-8").splitlines()[1:]
+    return [tuple(line.split("\t")[1:]) for line in lines]
+
+
+def config() -> Any:
+    """1-2가 담았어야 할 설정. 부를 때마다 새것입니다."""
+    from transformers import BertConfig
+
+    return BertConfig.from_pretrained(str(support.tiny_model()), num_labels=2)
+
+
+@cache
+def saved_weights() -> dict[str, torch.Tensor]:
+    """작은 사전학습 모델의 몸통에 저장된 가중치."""
+    from safetensors.torch import load_file
+
+    weights = load_file(support.tiny_model() / "model.safetensors")
+    return {name: value for name, value in weights.items() if name.startswith("bert.")}
+
+
+# ── 1-1 말뭉치
+
+
+@pytest.fixture
+def data(load, monkeypatch):
+    value = stored(attempt(load(1), "1-1", monkeypatch), "1-1")
+    if isinstance(value, type):
+        fail("말뭉치의 클래스를 담았습니다.", idea="객체", expected="객체", got="클래스", symptom="class-not-object")
+    if not callable(getattr(value, "get_examples", None)):
+        got = type(value).__name__
+        fail("self.data가 말뭉치가 아닙니다.", idea="말뭉치", expected="NsmcCorpus", got=got, symptom="not-a-corpus")
+    return value
+
+
+def examples(data, mode):
+    """말뭉치가 스스로(다른 설정을 건네받지 않고) 읽은 예문들."""
+    try:
+        return [(one.text, one.label) for one in data.get_examples(mode)]
+    except AttributeError:
+        got = type(getattr(data, "args", None)).__name__
+        fail(
+            "건넨 설정에서 데이터의 위치를 찾지 못했습니다.",
+            idea="설정",
+            expected="args",
+            got=got,
+            symptom="part-of-args",
+        )
+
+
+@todo("1-1")
+def test_corpus_reads_where_the_settings_say(data):
+    """말뭉치는 설정(args)이 가리키는 폴더를 읽습니다."""
+    got = examples(data, "train")
+    default = NsmcCorpus(TrainArguments()).get_examples("train")
+    if got == [(one.text, one.label) for one in default]:
+        fail(
+            "설정이 가리키는 말뭉치가 아니라 내장 말뭉치를 읽었습니다.",
+            idea="설정의 흐름",
+            expected=f"예문 {SPLITS['train']}개",
+            got=f"예문 {len(got)}개",
+            symptom="no-args",
+        )
+    assert_equal(got, rows("train"), idea="설정의 흐름", message="학습 예문이 설정이 가리키는 파일과 다릅니다.")
+
+
+@todo("1-1")
+@pytest.mark.parametrize("mode", ["valid", "test"])
+def test_corpus_keeps_the_splits_apart(data, mode):
+    """검증과 평가의 예문도 설정이 가리키는 파일에서 옵니다."""
+    got = examples(data, mode)
+    assert_equal(len(got), SPLITS[mode], idea="갈래", message=f"{mode} 예문의 수가 다릅니다.")
+    assert_equal(got, rows(mode), idea="갈래", message=f"{mode} 예문이 설정이 가리키는 파일과 다릅니다.")
+
+
+@todo("1-1")
+def test_corpus_knows_its_labels(data):
+    """말뭉치는 라벨이 몇 개이고 이름이 무엇인지 압니다."""
+    assert_equal(data.num_labels, 2, idea="라벨", message="말뭉치의 라벨 수가 다릅니다.")
+    assert_equal(tuple(data.label_names), ("부정", "긍정"), idea="라벨", message="라벨의 이름이 다릅니다.")
+
+
+# ── 1-2 설정
+
+
+@pytest.fixture
+def config_trial(load, monkeypatch):
+    from transformers import PreTrainedConfig
+
+    trial = attempt(load(1), "1-2", monkeypatch)
+    value = stored(trial, "1-2")
+    if isinstance(value, type) or not isinstance(value, PreTrainedConfig):
+        got = value.__name__ if isinstance(value, type) else type(value).__name__
+        fail(
+            "self.lm_config가 모델의 설정이 아닙니다.",
+            idea="설정",
+            expected="BertConfig",
+            got=got,
+            symptom="not-a-config",
+        )
+    return trial
+
+
+@todo("1-2")
+def test_config_has_the_number_of_labels(config_trial):
+    """설정의 라벨 수는 말뭉치의 라벨 수입니다. 이름을 붙이기 전에 이미 그렇습니다."""
+    # 이 자리 아래에서 이름(id2label)을 붙이면 라벨 수도 함께 2가 되어 실수가 가려집니다. 그래서 그 직전의 수를 봅니다:
+    # 주어진 코드는 lm_config를 두 번(id2label, label2id) 읽습니다.
+    seen = config_trial.seen
+    got = seen[-2] if len(seen) >= 2 else config_trial.value.num_labels
+    if got == 5:
+        fail(
+            "라벨 수가 사전학습 모델에 저장된 그대로입니다.",
+            idea="분류 머리의 크기",
+            expected=2,
+            got=got,
+            symptom="no-num-labels",
+        )
+    assert_equal(got, 2, idea="분류 머리의 크기", message="설정의 라벨 수가 말뭉치의 라벨 수와 다릅니다.")
+
+
+@todo("1-2")
+def test_config_describes_the_pretrained_body(config_trial):
+    """층, 차원, 어휘의 수는 사전학습 모델의 것입니다."""
+    got, want = config_trial.value, config()
+    assert_equal(got.model_type, want.model_type, idea="사전학습", message="다른 종류의 모델의 설정입니다.")
+    names = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size", "max_position_embeddings")
+    if all(getattr(got, name) == getattr(type(want)(), name) for name in names):
+        fail(
+            "사전학습 모델의 설정을 불러오지 않고 새로 만들었습니다.",
+            idea="from_pretrained",
+            expected=f"차원 {want.hidden_size}",
+            got=f"차원 {got.hidden_size}",
+            symptom="fresh-config",
+        )
+    for name in (*names, "num_attention_heads", "pad_token_id"):
+        message = f"설정의 {name}이(가) 사전학습 모델과 다릅니다."
+        assert_equal(getattr(got, name), getattr(want, name), idea="사전학습", message=message)
+
+
+@todo("1-2")
+def test_config_makes_a_working_classifier(config_trial):
+    """이 설정으로 만든 모델은 라벨마다 점수를 하나씩 냅니다."""
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_config(config_trial.value).eval()
+    with torch.no_grad():
+        got = model(torch.tensor([[2, 7, 3]])).logits
+    assert_equal(tuple(got.shape), (1, 2), idea="로짓의 모양", message="이 설정의 모델이 내는 로짓의 모양이 다릅니다.")
+    kind = config_trial.value.problem_type
+    if kind not in (None, "single_label_classification"):
+        fail(
+            "라벨 하나를 고르는 문제가 아닌 것으로 적었습니다.",
+            idea="과제의 종류",
+            expected="라벨 하나 고르기",
+            got=kind,
+        )
+
+
+# ── 1-3 토크나이저
+
+
+@pytest.fixture
+def got_tokenizer(load, monkeypatch):
+    value = stored(attempt(load(1), "1-3", monkeypatch), "1-3")
+    if isinstance(value, type) or not (callable(value) and hasattr(value, "convert_ids_to_tokens")):
+        got = value.__name__ if isinstance(value, type) else type(value).__name__
+        fail(
+            "self.lm_tokenizer가 토크나이저가 아닙니다.",
+            idea="토크나이저",
+            expected="글을 받아 토큰 번호를 내는 것",
+            got=got,
+            symptom="not-a-tokenizer",
+        )
+    return value
+
+
+@todo("1-3")
+def test_tokenizer_speaks_the_models_numbers(got_tokenizer):
+    """같은 낱말에 모델이 배운 것과 같은 번호를 붙입니다."""
+    got, want = got_tokenizer.get_vocab(), support.tokenizer().get_vocab()
+    if len(got) > len(want) and want.items() <= got.items():
+        fail(
+            "모델이 배우지 않은 토큰이 어휘에 더해졌습니다.",
+            idea="어휘",
+            expected=f"{len(want)}개",
+            got=f"{len(got)}개",
+            symptom="grown-vocabulary",
+        )
+    if got != want:
+        fail(
+            "모델의 것과 다른 토크나이저입니다.",
+            idea="토큰 번호",
+            expected=f"어휘 {len(want)}개",
+            got=f"어휘 {len(got)}개",
+            symptom="other-tokenizer",
+        )
+
+
+@todo("1-3")
+def test_tokenizer_cuts_text_like_the_models_own(got_tokenizer):
+    """같은 글을 같은 번호로 바꾸고, 앞뒤에 같은 특수 토큰을 붙입니다."""
+    for text in TEXTS:
+        want = support.tokenizer()(text)["input_ids"]
+        message = f"{text!r}의 토큰 번호가 다릅니다."
+        assert_equal(list(got_tokenizer(text)["input_ids"]), want, idea="토큰 번호", message=message)
+
+
+@todo("1-3")
+def test_tokenizer_pads_and_truncates_like_the_models_own(got_tokenizer):
+    """채우는 번호와 쪽, 자르는 쪽이 모델이 배운 것과 같습니다."""
+    for name in ("pad_token_id", "cls_token_id", "sep_token_id", "unk_token_id", "mask_token_id"):
+        want = getattr(support.tokenizer(), name)
+        assert_equal(getattr(got_tokenizer, name), want, idea="특수 토큰", message=f"{name}이(가) 다릅니다.")
+    texts = [support.LONG_TEXT, support.SENTENCES[3]]
+    got, want = (
+        one(texts, padding=True, truncation=True, max_length=9) for one in (got_tokenizer, support.tokenizer())
+    )
+    for name in ("input_ids", "attention_mask"):
+        assert_equal(got[name], want[name], idea="채움과 자름", message=f"채우고 자른 {name}이(가) 다릅니다.")
+
+
+@todo("1-3")
+def test_tokenizer_is_fast(got_tokenizer):
+    """빠른(fast) 토크나이저는 토큰이 글의 어디에서 왔는지도 압니다."""
+    if not getattr(got_tokenizer, "is_fast", False):
+        fail("느린 토크나이저입니다.", idea="빠른 토크나이저", expected="is_fast=True", got="False", symptom="slow")
+    got = got_tokenizer("별로", return_offsets_mapping=True)["offset_mapping"]
+    assert_equal([tuple(one) for one in got][1], (0, 2), idea="빠른 토크나이저", message="토큰의 자리가 다릅니다.")
+
+
+# ── 1-4 모델
+
+
+@pytest.fixture
+def classifier(load, monkeypatch, device):
+    value = stored(attempt(load(1), "1-4", monkeypatch), "1-4")
+    if not isinstance(value, torch.nn.Module):
+        got = value.__name__ if isinstance(value, type) else type(value).__name__
+        fail("self.lang_model이 모델이 아닙니다.", idea="모델", expected="nn.Module", got=got, symptom="not-a-model")
+    return value.to(device)
+
+
+def logits_of(classifier, device):
+    """배치 하나(리뷰 3개)의 로짓. 토큰 번호는 라이브러리의 토크나이저로 만듭니다."""
+    texts = support.SENTENCES[:3]
+    batch = support.tokenizer()(texts, padding=True, return_tensors="pt").to(device)
+    with torch.no_grad():
+        logits = getattr(classifier.eval()(**batch), "logits", None)
+    if logits is None:
+        fail("모델이 점수(logits)를 내지 않습니다.", idea="분류 머리", expected="(3, 2)", got="없음", symptom="no-head")
+    if logits.dim() == 3:
+        fail(
+            "모델이 토큰마다 점수를 냅니다.",
+            idea="분류 머리",
+            expected="(3, 2)",
+            got=tuple(logits.shape),
+            symptom="other-head",
+        )
+    return logits
+
+
+@todo("1-4")
+def test_model_gives_one_score_per_label(classifier, device):
+    """리뷰마다, 라벨마다 점수를 하나씩 냅니다."""
+    got = logits_of(classifier, device)
+    if got.shape == (3, 5):
+        fail(
+            "라벨 수를 알려 준 설정이 모델에 닿지 않았습니다.",
+            idea="분류 머리의 크기",
+            expected="(3, 2)",
+            got=tuple(got.shape),
+            symptom="no-config",
+        )
+    assert_equal(tuple(got.shape), (3, 2), idea="분류 머리의 크기", message="로짓의 모양이 (배치, 라벨 수)가 아닙니다.")
+
+
+@todo("1-4")
+def test_model_brings_the_pretrained_weights(classifier, device):
+    """몸통의 가중치는 사전학습에서 배운 것입니다."""
+    logits_of(classifier, device)
+    got, want = classifier.state_dict(), saved_weights()
+    same = [name for name, value in want.items() if name in got and close(got[name], value, 1e-6)]
+    learned = [name for name, value in want.items() if value.dim() == 2]  # 1차원은 배우기 전에도 0이나 1로 같습니다.
+    if not set(learned) & set(same):
+        fail(
+            "몸통의 가중치가 사전학습한 것이 아닙니다.",
+            idea="사전학습",
+            expected="저장된 가중치",
+            got="새로 뽑은 난수",
+            symptom="from-config",
+        )
+    assert_equal(len(same), len(want), idea="사전학습", message="가중치의 일부가 저장된 것과 다릅니다.")
+
+
+@todo("1-4")
+def test_model_knows_the_label_names(classifier):
+    """모델은 건네받은 설정대로 라벨의 이름을 압니다. 저장한 모델이 "긍정", "부정"으로 답하게 됩니다."""
+    got = [classifier.config.id2label.get(i) for i in range(2)]
+    if got == ["LABEL_0", "LABEL_1"]:
+        fail(
+            "모델이 라벨의 이름을 모릅니다.",
+            idea="설정의 흐름",
+            expected="부정, 긍정",
+            got=", ".join(got),
+            symptom="no-config",
+        )
+    assert_equal(got, ["부정", "긍정"], idea="설정의 흐름", message="모델이 아는 라벨의 이름이 설정과 다릅니다.")
+
+
+@todo("1-4")
+def test_every_weight_of_the_model_can_learn(load, monkeypatch):
+    """몸통과 머리의 모든 가중치가 이 클래스의 것이고, 함께 배웁니다."""
+    trial = attempt(load(1), "1-4", monkeypatch)
+    value = stored(trial, "1-4")
+    own = list(value.parameters()) if isinstance(value, torch.nn.Module) else []
+    found = {id(parameter) for parameter in trial.model.parameters()}
+    if any(id(parameter) not in found for parameter in own):
+        fail(
+            "모델의 가중치가 이 클래스의 파라미터로 등록되지 않았습니다.",
+            idea="nn.Module",
+            expected=len(own),
+            got=len(found),
+        )
+    frozen = sum(not parameter.requires_grad for parameter in own)
+    if frozen:
+        fail(
+            "배우지 않도록 얼린 가중치가 있습니다.",
+            idea="미세조정",
+            expected="모두 학습",
+            got=f"{frozen}개가 얼어 있음",
+            symptom="frozen",
+        )

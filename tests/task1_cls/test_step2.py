@@ -1,0 +1,694 @@
+"""2단계의 검사: 옵티마이저, 로더 셋, 배치로 묶기.
+
+1단계의 `__init__`을 거치지 않고 부품을 직접 끼운 모델을 씁니다. 1단계가 비어 있어도 2단계는 검사됩니다. 로더의 검사는
+`collate` 자리에도 옳은 것을 대신 둡니다.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningModule
+from torch.utils.data import DataLoader
+
+from course.checking import assert_close, assert_equal, close, fail, todo
+from nlpbook.loaders import evaluation_loader, training_loader
+from nlpbook.nsmc import NsmcCorpus
+from tests.task1_cls import support
+
+LR, DECAY = 0.03, 0.2  # PyTorch의 기본값(0.001, 0.01)과 멀리 떨어진 값
+ATOL = 1e-6
+SPLITS = {"train": 23, "valid": 19, "test": 11}  # 배치 크기 4와 8로 나누어떨어지지 않습니다.
+NAMES = {"train": "학습", "valid": "검증", "test": "평가"}
+
+
+@cache
+def distinct_reviews() -> Path:
+    """예문의 토큰이 모두 서로 다른 말뭉치. 같은 예문을 두 번 읽으면 드러납니다."""
+    folder = support.workspace() / "distinct-reviews"
+    folder.mkdir()
+    words = sorted({word for sentence in support.SENTENCES for word in sentence.split()})
+    start = 0
+    for name, count in SPLITS.items():
+        lines = ["id\tdocument\tlabel"]
+        for i in range(start, start + count):
+            text = " ".join([words[i % 7], words[7 + i // 7], *words[20 : 20 + i % 5]])
+            lines.append(f"{i}\t{text}\t{i * i % 3 % 2}")
+        (folder / f"ratings_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+        start += count
+    return folder
+
+
+@cache
+def tokenizer() -> Any:
+    """채우는 번호(pad)가 0이 아닌 토크나이저."""
+    one = copy.deepcopy(support.tokenizer())
+    one.pad_token = "[MASK]"
+    return one
+
+
+def bare(load, device: str = "cpu", **learning: Any) -> Any:
+    """`__init__`을 거치지 않고 부품을 끼운 2단계의 모델. `lang_model`은 아직 없습니다."""
+    kind = load(2).NSMCModel
+    model = kind.__new__(kind)
+    LightningModule.__init__(model)
+    model.args = support.tiny_args(learning_rate=LR, weight_decay=DECAY, **learning)
+    model.args.data.home, model.args.data.name = str(distinct_reviews().parent), distinct_reviews().name
+    model.data = NsmcCorpus(model.args)
+    model.lm_tokenizer = tokenizer()
+    return model.to(device)
+
+
+def classifier() -> torch.nn.Module:
+    """작은 분류 모델. 1차원 가중치도 0이 아니어서, 0으로 당기면 드러납니다."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig.from_pretrained(str(support.tiny_model()), num_labels=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        made = BertForSequenceClassification(config).eval()
+        with torch.no_grad():
+            for parameter in made.parameters():
+                parameter.copy_(torch.rand_like(parameter) + 0.5)
+    return made
+
+
+# ── 2-1 옵티마이저
+
+
+@pytest.fixture
+def model(load, device):
+    made = bare(load)
+    made.lang_model = classifier()
+    return made.to(device)
+
+
+@pytest.fixture
+def optimizer(model):
+    got = model.configure_optimizers()
+    if not isinstance(got, torch.optim.Optimizer):
+        kind = got.__name__ if isinstance(got, type) else type(got).__name__
+        fail("configure_optimizers의 결과가 옵티마이저가 아닙니다.", idea="옵티마이저", expected="AdamW", got=kind)
+    return got
+
+
+def one_step(model: Any, optimizer: Any, gradient: float) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """모든 가중치의 기울기가 `gradient`일 때 한 걸음. 가중치의 이름 → (전, 후)."""
+    before = {name: one.detach().clone() for name, one in model.lang_model.named_parameters()}
+    for parameter in model.lang_model.parameters():
+        parameter.grad = torch.full_like(parameter, gradient)
+    optimizer.step()
+    return {name: (before[name], one.detach()) for name, one in model.lang_model.named_parameters()}
+
+
+def held(optimizer: Any) -> list[int]:
+    return [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+
+
+@todo("2-1")
+def test_every_parameter_is_held_exactly_once(model, optimizer):
+    """옵티마이저는 모든 학습 파라미터를 꼭 한 번씩 가집니다."""
+    got = Counter(held(optimizer))
+    parts = {name: got[id(one)] for name, one in model.lang_model.named_parameters()}
+    missing = [name for name, count in parts.items() if count == 0]
+    if missing:
+        matrices = {name for name, one in model.lang_model.named_parameters() if one.dim() >= 2}
+        half = set(missing) in (matrices, set(parts) - matrices)
+        fail(
+            "옵티마이저에 없는 가중치가 있어, 그것들은 배우지 않습니다.",
+            idea="파라미터 묶음",
+            expected=f"{len(parts)}개",
+            got=f"{len(parts) - len(missing)}개",
+            symptom="one-group" if half else "part-of-model",
+        )
+    twice = [name for name, count in parts.items() if count > 1]
+    assert_equal(twice, [], idea="파라미터 묶음", message="두 번 들어간 가중치가 있습니다.")
+
+
+@todo("2-1")
+def test_learning_rate_comes_from_the_settings(optimizer):
+    """학습률은 설정의 것입니다."""
+    got = {float(group["lr"]) for group in optimizer.param_groups}
+    if got == {1e-3}:
+        fail("학습률이 PyTorch의 기본값입니다.", idea="학습률", expected=LR, got="0.001", symptom="default-lr")
+    if not all(close(one, LR, 1e-9) for one in got):
+        values = ", ".join(f"{one:g}" for one in sorted(got))
+        fail("학습률이 설정과 다릅니다.", idea="학습률", expected=LR, got=values, symptom="other-lr")
+
+
+@todo("2-1")
+def test_biases_and_norms_are_not_decayed(model, optimizer):
+    """기울기가 0이면 편향과 정규화 층은 그대로입니다."""
+    for name, (before, after) in one_step(model, optimizer, 0.0).items():
+        if before.dim() < 2 and not close(after, before, ATOL):
+            fail(
+                f"{name}도 0으로 당겨졌습니다.",
+                idea="weight decay",
+                expected=f"{before.flatten()[0]:.4f}",
+                got=f"{after.flatten()[0]:.4f}",
+                symptom="decay-everywhere",
+                name=name,
+            )
+
+
+@todo("2-1")
+def test_matrices_are_decayed_apart_from_the_gradient(model, optimizer):
+    """기울기가 0이면 행렬은 (1 - 학습률 x weight decay)배가 됩니다. weight decay는 기울기에 섞이지 않습니다."""
+    lr = float(optimizer.param_groups[0]["lr"])
+    for name, (before, after) in one_step(model, optimizer, 0.0).items():
+        if before.dim() < 2 or id(model.lang_model.get_parameter(name)) not in held(optimizer):
+            continue
+        want = before * (1 - lr * DECAY)
+        if close(after, before - lr, lr * 1e-3):
+            fail(
+                "weight decay가 기울기에 섞여, 크기와 상관없이 모두 같은 만큼 줄었습니다.",
+                idea="AdamW",
+                expected=f"{want.flatten()[0]:.4f}",
+                got=f"{after.flatten()[0]:.4f}",
+                symptom="adam",
+            )
+        if close(after, before, ATOL):
+            fail(
+                f"{name}에 weight decay가 걸리지 않았습니다.",
+                idea="weight decay",
+                expected=f"{want.flatten()[0]:.4f}",
+                got=f"{after.flatten()[0]:.4f}",
+                symptom="no-decay",
+            )
+        message = f"{name}이(가) 줄어든 양이 설정의 weight decay와 다릅니다."
+        assert_close(after.flatten()[0], want.flatten()[0], atol=ATOL, idea="weight decay", message=message)
+        assert_close(after, want, atol=ATOL, idea="weight decay", message=message)
+
+
+@todo("2-1")
+def test_first_step_is_adamw(model, optimizer):
+    """Adam의 첫걸음은 기울기의 크기와 상관없이 학습률만큼, 기울기의 반대쪽입니다."""
+    lr = float(optimizer.param_groups[0]["lr"])
+    for name, (before, after) in one_step(model, optimizer, 0.5).items():
+        if before.dim() >= 2 or id(model.lang_model.get_parameter(name)) not in held(optimizer):
+            continue
+        moved = float((after - before).mean())
+        # 편향까지 당긴 답은 다른 검사가 잡습니다. 여기서는 그만큼(lr x decay x 값)을 눈감습니다.
+        if abs(moved + lr) > lr * 0.35:
+            plain = abs(moved + lr * 0.5) < lr * 0.15
+            fail(
+                "첫걸음의 크기가 Adam과 다릅니다.",
+                idea="AdamW",
+                expected=f"{-lr:.4f}",
+                got=f"{moved:.4f}",
+                symptom="sgd" if plain else None,
+            )
+
+
+# ── 2-2, 2-3, 2-4 로더
+
+
+class Collating:
+    """`collate` 자리에 대신 두는, 옳게 묶고 몇 번 불렸는지 세는 것."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        return padded(features, tokenizer().pad_token_id)
+
+
+def padded(features: list[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+    """가장 긴 문장에 맞추어 오른쪽을 채운 배치."""
+    width = max(len(one["input_ids"]) for one in features)
+    ids = torch.full((len(features), width), pad)
+    mask = torch.zeros((len(features), width), dtype=torch.long)
+    for row, one in enumerate(features):
+        length = len(one["input_ids"])
+        ids[row, :length] = torch.tensor(one["input_ids"])
+        mask[row, :length] = 1
+    return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([one["labels"] for one in features])}
+
+
+@cache
+def reference(mode: str) -> list[tuple[tuple[int, ...], int]]:
+    """한 갈래의 (토큰 번호, 라벨), 파일 순서. 데이터셋과 말뭉치의 코드를 거치지 않습니다."""
+    lines = (distinct_reviews() / f"ratings_{mode}.txt").read_text(encoding="utf-8").splitlines()[1:]
+    texts, labels = zip(*(line.split("\t")[1:] for line in lines), strict=True)
+    ids = support.tokenizer()(list(texts), truncation=True, max_length=support.SEQ_LEN)["input_ids"]
+    return [(tuple(one), int(label)) for one, label in zip(ids, labels, strict=True)]
+
+
+def make(load, mode: str) -> Any:
+    """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다."""
+    model = bare(load)
+    model.collate = Collating()
+    name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
+    try:
+        loader = getattr(model, name)()
+    except ValueError as error:
+        if "mutually exclusive with shuffle" not in str(error):
+            raise
+        fail("sampler와 shuffle을 함께 주었습니다.", idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
+    if not isinstance(loader, DataLoader):
+        kind = loader.__name__ if isinstance(loader, type) else type(loader).__name__
+        fail(f"{name}의 결과가 DataLoader가 아닙니다.", idea="DataLoader", expected="DataLoader", got=kind)
+    if loader.batch_size is None:
+        fail(
+            "배치 크기(batch_size)가 로더에 적혀 있지 않습니다. 4단계가 이것을 읽어 배치를 다시 묶습니다.",
+            idea="DataLoader",
+            expected="batch_size와 sampler",
+            got="batch_sampler" if loader.batch_sampler is not None else "batch_size=None",
+            symptom="no-batch-size",
+        )
+    return loader
+
+
+def batches(loader: DataLoader) -> list[list[tuple[tuple[int, ...], int]]]:
+    """로더가 한 번 도는 동안 읽는 예문들, 배치마다. collate와 보조 프로세스는 거치지 않습니다."""
+    read = []
+    for indices in loader.batch_sampler:
+        items = [loader.dataset[i] for i in indices]
+        if not all(isinstance(one, Mapping) and "input_ids" in one and "labels" in one for one in items):
+            got = type(items[0]).__name__
+            fail(
+                "데이터셋의 항목이 토큰 번호가 아닙니다.",
+                idea="데이터셋",
+                expected="dict",
+                got=got,
+                symptom="raw-examples",
+            )
+        read.append([(tuple(one["input_ids"]), int(one["labels"])) for one in items])
+    return read
+
+
+def flat(nested: list[list[Any]]) -> list[Any]:
+    return [one for inner in nested for one in inner]
+
+
+def check_split(loader: DataLoader, mode: str) -> None:
+    """데이터셋이 그 갈래의 예문 전부인지."""
+    got = Counter((tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader))
+    for other in SPLITS:
+        if other != mode and got == Counter(reference(other)):
+            fail(
+                f"{NAMES[mode]} 데이터가 아니라 {NAMES[other]} 데이터를 읽었습니다.",
+                idea="갈래",
+                expected=f"{NAMES[mode]} {SPLITS[mode]}개",
+                got=f"{NAMES[other]} {SPLITS[other]}개",
+                symptom=f"{other}-split",
+                split=NAMES[other],
+            )
+    message = f"{NAMES[mode]} 예문의 수가 다릅니다."
+    assert_equal(sum(got.values()), SPLITS[mode], idea="갈래", message=message)
+    if got != Counter(reference(mode)):
+        same = sum((got & Counter(reference(mode))).values())
+        want = f"{SPLITS[mode]}개 모두 같음"
+        fail(f"{NAMES[mode]} 예문의 내용이 다릅니다.", idea="갈래", expected=want, got=f"{same}개만 같음")
+
+
+def dataset_items(loader: DataLoader) -> list[Any]:
+    items = [loader.dataset[i] for i in range(len(loader.dataset))]
+    if not all(isinstance(one, Mapping) and "input_ids" in one for one in items):
+        got = type(items[0]).__name__
+        fail(
+            "데이터셋의 항목이 토큰 번호가 아닙니다.", idea="데이터셋", expected="dict", got=got, symptom="raw-examples"
+        )
+    return items
+
+
+def check_sizes(loader: DataLoader, mode: str) -> None:
+    """배치의 크기가 설정과 같고, 마지막의 작은 배치도 남는지."""
+    want, other = (4, 8) if mode == "train" else (8, 4)
+    if loader.batch_size == other:
+        symptom = "infer-batch" if mode == "train" else "train-batch"
+        fail("배치 크기가 다른 쪽의 것입니다.", idea="배치 크기", expected=want, got=other, symptom=symptom)
+    if loader.batch_size == 1:
+        fail(
+            "배치 크기를 적지 않아 한 문장씩 읽습니다.", idea="배치 크기", expected=want, got=1, symptom="batch-of-one"
+        )
+    assert_equal(loader.batch_size, want, idea="배치 크기", message="배치 크기가 설정과 다릅니다.")
+    sizes = [len(one) for one in batches(loader)]
+    left = len(loader.dataset) % want
+    if sizes == [want] * (len(loader.dataset) // want):
+        fail(
+            "마지막의 작은 배치를 버렸습니다.",
+            idea="drop_last",
+            expected=f"{len(sizes) + 1}배치",
+            got=f"{len(sizes)}배치",
+            symptom="drop-last",
+            left=left,
+        )
+    full = [want] * (len(loader.dataset) // want) + [left]
+    assert_equal(sizes, full, idea="배치 크기", message="배치들의 크기가 다릅니다.")
+
+
+def check_in_file_order(loader: DataLoader) -> None:
+    """파일 순서대로, 모든 예문을 한 번씩, 몇 번을 읽어도 같게 읽는지."""
+    items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
+    first, second = flat(batches(loader)), flat(batches(loader))
+    seen = len(first)  # 마지막 배치를 버린 답은 다른 검사가 잡습니다. 여기서는 읽은 데까지의 순서를 봅니다.
+    if first != items[:seen] and (first != second or Counter(first) <= Counter(items)):
+        fail("평가할 예문을 섞었습니다.", idea="sampler", expected="파일 순서", got="뒤섞인 순서", symptom="shuffled")
+    assert_equal(first, items[:seen], idea="sampler", message="예문을 파일 순서대로 읽지 않습니다.")
+    assert_equal(second, first, idea="sampler", message="두 번째로 읽은 순서가 처음과 다릅니다.")
+
+
+def check_collate(loader: DataLoader, mode: str) -> None:
+    """배치는 `self.collate`가 묶은 것과 같고, 보조 프로세스의 수는 설정과 같습니다."""
+    assert_equal(loader.num_workers, 0, idea="num_workers", message="보조 프로세스의 수가 설정(workers)과 다릅니다.")
+    everything = {ids: (ids, label) for ids, label in flat([reference(one) for one in SPLITS])}
+    try:
+        read = list(loader)
+    except (RuntimeError, TypeError) as error:
+        if isinstance(loader.collate_fn, Collating) or type(error).__name__ == "TodoNotDone":
+            raise
+        fail(
+            "길이가 다른 문장들을 한 배치로 묶지 못했습니다.",
+            idea="collate",
+            expected="길이를 맞춘 텐서",
+            got=type(error).__name__,
+            symptom="no-collate",
+        )
+    for batch in read:
+        if not isinstance(batch, Mapping) or not isinstance(batch.get("input_ids"), torch.Tensor):
+            got = type(batch).__name__
+            fail("배치가 텐서로 묶이지 않았습니다.", idea="collate", expected="dict", got=got, symptom="no-collate")
+        rows = [
+            tuple(ids[mask.bool()].tolist())
+            for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+        ]
+        items = [{"input_ids": list(ids), "labels": everything.get(ids, (ids, -1))[1]} for ids in rows]
+        want = padded(items, tokenizer().pad_token_id)
+        if any(not close(batch[name], want[name], 0) for name in want):
+            fail(
+                "self.collate가 묶은 배치와 다릅니다.",
+                idea="collate",
+                expected=f"빈칸의 번호 {tokenizer().pad_token_id}",
+                got="다른 함수가 묶은 배치",
+                symptom="other-collate",
+            )
+
+
+@todo("2-2")
+def test_train_loader_reads_the_training_split(load):
+    """학습 로더는 학습 데이터를 읽습니다."""
+    check_split(make(load, "train"), "train")
+
+
+@todo("2-2")
+def test_train_loader_uses_the_training_batch_size(load):
+    """학습 배치 크기를 쓰고, 마지막의 작은 배치도 버리지 않습니다."""
+    check_sizes(make(load, "train"), "train")
+
+
+@todo("2-2")
+def test_train_order_changes_every_epoch(load):
+    """순서는 파일과 다르고, 에포크마다 다릅니다."""
+    loader = make(load, "train")
+    items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
+    first, second = flat(batches(loader)), flat(batches(loader))
+    if first == items[: len(first)]:
+        fail(
+            "학습 데이터를 섞지 않았습니다.", idea="sampler", expected="무작위", got="파일 순서", symptom="not-shuffled"
+        )
+    if first == second:
+        fail(
+            "순서가 에포크마다 똑같습니다.",
+            idea="sampler",
+            expected="매번 다른 순서",
+            got="같은 순서",
+            symptom="same-order",
+        )
+
+
+@todo("2-2")
+def test_no_example_is_read_twice_in_an_epoch(load):
+    """한 에포크에 같은 예문이 두 번 나오지 않습니다."""
+    loader = make(load, "train")
+    read = flat(batches(loader))
+    distinct = len(set(read))
+    if distinct < len(read):
+        fail(
+            "같은 예문을 여러 번 읽었습니다.",
+            idea="replacement",
+            expected=f"서로 다른 예문 {len(read)}개",
+            got=f"{distinct}개",
+            symptom="replacement",
+            missing=len(read) - distinct,
+        )
+    dropped = len(loader.dataset) % loader.batch_size if loader.drop_last else 0
+    message = "한 에포크에 읽은 예문의 수가 다릅니다."
+    assert_equal(len(read), len(loader.dataset) - dropped, idea="에포크", message=message)
+
+
+@todo("2-2")
+def test_train_batches_are_collated(load):
+    """배치로 묶는 일은 self.collate에 맡깁니다."""
+    check_collate(make(load, "train"), "train")
+
+
+@todo("2-2")
+def test_train_loader_can_be_regrouped_by_length(load):
+    """4단계는 이 로더를 받아 길이가 비슷한 것끼리 다시 묶습니다."""
+    loader = training_loader(make(load, "train"), seed=7)
+    read = [loader.dataset[i] for indices in loader.batch_sampler for i in indices]
+    message = "길이끼리 다시 묶으면 읽는 예문의 수가 달라집니다."
+    assert_equal(len(read), len(loader.dataset), idea="sampler", message=message)
+
+
+@todo("2-3")
+def test_validation_loader_reads_the_validation_split(load):
+    """검증 로더는 검증 데이터를 읽습니다."""
+    check_split(make(load, "valid"), "valid")
+
+
+@todo("2-3")
+def test_validation_loader_uses_the_evaluation_batch_size(load):
+    """평가 배치 크기를 쓰고, 마지막의 작은 배치도 버리지 않습니다."""
+    check_sizes(make(load, "valid"), "valid")
+
+
+@todo("2-3")
+def test_validation_order_is_the_files(load):
+    """검증은 몇 번을 해도 파일 순서 그대로입니다."""
+    check_in_file_order(make(load, "valid"))
+
+
+@todo("2-3")
+def test_validation_batches_are_collated(load):
+    """배치로 묶는 일은 self.collate에 맡깁니다."""
+    check_collate(make(load, "valid"), "valid")
+
+
+@todo("2-4")
+def test_test_loader_reads_the_test_split(load):
+    """평가 로더는 평가 데이터를 읽습니다."""
+    check_split(make(load, "test"), "test")
+
+
+@todo("2-4")
+def test_test_loader_uses_the_evaluation_batch_size(load):
+    """평가 배치 크기를 쓰고, 마지막의 작은 배치도 버리지 않습니다."""
+    check_sizes(make(load, "test"), "test")
+
+
+@todo("2-4")
+def test_test_order_is_the_files(load):
+    """평가는 파일 순서 그대로이고, 5단계가 길이순으로 다시 읽어도 예문이 빠지지 않습니다."""
+    loader = make(load, "test")
+    check_in_file_order(loader)
+    order = list(evaluation_loader(loader).sampler)
+    assert_equal(sorted(order), list(range(len(loader.dataset))), idea="sampler", message="빠진 예문이 있습니다.")
+
+
+@todo("2-4")
+def test_test_batches_are_collated(load):
+    """배치로 묶는 일은 self.collate에 맡깁니다."""
+    check_collate(make(load, "test"), "test")
+
+
+# ── 2-5 배치로 묶기
+
+LENGTHS = [5, 12, 3, 9]  # 가장 긴 문장은 12. 8의 배수로 채우면 16이고, seq_len은 40입니다.
+
+
+@pytest.fixture
+def collating(load):
+    model = bare(load)
+    model.args.model.seq_len = 40
+    return model
+
+
+@pytest.fixture
+def features():
+    """길이가 다른 항목 넷. 토큰 번호는 특수 토큰(0~4)이 아닙니다."""
+    return [
+        {"input_ids": list(range(10 + 20 * i, 10 + 20 * i + n)), "attention_mask": [1] * n, "labels": label}
+        for i, (n, label) in enumerate(zip(LENGTHS, (1, 0, 0, 1), strict=True))
+    ]
+
+
+def collated(model: Any, features: list[dict[str, Any]]) -> Mapping[str, torch.Tensor]:
+    """학생의 collate가 묶은 배치. 세 텐서가 모두 있고 이차원인지 봅니다."""
+    try:
+        got = model.collate(copy.deepcopy(features))
+    except ValueError as error:
+        if "expected sequence of length" not in str(error):
+            raise
+        fail(
+            "길이가 다른 목록들은 텐서 하나가 되지 못합니다.",
+            idea="채움(padding)",
+            expected="모두 같은 길이",
+            got="서로 다른 길이",
+            symptom="not-padded",
+        )
+    names = ("input_ids", "attention_mask", "labels")
+    if not isinstance(got, Mapping) or any(name not in got for name in names):
+        kind = ", ".join(sorted(got)) if isinstance(got, Mapping) else type(got).__name__
+        fail("배치에 빠진 것이 있습니다.", idea="배치", expected=", ".join(names), got=kind, symptom="missing-tensor")
+    for name in names:
+        if not isinstance(got[name], torch.Tensor):
+            kind = type(got[name]).__name__
+            fail(f"{name}이(가) 텐서가 아닙니다.", idea="배치", expected="텐서", got=kind, symptom="not-tensor")
+    message = "input_ids의 모양이 (배치, 길이)가 아닙니다."
+    shape = tuple(got["input_ids"].shape)
+    assert_equal((len(shape), shape[0]), (2, len(features)), idea="배치의 모양", message=message)
+    assert_equal(tuple(got["attention_mask"].shape), shape, idea="배치의 모양", message="두 텐서의 모양이 다릅니다.")
+    return got
+
+
+@todo("2-5")
+def test_width_is_the_longest_of_the_batch(collating, features):
+    """길이는 이 배치에서 가장 긴 문장에 맞춥니다. 8이나 16의 배수로 조금 길게 채우는 것은 괜찮습니다."""
+    for chosen in (features, features[::2], features[2:3]):
+        got = collated(collating, chosen)["input_ids"].shape[1]
+        longest = max(len(one["input_ids"]) for one in chosen)
+        rounded = {longest, -(-longest // 8) * 8, -(-longest // 16) * 16}
+        if got == 40:
+            fail(
+                "배치와 상관없이 언제나 seq_len까지 채웠습니다.",
+                idea="채움(padding)",
+                expected=f"{longest}칸",
+                got=f"{got}칸",
+                symptom="pad-to-max",
+            )
+        if got < longest:
+            fail(
+                "가장 긴 문장이 잘렸습니다.",
+                idea="채움(padding)",
+                expected=f"{longest}칸",
+                got=f"{got}칸",
+                symptom="cut",
+            )
+        if got not in rounded:
+            fail("가장 긴 문장의 길이와 다릅니다.", idea="채움(padding)", expected=f"{longest}칸", got=f"{got}칸")
+
+
+@todo("2-5")
+def test_tokens_stay_and_blanks_are_the_pad_token(collating, features):
+    """문장은 왼쪽에 그대로 있고, 오른쪽 빈칸은 pad로 채웁니다. 순서는 받은 그대로입니다."""
+    got = collated(collating, features)["input_ids"]
+    pad = tokenizer().pad_token_id
+    width = got.shape[1]
+    rows = [one["input_ids"] for one in features]
+    right = torch.tensor([row[:width] + [pad] * (width - len(row)) for row in rows])
+    left = torch.tensor([[pad] * (width - len(row)) + row[:width] for row in rows])
+    zeros = torch.tensor([row[:width] + [0] * (width - len(row)) for row in rows])
+    if close(got, left, 0) and not close(left, right, 0):
+        fail("왼쪽을 채웠습니다.", idea="채우는 쪽", expected=right[2].tolist(), got=got[2].tolist(), symptom="left")
+    if close(got, zeros, 0) and not close(zeros, right, 0):
+        fail("빈칸을 0으로 채웠습니다.", idea="pad 토큰", expected=f"pad({pad})", got="0", symptom="zeros")
+    for row, (ids, want) in enumerate(zip(got, right, strict=True)):
+        message = f"{row}번 문장의 토큰이나 빈칸이 다릅니다."
+        assert_equal(ids.tolist(), want.tolist(), idea="채움(padding)", message=message)
+    assert_equal(str(got.dtype), "torch.int64", idea="자료형", message="input_ids의 자료형이 다릅니다.")
+
+
+@todo("2-5")
+def test_mask_tells_tokens_from_blanks(collating, features):
+    """attention_mask는 진짜 토큰이 1, 채운 자리가 0입니다."""
+    batch = collated(collating, features)
+    got = batch["attention_mask"]
+    width = got.shape[1]
+    want = torch.tensor([[1] * min(n, width) + [0] * (width - n) for n in LENGTHS])
+    if close(got, torch.ones_like(want), 0):
+        fail(
+            "채운 자리까지 모두 1이라, 모델이 빈칸도 글로 읽습니다.",
+            idea="attention_mask",
+            expected=f"1의 수 {int(want.sum())}",
+            got=f"1의 수 {int(got.sum())}",
+            symptom="mask-of-ones",
+        )
+    if close(got, 1 - want, 0):
+        fail(
+            "1과 0이 뒤바뀌었습니다.",
+            idea="attention_mask",
+            expected=want[2].tolist(),
+            got=got[2].tolist(),
+            symptom="mask-reversed",
+        )
+    for row, (mask, right) in enumerate(zip(got, want, strict=True)):
+        if close(mask, right, 0):
+            continue
+        message = f"{row}번 문장의 attention_mask가 다릅니다."
+        symptom = "mask-padded-with-pad" if close(mask[right.bool()], right[right.bool()], 0) else None
+        symptom = symptom if set(mask[~right.bool()].tolist()) == {tokenizer().pad_token_id} else None
+        fail(message, idea="attention_mask", expected=right.tolist(), got=mask.tolist(), symptom=symptom)
+
+
+@todo("2-5")
+def test_labels_follow_their_sentences(collating, features):
+    """라벨은 문장마다 하나, 받은 순서 그대로입니다."""
+    got = collated(collating, features)["labels"]
+    if got.shape == (len(features), 1):
+        fail("라벨의 모양이 (배치, 1)입니다.", idea="배치의 모양", expected="(4,)", got="(4, 1)", symptom="labels-2d")
+    want = torch.tensor([one["labels"] for one in features])
+    assert_close(got, want, atol=0, idea="정답", message="라벨이 문장과 맞지 않습니다.")
+    if got.dtype != torch.int64:
+        got = str(got.dtype).removeprefix("torch.")
+        fail("라벨이 정수(int64)가 아닙니다.", idea="자료형", expected="int64", got=got, symptom="label-dtype")
+
+
+@todo("2-5")
+def test_dataset_is_not_changed(collating, features):
+    """collate는 데이터셋이 가진 목록을 바꾸지 않습니다. 다음 에포크에도 같은 문장이어야 합니다."""
+    given = copy.deepcopy(features)
+    collating.collate(given)
+    for before, after in zip(features, given, strict=True):
+        if any(list(before[name]) != list(after.get(name, [])) for name in ("input_ids", "attention_mask")):
+            fail(
+                "데이터셋의 목록이 길어졌습니다.",
+                idea="부작용",
+                expected=f"{len(before['input_ids'])}칸",
+                got=f"{len(after.get('input_ids', []))}칸",
+                symptom="in-place",
+            )
+        if before.keys() != after.keys() or before["labels"] != after["labels"]:
+            names = ", ".join(sorted(after))
+            fail("데이터셋의 항목이 바뀌었습니다.", idea="부작용", expected=", ".join(sorted(before)), got=names)
+
+
+@todo("2-5")
+def test_padding_does_not_change_the_models_answer(collating, features, device):
+    """여럿이 함께 지나도, 혼자 지날 때와 같은 점수를 받습니다."""
+    lang_model = twin(device)
+    batch = {name: tensor.to(device) for name, tensor in collated(collating, features).items() if name != "labels"}
+    with torch.no_grad():
+        together = lang_model(**batch).logits
+        alone = [lang_model(input_ids=torch.tensor([one["input_ids"]], device=device)).logits[0] for one in features]
+    message = "빈칸이 모델의 점수를 바꾸었습니다."
+    assert_close(together, torch.stack(alone), atol=1e-4, idea="attention_mask", message=message)
+
+
+def twin(device: str) -> torch.nn.Module:
+    """시드를 정해 만든 작은 분류 모델, 평가 모드."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig.from_pretrained(str(support.tiny_model()), num_labels=2)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return BertForSequenceClassification(config).eval().to(device)

@@ -1,0 +1,627 @@
+"""5단계의 검사: 웹 API, 명령줄, 옵션에서 설정으로, Fabric."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass, fields
+from typing import Any, get_type_hints
+
+import pytest
+import torch
+import typer
+from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy
+
+from course.checking import assert_close, assert_equal, close, fail, show, todo
+from nlpbook.arguments import ServeArguments, TestArguments, TrainArguments, default_of
+from nlpbook.options import UsageError
+
+KINDS = {"train": TrainArguments, "test": TestArguments, "serve": ServeArguments}
+
+
+@pytest.fixture
+def step(load):
+    return load(5)
+
+
+# ---------------------------------------------------------------- 5-1 웹 API
+
+PRAISE = "그는 \"최고\"라며 <b>울었다</b> & '또' 보자 \\ 100% 😀"
+COMPLAINT = "시간이 아깝다"
+POSITIVE = {PRAISE: 0.8125, COMPLAINT: 0.0625}  # 두 문장의 긍정 확률. 어느 것도 서로의 뒤집은 값이 아닙니다.
+
+
+@dataclass(frozen=True)
+class FakePrediction:
+    """3단계의 Prediction과 같은 모양."""
+
+    text: str
+    negative: float
+    positive: float
+
+    @property
+    def label(self) -> str:
+        return "긍정" if self.positive >= self.negative else "부정"
+
+
+class FakeModel:
+    """정해 둔 답을 하고, 받은 문장을 적어 두는 모델."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def eval(self) -> FakeModel:
+        return self
+
+    def infer_one(self, text: str) -> FakePrediction:
+        self.asked.append(text)
+        positive = POSITIVE.get(text, 0.375)
+        return FakePrediction(text, negative=1 - positive, positive=positive)
+
+
+class Service:
+    """가짜 모델을 문 웹 앱. `ask`는 /api의 답을 사전으로 돌려줍니다."""
+
+    def __init__(self, step: Any) -> None:
+        self.model = FakeModel()
+        args = ServeArguments()
+        args.env.job_name = "check"
+        app = step.build_web_app(self.model, args)
+        app.testing = True  # 학생의 예외가 500 속에 숨지 않게
+        self.client = app.test_client()
+
+    def ask(self, text: str, payload: Any = None) -> dict[str, Any]:
+        """문장을 보냅니다. 답이 사전이 아니거나 모델이 다른 문장을 받았으면 여기서 실패합니다."""
+        body = json.dumps({"text": text} if payload is None else payload, ensure_ascii=False)
+        self.model.asked.clear()
+        response = self.client.post("/api", data=body.encode(), content_type="application/json")
+        asked = self.model.asked
+        if text not in asked:
+            self._wrong_question(text, body, response.status_code)
+        if response.status_code != 200:
+            idea, got = "웹 API", f"{response.status_code} {response.get_data(as_text=True)[:80]}"
+            fail("옳은 요청에 오류로 답했습니다.", idea=idea, expected="200", got=got)
+        answer = response.get_json(silent=True)
+        if not isinstance(answer, dict):
+            fail("답이 JSON 사전이 아닙니다.", idea="웹 API의 약속", expected="사전", got=type(answer).__name__)
+        return answer
+
+    def _wrong_question(self, text: str, body: str, status: int) -> None:
+        asked = self.model.asked
+        message = "모델이 받은 문장이 사용자가 보낸 문장과 다릅니다."
+        more: dict[str, Any] = {
+            "idea": "요청 읽기",
+            "expected": show(text),
+            "got": show(asked[-1]) if asked else f"{status}",
+        }
+        if not asked and status == 200:
+            fail("모델에 문장을 묻지 않았습니다.", idea="infer_one", expected="infer_one을 부름", got="부르지 않음")
+        if asked and isinstance(asked[-1], str) and html.unescape(asked[-1]) == text:
+            fail(message, symptom="escaped", **more)
+        if not asked or asked[-1] in ("", b"", None, body, body.encode()) or isinstance(asked[-1], dict):
+            fail(message, symptom="reread-body", **more)
+        fail(message, **more)
+
+
+@pytest.fixture
+def service(step):
+    return Service(step)
+
+
+@todo("5-1")
+def test_answer_has_the_four_names(service):
+    """답에는 sentence, prediction, negative, positive가 있습니다."""
+    answer = service.ask(COMPLAINT)
+    want = ("sentence", "prediction", "negative", "positive")
+    if missing := [name for name in want if name not in answer]:
+        symptom = "wrong-names" if {"text", "label"} & set(answer) else None
+        message = f"답에 빠진 이름이 있습니다: {', '.join(missing)}."
+        got = ", ".join(sorted(answer))
+        fail(
+            message,
+            idea="웹 API의 약속",
+            expected=", ".join(want),
+            got=got,
+            symptom=symptom,
+            missing=", ".join(missing),
+        )
+
+
+@todo("5-1")
+@pytest.mark.parametrize("text", [PRAISE, COMPLAINT], ids=["praise", "complaint"])
+def test_probabilities_are_numbers_under_their_own_names(service, text):
+    """negative와 positive는 모델이 답한 확률이고, 글이 아니라 수입니다."""
+    answer = service.ask(text)
+    pair = [answer.get("negative"), answer.get("positive")]
+    want = [1 - POSITIVE[text], POSITIVE[text]]
+    if not all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in pair):
+        symptom = "text-probability" if all(isinstance(one, str) for one in pair) else None
+        idea = "JSON의 수"
+        fail("확률이 수가 아닙니다.", idea=idea, expected=show(want), got=json.dumps(pair), symptom=symptom)
+    if close(pair, want[::-1], 1e-3):
+        fail(
+            "negative와 positive가 뒤바뀌었습니다.",
+            idea="라벨의 순서",
+            expected=show(want),
+            got=show(pair),
+            symptom="swapped",
+        )
+    if close(pair, [100 * one for one in want], 0.1):
+        fail("확률에 100을 곱했습니다.", idea="확률", expected=show(want), got=show(pair), symptom="percent")
+    # 화면에 맞추어 소수 셋째 자리까지 반올림한 것은 괜찮습니다.
+    assert_close(pair, want, atol=1e-3, idea="확률", message="확률이 모델의 답과 다릅니다.")
+
+
+@todo("5-1")
+@pytest.mark.parametrize(("text", "want"), [(PRAISE, "긍정"), (COMPLAINT, "부정")], ids=["praise", "complaint"])
+def test_prediction_is_the_word_for_the_likelier_label(service, text, want):
+    """prediction은 더 그럴듯한 쪽의 이름, "긍정"이나 "부정"입니다."""
+    got = service.ask(text).get("prediction")
+    message = "prediction이 더 그럴듯한 라벨의 이름과 다릅니다."
+    if got == want:
+        return
+    symptom = (
+        "label-reversed" if got in ("긍정", "부정") else "raw-label" if isinstance(got, (bool, int, float)) else None
+    )
+    fail(message, idea="사람이 읽을 라벨", expected=want, got=show(got), symptom=symptom, positive=POSITIVE[text])
+
+
+@todo("5-1")
+@pytest.mark.parametrize("form", ["string", "object"])
+def test_sentence_comes_back_unchanged(service, form):
+    """문장은 JSON 문자열로 보내든 {"text": …}로 보내든, 따옴표와 태그까지 그대로 돌아옵니다."""
+    got = service.ask(PRAISE, PRAISE if form == "string" else None).get("sentence")
+    if got == PRAISE:
+        return
+    escaped = isinstance(got, str) and (html.unescape(got) == PRAISE or got == json.dumps(PRAISE, ensure_ascii=False))
+    symptom = "escaped" if escaped or got == json.dumps(PRAISE) else None
+    idea = "JSON과 HTML"
+    fail("돌아온 문장이 보낸 문장과 다릅니다.", idea=idea, expected=PRAISE, got=show(got), symptom=symptom)
+
+
+@todo("5-1")
+def test_every_request_gets_its_own_answer(service):
+    """앞 요청의 답이 다음 요청에 남지 않습니다."""
+    answers = [service.ask(text) for text in (PRAISE, COMPLAINT, PRAISE)]
+    assert_equal(
+        [one.get("sentence") for one in answers],
+        [PRAISE, COMPLAINT, PRAISE],
+        idea="요청마다 새 답",
+        message="요청의 순서대로 답하지 않습니다.",
+    )
+    if answers[0] != answers[2]:
+        fail("같은 문장을 다시 물었더니 답이 달라졌습니다.", idea="요청마다 새 답", expected=answers[0], got=answers[2])
+
+
+# ---------------------------------------------------------------- 5-2 명령줄
+
+
+class CommandLine:
+    """build_cli가 만든 명령줄. train, test, serve는 불린 것을 적기만 하는 함수로 바꾸어 둡니다.
+
+    Attributes:
+        calls: (불린 함수의 이름, 받은 옵션).
+        commands: 명령의 이름 → Typer가 만든 명령.
+    """
+
+    def __init__(self, step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        for name in KINDS:
+            monkeypatch.setattr(step, name, self._recorder(name))
+        try:
+            cli = step.build_cli()
+        except (AttributeError, TypeError):
+            if self.calls:
+                self._called_too_early()
+            raise
+        if self.calls:
+            self._called_too_early()
+        self.command = self._built(cli)
+        self.commands = dict(getattr(self.command, "commands", {self.command.name: self.command}))
+        if missing := [name for name in KINDS if name not in self.commands]:
+            self._missing(missing)
+
+    def _recorder(self, name: str) -> Any:
+        def record(options: Any = None) -> None:
+            self.calls.append((name, options))
+
+        record.__name__, record.__doc__ = name, f"{name} 명령"
+        return record
+
+    def _built(self, cli: Any) -> Any:
+        if not cli.registered_commands and not cli.registered_groups:
+            self._missing(list(KINDS))
+        return typer.main.get_command(cli)
+
+    def _called_too_early(self) -> None:
+        message = f"명령을 등록하면서 {self.calls[0][0]} 함수를 불렀습니다."
+        fail(message, idea="함수를 건네기", expected="아무도 명령하기 전에는 0번", got="1번", symptom="called-now")
+
+    def _missing(self, names: list[str]) -> None:
+        got = ", ".join(str(name) for name in getattr(self, "commands", {})) or "없음"
+        message = f"등록되지 않은 명령이 있습니다: {', '.join(names)}."
+        more = {"symptom": "missing-command", "missing": ", ".join(names)}
+        fail(message, idea="명령의 등록", expected=", ".join(KINDS), got=got, **more)
+
+    def options_of(self, name: str) -> set[str]:
+        return {parameter.name for parameter in self.commands[name].params}
+
+    def run(self, *words: str) -> tuple[str, Any]:
+        """명령 하나를 실행하고, 불린 함수의 이름과 받은 옵션을 돌려줍니다."""
+        self.calls.clear()
+        try:
+            self.command.main(args=list(words), prog_name="step5", standalone_mode=False)
+        except UsageError as error:
+            fail(f"`{' '.join(words)}`를 알아듣지 못합니다.", idea="명령줄 옵션", expected="실행", got=show(error))
+        if len(self.calls) != 1:
+            message = f"`{words[0]}` 명령이 부른 함수의 수가 다릅니다."
+            got = ", ".join(name for name, _ in self.calls) or "부르지 않음"
+            fail(message, idea="명령과 함수", expected=f"{words[0]} 한 번", got=got)
+        return self.calls[0]
+
+
+@pytest.fixture
+def command_line(step, monkeypatch):
+    return CommandLine(step, monkeypatch)
+
+
+@todo("5-2")
+def test_three_commands_are_registered(command_line):
+    """명령은 train, test, serve 셋입니다."""
+    idea, message = "명령의 등록", "명령의 이름이 다릅니다."
+    assert_equal(sorted(command_line.commands), sorted(KINDS), idea=idea, message=message)
+
+
+@todo("5-2")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_each_command_has_the_options_of_its_own_settings(command_line, name):
+    """--num_epochs는 train에만, --all은 test에만, --server_port는 serve에만 있습니다."""
+    got, want = command_line.options_of(name), set(KINDS[name].options())
+    if not got & want:
+        message = f"{name} 명령에 옵션이 없습니다."
+        expected, found = f"옵션 {len(want)}개", ", ".join(sorted(got)) or "0개"
+        fail(message, idea="with_options", expected=expected, got=found, symptom="no-options", command=name)
+    own = {kind: sorted(set(one.options()) - set(TrainArguments.__base__.options())) for kind, one in KINDS.items()}
+    foreign = [option for kind, options in own.items() if kind != name for option in options if option in got]
+    missing = sorted(want - got)
+    if foreign or missing:
+        message = f"{name} 명령의 옵션이 {KINDS[name].__name__}의 것과 다릅니다."
+        found = f"없는 것: {', '.join(missing[:3])}" if missing else f"남의 것: {', '.join(foreign[:3])}"
+        more = {"symptom": "wrong-settings", "command": name}
+        fail(message, idea="명령마다의 설정", expected=f"--{own[name][0]} 등 {len(want)}개", got=found, **more)
+
+
+@todo("5-2")
+@pytest.mark.parametrize(
+    ("words", "want"),
+    [
+        (("train", "--num_epochs", "7", "--data-name", "nsmc"), {"num_epochs": 7, "data_name": "nsmc"}),
+        (("test", "--all", "--infer_batch", "11"), {"all": True, "infer_batch": 11}),
+        (("serve", "--server_port", "9999", "--seq-len", "64"), {"server_port": 9999, "seq_len": 64}),
+    ],
+    ids=list(KINDS),
+)
+def test_command_calls_its_own_function_with_the_options(command_line, words, want):
+    """명령은 제 이름의 함수를 부르고, 적은 옵션과 나머지의 기본값을 건넵니다."""
+    name = words[0]
+    if not command_line.options_of(name) & set(KINDS[name].options()):
+        more = {"symptom": "no-options", "command": name}
+        fail(
+            f"{name} 명령에 옵션이 없습니다.", idea="with_options", expected=f"--{next(iter(want))}", got="없음", **more
+        )
+    called, options = command_line.run(*words)
+    if called != name:
+        more = {"symptom": "wrong-function", "command": name}
+        fail(f"{name} 명령이 다른 함수를 불렀습니다.", idea="명령과 함수", expected=name, got=called, **more)
+    if not isinstance(options, dict):
+        fail(
+            f"{name} 함수가 옵션을 받지 못했습니다.",
+            idea="with_options",
+            expected="Options",
+            got=type(options).__name__,
+        )
+    idea = "명령줄 옵션"
+    got = {option: options.get(option) for option in want}
+    assert_equal(got, want, idea=idea, message=f"{name} 함수가 받은 옵션의 값이 다릅니다.")
+    given = sorted(getattr(options, "given", ()))
+    assert_equal(given, sorted(want), idea=idea, message="사람이 적은 옵션이 무엇인지가 전해지지 않았습니다.")
+    defaults = {option: default_of(one) for option, (_, one) in KINDS[name].options().items() if option not in want}
+    changed = [option for option, value in defaults.items() if options.get(option) != value]
+    assert_equal(changed, [], idea=idea, message="적지 않은 옵션이 기본값이 아닙니다.")
+
+
+# ---------------------------------------------------------------- 5-3 옵션에서 설정으로
+
+RENAMED = {  # 옵션 이름과 필드 이름이 다른 것들. 명령줄의 약속이므로 여기 따로 적어 둡니다.
+    "train": {"data_home": ("data", "home", "/corpora"), "data_name": ("data", "name", "nsmc")},
+    "test": {"data_name": ("data", "name", "nsmc")},
+    "serve": {
+        "server_host": ("server", "host", "0.0.0.0"),
+        "server_port": ("server", "port", 8080),
+        "server_page": ("server", "page", "other.html"),
+        "server_threads": ("server", "threads", 9),
+    },
+}
+BIG_MODEL = "beomi/KcELECTRA-base"
+
+
+def options_of(kind: type) -> dict[str, Any]:
+    """명령줄에 아무것도 적지 않았을 때 함수가 받는 옵션: 모든 이름과 기본값."""
+    return {name: default_of(one) for name, (_, one) in kind.options().items()}
+
+
+def distinct_values(kind: type) -> dict[tuple[str, str], tuple[str, Any]]:
+    """(묶음, 필드) → (옵션 이름, 값). 값은 모두 기본값과 다르고, 서로도 (참·거짓과 고르는 것 말고는) 다릅니다."""
+    made: dict[tuple[str, str], tuple[str, Any]] = {}
+    for group, group_kind in kind.groups().items():
+        hints = get_type_hints(group_kind)
+        for one in fields(group_kind):
+            default, count = default_of(one), len(made)
+            if one.metadata["choices"]:
+                value: Any = next(choice for choice in one.metadata["choices"] if choice != default)
+            elif isinstance(default, bool):
+                value = not default
+            elif "str" in str(hints[one.name]):
+                value = f"{one.name}-{count}"
+            else:
+                value = 1000 + count if "int" in str(hints[one.name]) else 0.25 + count / 1000
+            made[group, one.name] = (one.metadata["option"] or one.name, value)
+    return made
+
+
+def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
+    """학생의 함수로 만든 설정. 알아본 예외는 무엇이 틀렸는지로 바꾸고, 모르는 예외는 그대로 둡니다."""
+    try:
+        args = step.arguments_from(kind, options)
+    except KeyError as error:
+        name = error.args[0] if error.args else None
+        if name in kind.options() and name not in options:
+            more = {"expected": "기본값", "got": f"KeyError: {name}", "symptom": "needs-all", "name": name}
+            fail("빠진 옵션에서 멈췄습니다.", idea="기본값", **more)
+        raise
+    except TypeError as error:
+        renamed = [name for name, (_, one) in kind.options().items() if name != one.name]
+        if name := next((name for name in renamed if f"'{name}'" in str(error)), None):
+            fail_with_option_name(kind, name, got="TypeError")
+        raise
+    except AttributeError as error:
+        if "'dict' object" in str(error):
+            fail("묶음이 아직 사전입니다.", idea="묶음의 클래스", expected="LearningArguments", got="dict")
+        raise
+    if not isinstance(args, kind):
+        fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", expected=kind.__name__, got=type(args).__name__)
+    for group, group_kind in kind.groups().items():
+        got = type(getattr(args, group, None))
+        if not issubclass(got, group_kind):
+            fail(
+                f"{group} 묶음의 종류가 다릅니다.", idea="묶음의 클래스", expected=group_kind.__name__, got=got.__name__
+            )
+    return args
+
+
+def fail_with_option_name(kind: type, name: str, got: str) -> None:
+    group, one = kind.options()[name]
+    more = {"option": name, "group": group, "field": one.name, "symptom": "option-name"}
+    fail(
+        "필드의 이름 대신 옵션의 이름을 썼습니다.",
+        idea="옵션과 필드",
+        expected=f"args.{group}.{one.name}",
+        got=got,
+        **more,
+    )
+
+
+def assert_fields(args: Any, want: dict[tuple[str, str], Any], message: str, idea: str, **more: Any) -> None:
+    """필드들의 값. 어긋난 것 하나를 보여 줍니다."""
+    for (group, field), value in want.items():
+        got = getattr(getattr(args, group), field)
+        if got != value or type(got) is not type(value):
+            where = f"args.{group}.{field}"
+            fail(message, idea=idea, expected=f"{where} = {value!r}", got=f"{where} = {got!r}", **more)
+
+
+def default_fields(kind: type) -> dict[tuple[str, str], Any]:
+    """모든 필드의 기본값. 학습률은 내장 모델의 것입니다."""
+    made = {(group, one.name): default_of(one) for group, cls in kind.groups().items() for one in fields(cls)}
+    return {key: 5e-4 if key == ("learning", "learning_rate") else value for key, value in made.items()}
+
+
+@todo("5-3")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_renamed_options_reach_their_fields(step, name):
+    """data_name은 data 묶음의 name으로, server_port는 server 묶음의 port로 갑니다."""
+    kind = KINDS[name]
+    args = arguments(step, kind, {**options_of(kind), **{option: row[2] for option, row in RENAMED[name].items()}})
+    for option, (group, field, value) in RENAMED[name].items():
+        holder = getattr(args, group)
+        if getattr(holder, field) != value and hasattr(holder, option):
+            fail_with_option_name(kind, option, got=f"args.{group}.{option}")
+        assert_fields(args, {(group, field): value}, f"{option}의 값이 제자리에 없습니다.", "옵션과 필드")
+
+
+@todo("5-3")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_every_option_lands_in_its_own_field(step, name):
+    """세 설정 클래스의 모든 옵션이 제 묶음의 제 필드로 갑니다."""
+    values = distinct_values(KINDS[name])
+    args = arguments(step, KINDS[name], dict(values.values()))
+    want = {key: value for key, (_, value) in values.items()}
+    assert_fields(args, want, "옵션의 값이 제자리에 없습니다.", "옵션과 필드")
+
+
+@todo("5-3")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_missing_options_take_their_defaults(step, name):
+    """빠진 옵션은 기본값이 됩니다. 앞서 만든 설정의 값이 남지도 않습니다."""
+    kind = KINDS[name]
+    arguments(step, kind, dict(distinct_values(kind).values()))
+    message = "빠진 옵션이 기본값이 아닙니다."
+    assert_fields(arguments(step, kind, {}), default_fields(kind), message, "기본값")
+    some = arguments(step, kind, {"seq_len": 64, "project": "other"})
+    want = {**default_fields(kind), ("model", "seq_len"): 64, ("env", "project"): "other"}
+    assert_fields(some, want, message, "기본값")
+
+
+@todo("5-3")
+def test_zero_and_false_are_values_too(step):
+    """0과 False와 빈 글도 사람이 고른 값입니다."""
+    chosen = {"weight_decay": 0.0, "max_grad_norm": 0.0, "warmup_rate": 0.0, "print_every": 0.0, "seed": 0}
+    chosen["tag_format_on_training"] = ""
+    args = arguments(step, TrainArguments, {**options_of(TrainArguments), **chosen})
+    for name, value in chosen.items():
+        group, one = TrainArguments.options()[name]
+        got = getattr(getattr(args, group), one.name)
+        symptom = "drops-falsy" if got == default_of(one) else None
+        message = f"{name}에 준 {value!r}이(가) 사라졌습니다."
+        more = {"symptom": symptom, "option": name, "value": repr(value)}
+        assert_fields(args, {(group, one.name): value}, message, "거짓인 값과 없는 값", **more)
+
+
+@todo("5-3")
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ({}, 5e-4),
+        ({"pretrained": BIG_MODEL}, 5e-5),
+        ({"pretrained": BIG_MODEL, "learning_rate": 2e-5}, 2e-5),
+        ({"learning_rate": 1e-3}, 1e-3),
+    ],
+    ids=["embedded", "big", "big-chosen", "embedded-chosen"],
+)
+@pytest.mark.parametrize("full", [True, False], ids=["all-options", "only-given"])
+def test_learning_rate_default_follows_the_model(step, options, want, full):
+    """학습률을 비우면 내장 모델은 5e-4, 다른 모델은 5e-5입니다."""
+    given = {**options_of(TrainArguments), **options} if full else options
+    got = arguments(step, TrainArguments, dict(given)).learning.learning_rate
+    if got == want:
+        return
+    symptom = "late-default" if "learning_rate" not in options else None
+    model = options.get("pretrained", "내장 모델")
+    fail(f"{model}의 학습률이 다릅니다.", idea="__post_init__", expected=want, got=got, symptom=symptom, model=model)
+
+
+@todo("5-3")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_options_are_left_as_they_were(step, name):
+    """받은 옵션을 바꾸지 않습니다. load_trained가 뒤에서 다시 읽습니다."""
+    options = options_of(KINDS[name])
+    before = dict(options)
+    arguments(step, KINDS[name], options)
+    if options != before:
+        lost = sorted(set(before) - set(options))
+        more = {"expected": f"옵션 {len(before)}개", "got": f"{len(options)}개 남음" if lost else "값이 바뀜"}
+        fail("받은 options를 바꾸었습니다.", idea="부작용", symptom="consumed" if lost else None, **more)
+
+
+# ---------------------------------------------------------------- 5-4 Fabric
+
+
+@pytest.fixture
+def eight_gpus(monkeypatch):
+    """GPU가 여덟 개인 기계처럼 보이게 합니다. Fabric은 만들기만 하면 GPU를 건드리지 않습니다."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (8, 0))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.fixture
+def make(step, monkeypatch):
+    """`make(devices=2)`는 그 설정으로 만든 Fabric입니다. 정하지 않은 것은 CPU, 32-true, auto, 1입니다."""
+
+    def launched(*_: Any, **__: Any) -> None:
+        message = "make_fabric 안에서 프로세스를 시작했습니다."
+        fail(message, idea="만들기와 시작하기", expected="launch 0번", got="launch 1번", symptom="launched")
+
+    monkeypatch.setattr(Fabric, "launch", launched)
+
+    def make(**hardware: Any) -> Fabric:
+        args = TrainArguments()
+        for name, value in {"accelerator": "cpu", "precision": "32-true", **hardware}.items():
+            setattr(args.hardware, name, value)
+        try:
+            fabric = step.make_fabric(args)
+        except ValueError as error:
+            if "auto" in str(error):
+                more = {"expected": "고른 정밀도", "got": "auto", "symptom": "raw-auto"}
+                fail("Fabric이 정밀도 auto를 알지 못합니다.", idea="auto", **more)
+            raise
+        if not isinstance(fabric, Fabric):
+            fail("만든 것이 Fabric이 아닙니다.", idea="Fabric", expected="Fabric", got=type(fabric).__name__)
+        return fabric
+
+    return make
+
+
+def assert_processes(fabric: Fabric, want: int) -> None:
+    if fabric.world_size != want:
+        more = {"expected": f"{want}개", "got": f"{fabric.world_size}개", "symptom": "no-devices"}
+        fail("프로세스의 수가 설정의 devices와 다릅니다.", idea="devices", **more)
+
+
+def assert_precision(fabric: Fabric, want: str) -> None:
+    got = fabric.strategy.precision.precision
+    symptom = "no-precision" if got == "32-true" else None
+    idea, message = "precision", "정밀도가 고른 것과 다릅니다."
+    assert_equal(got, want, idea=idea, message=message, symptom=symptom)
+
+
+def assert_device(fabric: Fabric, want: str) -> None:
+    symptom = "no-accelerator" if want == "cpu" else None
+    idea, message = "accelerator", "장치가 고른 것과 다릅니다."
+    assert_equal(fabric.device.type, want, idea=idea, message=message, symptom=symptom)
+
+
+@todo("5-4")
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_precision_is_the_one_in_the_settings(make, precision):
+    """정밀도는 설정대로입니다."""
+    assert_precision(make(precision=precision), precision)
+
+
+@todo("5-4")
+@pytest.mark.parametrize("devices", [1, 2, 3])
+def test_as_many_processes_as_devices(make, devices):
+    """프로세스의 수는 설정의 devices이고, 여럿이면 ddp입니다. 시작은 launch를 부를 때 합니다."""
+    fabric = make(devices=devices)
+    assert_processes(fabric, devices)
+    want, got = devices > 1, isinstance(fabric.strategy, DDPStrategy)
+    if want != got:
+        more = {"expected": "ddp" if want else "장치 하나", "got": type(fabric.strategy).__name__}
+        fail("여러 프로세스를 쓰는 방법이 고른 것과 다릅니다.", idea="strategy", **more)
+
+
+@todo("5-4")
+def test_strategy_in_the_settings_is_kept(make):
+    """장치가 하나여도 ddp를 골랐으면 ddp입니다."""
+    fabric = make(strategy="ddp", devices=1)
+    if not isinstance(fabric.strategy, DDPStrategy):
+        more = {"expected": "DDPStrategy", "got": type(fabric.strategy).__name__, "symptom": "no-strategy"}
+        fail("고른 방법(strategy)이 전해지지 않았습니다.", idea="strategy", **more)
+
+
+@todo("5-4")
+def test_cpu_is_used_when_asked_even_with_gpus(make, eight_gpus):
+    """GPU가 여덟 개여도 cpu를 골랐으면 CPU입니다."""
+    fabric = make(accelerator="cpu", devices=1)
+    assert_device(fabric, "cpu")
+    assert_processes(fabric, 1)
+
+
+@todo("5-4")
+@pytest.mark.parametrize("devices", [1, 4])
+def test_auto_takes_the_gpu_but_only_as_many_as_asked(make, eight_gpus, devices):
+    """auto는 GPU와 bf16을 고르지만, 여덟 개를 모두 차지하지는 않습니다."""
+    fabric = make(accelerator="auto", precision="auto", devices=devices)
+    assert_processes(fabric, devices)
+    assert_device(fabric, "cuda")
+    assert_precision(fabric, "bf16-mixed")
+
+
+@todo("5-4")
+def test_the_chosen_device_is_used(make, device):
+    """이 기계의 장치에서도 설정대로입니다."""
+    fabric = make(accelerator=device)
+    assert_device(fabric, device)
+    assert_processes(fabric, 1)
