@@ -12,12 +12,15 @@
           code: |
             …
 
-`code`는 자리의 코드 전체이고, `symptom`은 검사가 알아본 실수의 이름입니다.
+`code`는 자리의 코드 전체이고, `symptom`은 검사가 알아본 실수의 이름입니다. 곁의 `hints.yaml`에는 TODO마다의 힌트(`hints`, 단계
+파일의 힌트 다음 것부터)와 해답을 열었을 때 보일 설명(`explains`)이 있습니다.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -46,8 +49,10 @@ class RightAnswer:
 
 @dataclass
 class Answers:
-    """과제 하나의 두 표."""
+    """과제 하나의 두 표와, TODO마다의 힌트와 설명."""
 
+    hints: dict[str, list[str]] = field(default_factory=dict)
+    explanations: dict[str, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     also_right: list[RightAnswer] = field(default_factory=list)
 
@@ -58,19 +63,23 @@ class Answers:
         Raises:
             CourseError: YAML이 깨졌거나 빠진 항목이 있을 때.
         """
-        path = task.tests / "answers.yaml"
-        if not path.is_file():
-            return cls()
+        path, made = task.tests / "answers.yaml", cls()
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            made = cls()
-            for todo_id, tables in content.items():
+            for todo_id, tables in _read_yaml(task.tests / "hints.yaml").items():
+                made.hints[str(todo_id)] = [str(one).strip() for one in tables.get("hints", [])]
+                made.explanations[str(todo_id)] = str(tables.get("explains", "")).strip()
+            for todo_id, tables in _read_yaml(path).items():
                 made.mistakes += [Mistake(todo=str(todo_id), **one) for one in tables.get("mistakes", [])]
                 made.also_right += [RightAnswer(todo=str(todo_id), **one) for one in tables.get("also_right", [])]
             return made
         except (yaml.YAMLError, TypeError, AttributeError) as error:
-            raise CourseError(f"{path.name}을(를) 읽을 수 없습니다: {error}") from None
+            raise CourseError(f"{path.name}이나 hints.yaml을 읽을 수 없습니다: {error}") from None
 
     def named(self, todo_id: str, symptom: str | None) -> Mistake | None:
         """이 TODO에서 이 증상을 가진 실수."""
         return next((one for one in self.mistakes if one.todo == todo_id and one.symptom == symptom), None)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """YAML 사전. 파일이 없거나 비었으면 빈 사전입니다."""
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}

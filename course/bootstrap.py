@@ -112,7 +112,10 @@ def applies(requirement: str) -> bool:
 
 def has_pip(python: Path) -> bool:
     """쓸 수 있는 가상환경인가. 만들다가 멈춘 것은 파이썬만 있고 pip이 없습니다."""
-    return python.is_file() and subprocess.run([str(python), "-m", "pip", "-V"], capture_output=True).returncode == 0
+    try:
+        return subprocess.run([str(python), "-m", "pip", "-V"], capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def create_environment(python: Path) -> None:

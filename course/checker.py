@@ -13,6 +13,7 @@ from typing import Any
 
 from course.answers import Answers
 from course.paths import ROOT, CourseError, Task
+from course.regions import RegionError, find
 from course.verdict import Verdict, judge
 
 DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
@@ -68,7 +69,7 @@ class Checker:
             for todo_id in ids:
                 # 하나가 프로세스를 멈추거나 죽였습니다. 나머지까지 틀렸다고 하지 않도록 하나씩 다시 봅니다.
                 alone = self._ask({**job, "todos": [todo_id]}, timeout) if "died" in answer and len(ids) > 1 else answer
-                verdicts[todo_id] = judge(todo_id, alone, answers)
+                verdicts[todo_id] = point_to_region(judge(todo_id, alone, answers), task, folder)
         return verdicts
 
     def _ask(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
@@ -101,6 +102,19 @@ class Checker:
             cwd=ROOT,
             env=environment,
         )
+
+
+def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:
+    """어디인지 모르는 판정에 그 TODO의 자리를 적어 줍니다."""
+    if verdict.is_right or verdict.line is not None:
+        return verdict
+    file_name = task.step_of(verdict.todo).file_name
+    try:
+        region = find((folder / file_name).read_text(encoding="utf-8-sig"), verdict.todo, file_name)
+    except (OSError, UnicodeDecodeError, RegionError):
+        return verdict
+    verdict.file, verdict.line = file_name, region.code_begin + 1
+    return verdict
 
 
 def _by_step(todo_ids: list[str]) -> dict[int, list[str]]:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -72,9 +73,8 @@ def assert_equal(got: Any, want: Any, *, idea: str, message: str, **more: Any) -
 
 def show(value: Any) -> str:
     """화면에 보일 짧은 글. 큰 텐서는 모양을, 작은 것은 값을 적습니다."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
+    torch = sys.modules.get("torch")  # 아무도 불러오지 않았다면 텐서일 리 없습니다.
+    if torch and isinstance(value, torch.Tensor):
         if value.numel() > 6:
             return f"모양 {tuple(value.shape)}, {value.dtype}"
         value = value.detach().cpu().tolist()

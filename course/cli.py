@@ -189,6 +189,8 @@ def main(arguments: list[str]) -> int:
         stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         code = typer.main.get_command(app).main(args=arguments, prog_name="python -m course", standalone_mode=False)
+        if code == 130:  # Typer는 Ctrl-C를 말없이 종료 코드로 바꿉니다.
+            print("멈췄습니다.", file=sys.stderr)
         return code if isinstance(code, int) else 0
     except (CourseError, RegionError) as error:
         print(f"오류: {error}", file=sys.stderr)

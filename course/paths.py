@@ -77,6 +77,10 @@ class Task:
         known = ", ".join(str(step.number) for step in self.steps)
         raise CourseError(f"{self.name}에는 {number}단계가 없습니다. 있는 단계: {known}")
 
+    def step_of(self, todo_id: str) -> Step:
+        """TODO가 있는 단계. 예: `"3-4"` → 3단계."""
+        return self.step(int(todo_id.split("-")[0]))
+
     def regions(self, folder: Path | None = None) -> dict[str, Region]:
         """모든 TODO 자리. 해답이 있으면 해답에서, 없으면 실습 폴더에서 읽습니다."""
         folder = folder or (self.solution if self.solution.is_dir() else self.exercise)

@@ -204,8 +204,9 @@ def run(task: Task, folder: Path, todo_ids: list[str], device: str = "cpu") -> d
     steps = sorted({int(todo_id.split("-")[0]) for todo_id in todo_ids})
     files = [str(task.tests / f"test_step{step}.py") for step in steps]
     keep = HashKeeper()
+    # `--target 폴더`로 띄어 적으면, 아직 옵션을 모르는 pytest가 그 폴더도 시험으로 여겨 학생의 conftest.py를 읽습니다.
     pytest.main(
-        [*files, "--target", str(folder), "--device", device, *_only(todo_ids), *QUIET],
+        [*files, f"--target={folder}", f"--device={device}", *_only(todo_ids), *QUIET],
         plugins=[recorder, keep],
     )
     wanted = set(todo_ids)
@@ -224,10 +225,12 @@ class HashKeeper:
 
 
 def _only(todo_ids: list[str]) -> list[str]:
-    return ["--todo", todo_ids[0]] if len(todo_ids) == 1 else []
+    return [f"--todo={todo_ids[0]}"] if len(todo_ids) == 1 else []
 
 
 QUIET = [
+    "-c",
+    str(ROOT / "pyproject.toml"),
     "-p",
     "no:cacheprovider",
     "-p",

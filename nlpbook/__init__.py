@@ -6,7 +6,7 @@
 from nlpbook.errors import UserError
 from nlpbook.paths import DATA, OUTPUT, ROOT
 
-__all__ = ["DATA", "OUTPUT", "ROOT", "UserError", "data_collator", "inference_fn"]
+__all__ = ["DATA", "OUTPUT", "ROOT", "UserError", "data_collator"]
 
 
 def __getattr__(name: str):
@@ -15,8 +15,4 @@ def __getattr__(name: str):
         from nlpbook.datasets import data_collator
 
         return data_collator
-    if name == "inference_fn":
-        from nlpbook.classification import inference_fn
-
-        return inference_fn
     raise AttributeError(f"module 'nlpbook' has no attribute {name!r}")

@@ -60,7 +60,9 @@ class DataArguments:
 class ModelArguments:
     """사전학습 모델과 결과 폴더."""
 
-    pretrained: str = option(EMBEDDED_MODEL, "사전학습 모델: 내장 모델 이름, 폴더, 또는 허브 이름(beomi/KcELECTRA-base).")
+    pretrained: str = option(
+        EMBEDDED_MODEL, "사전학습 모델: 내장 모델 이름, 폴더, 또는 허브 이름(beomi/KcELECTRA-base)."
+    )
     output: str = option(str(OUTPUT), "결과를 모을 폴더.")
     seq_len: int = option(128, "문장 하나의 최대 토큰 수. 넘으면 잘립니다.", min=4)
 
@@ -74,7 +76,9 @@ class HardwareArguments:
     infer_batch: int = option(256, "검증과 평가의 배치 크기(프로세스마다).", min=1)
     accelerator: str = option("auto", "계산 장치.", choices=("auto", "cpu", "gpu", "cuda", "mps"))
     precision: str = option(
-        "auto", "수의 정밀도. auto는 장치가 잘하는 것을 고릅니다.", choices=("auto", "32-true", "bf16-mixed", "16-mixed")
+        "auto",
+        "수의 정밀도. auto는 장치가 잘하는 것을 고릅니다.",
+        choices=("auto", "32-true", "bf16-mixed", "16-mixed"),
     )
     strategy: str = option("auto", "여러 장치를 쓰는 방법.", choices=("auto", "ddp"))
     devices: int = option(1, "장치(CPU에서는 프로세스) 수.", min=1)
@@ -190,7 +194,11 @@ class Arguments:
         except FileNotFoundError:
             raise UserError(f"설정 파일이 없습니다: {path}. 먼저 train으로 학습해 주세요.") from None
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise UserError(f"설정 파일을 읽을 수 없습니다: {path} ({error}). 다시 학습하거나 파일을 고쳐 주세요.") from None
+            raise UserError(
+                f"설정 파일을 읽을 수 없습니다: {path} ({error}). 다시 학습하거나 파일을 고쳐 주세요."
+            ) from None
+        if not isinstance(saved, dict) or not all(isinstance(group, dict) for group in saved.values()):
+            raise UserError(f"설정 파일이 묶음마다 항목을 적은 JSON이 아닙니다: {path}. 다시 학습해 주세요.")
         made = {}
         for group, kind in cls.groups().items():
             known = {one.name for one in fields(kind)}
@@ -262,7 +270,11 @@ class ClassificationTrainArguments:
             model=ModelArguments(
                 pretrained=self.pretrained_model_name, output=self.downstream_model_dir, seq_len=self.max_seq_length
             ),
-            hardware=HardwareArguments(workers=self.cpu_workers, train_batch=self.batch_size),
+            hardware=HardwareArguments(
+                workers=self.cpu_workers,
+                train_batch=self.batch_size,
+                precision="16-mixed" if self.fp16 else "auto",
+            ),
             learning=LearningArguments(
                 learning_rate=self.learning_rate,
                 num_epochs=self.epochs,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from dataclasses import dataclass
@@ -64,16 +65,20 @@ class CheckpointSaver:
             for path in (self.folder.iterdir() if self.folder.is_dir() else ())
             if (match := pattern.fullmatch(path.name))
         ]
-        sign = -1 if self.higher_is_better else 1
-        return sorted(found, key=lambda one: (np.isnan(one.value), sign * one.value, one.step))
+        return sorted(found, key=lambda one: (self._rank(one.value), one.step))
+
+    def _rank(self, value: float) -> tuple[bool, float]:
+        """좋을수록 작은 값. NaN은 무엇보다 나쁘고, 파일 이름에 적는 여섯 자리까지 같으면 같은 값입니다."""
+        if math.isnan(value):
+            return True, 0.0
+        return False, round(-value if self.higher_is_better else value, 6)
 
     def is_worth_keeping(self, value: float) -> bool:
         """이 값의 체크포인트가 남을 자리가 있는가. 가장 나쁜 것과 같은 값이면 먼저 온 것을 남깁니다."""
         kept = self.checkpoints()
         if len(kept) < self.num_saving:
             return True
-        worst = kept[self.num_saving - 1].value
-        return value > worst if self.higher_is_better else value < worst
+        return self._rank(value) < self._rank(kept[self.num_saving - 1].value)
 
     def save_best(self, weights: dict[str, torch.Tensor], value: float, step: int) -> Path:
         """가중치를 저장하고, 밀려난 것을 지웁니다. 새것을 다 쓴 뒤에 지우므로 빈손이 되는 순간이 없습니다.
@@ -119,7 +124,9 @@ class CheckpointSaver:
         try:
             return torch.load(path, map_location=device, weights_only=True)
         except Exception as error:
-            raise UserError(f"{shown(path)} 을(를) 읽을 수 없습니다({type(error).__name__}). 처음부터 다시 학습해 주세요.") from error
+            raise UserError(
+                f"{shown(path)} 을(를) 읽을 수 없습니다({type(error).__name__}). 처음부터 다시 학습해 주세요."
+            ) from error
 
 
 def load_weights(model: torch.nn.Module, path: Path | str) -> None:
@@ -134,7 +141,7 @@ def load_weights(model: torch.nn.Module, path: Path | str) -> None:
     expected = model.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  사전이 아닙니다
             wrong = sorted(
                 {name for name in shapes.keys() | expected.keys() if shapes.get(name) != _shape(expected.get(name))}
             )
@@ -174,4 +181,3 @@ def set_rng_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
-

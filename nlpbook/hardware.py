@@ -9,11 +9,10 @@ import os
 # torch를 읽기 전에 정해야 하지만, 첫 행렬곱보다 앞서기만 하면 됩니다.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
-import lightning.fabric  # noqa: E402, F401  부르면서 로그 수준을 정하므로, 아래에서 다시 정하기 전에 부릅니다.
-import torch  # noqa: E402
+import lightning.fabric  # noqa: F401
+import torch
 
-from nlpbook.errors import UserError  # noqa: E402
-
+from nlpbook.errors import UserError
 
 logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # "Using bfloat16 …": 우리가 한국어로 적습니다.
 

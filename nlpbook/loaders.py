@@ -1,7 +1,7 @@
 """같은 예문을 더 빨리, 여러 프로세스에 나누어, 멈춘 자리부터 읽는 로더.
 
-단계 파일이 만든 평범한 `DataLoader`를 받아 읽는 순서만 바꿉니다. 학습은 길이가 비슷한 것끼리 배치를 이루고(채우는 낭비가
-3분의 1 이하로 줄어듭니다), 평가는 길이순으로 읽은 뒤 모든 예문을 정확히 한 번씩 셉니다.
+단계 파일이 만든 평범한 `DataLoader`를 받아 읽는 순서만 바꿉니다. 학습은 길이가 비슷한 것끼리 배치를 이루어 채움의
+낭비를 줄이고, 평가는 길이순으로 읽은 뒤 모든 예문을 정확히 한 번씩 셉니다.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ POOL_BATCHES = 50  # 이만큼의 배치를 모아 길이순으로 늘어놓습�
 class LengthBatchSampler(Sampler[list[int]]):
     """뽑는 순서는 `sampler`를 따르되, 길이가 비슷한 예문끼리 배치를 묶습니다.
 
-    에포크 번호와 시드만으로 순서가 정해지므로, 멈춘 학습이 같은 배치부터 이어집니다. 프로세스가 여럿이면 배치를 돌아가며
-    나누어 갖고, 배치 수가 나누어떨어지지 않으면 앞의 배치를 한 번 더 써서 모두 같은 수를 읽습니다.
+    에포크 번호와 시드만으로 순서가 정해지므로, 멈춘 학습이 같은 배치부터 이어집니다. 프로세스가 여럿이면 배치를
+    돌아가며 나누어 갖고, 배치 수가 나누어떨어지지 않으면 앞의 배치를 한 번 더 써서 모두 같은 수를 읽습니다.
 
     Args:
         sampler: 예문 번호를 내는 sampler. `generator` 속성이 있으면 에포크마다 시드를 정해 줍니다.
@@ -55,7 +55,7 @@ class LengthBatchSampler(Sampler[list[int]]):
         ]
         batches = [by_length[i : i + self.batch_size] for i in range(0, len(by_length), self.batch_size)]
         batches = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
-        batches += batches[: len(self) * self.world_size - len(batches)]
+        batches = [batches[i % len(batches)] for i in range(len(self) * self.world_size)]  # 배치가 프로세스보다 적어도
         yield from batches[self.rank :: self.world_size][self.first_batch :]
 
     def _length(self, index: int) -> int:

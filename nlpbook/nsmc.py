@@ -18,6 +18,7 @@ from nlpbook.errors import UserError
 from nlpbook.paths import DATA
 
 HEADER = ["id", "document", "label"]
+NSMC_FILES = {"ratings_train.txt", "ratings_test.txt"}  # Korpora가 내려받는 것들
 VALID_SHARE = 0.05
 VALID_SEED = 20150816  # 검증으로 떼어 내는 예문이 실행마다 같도록 못 박은 수. 학습 시드와 상관없습니다.
 
@@ -42,11 +43,13 @@ def read_nsmc(path: Path | str, labels: tuple[str, ...] = ("0", "1")) -> list[Cl
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"데이터 파일이 없습니다: {path}. --data_home과 --data_name, 파일 이름을 확인해 주세요.") from None
+        raise UserError(
+            f"데이터 파일이 없습니다: {path}. --data_home과 --data_name, 파일 이름을 확인해 주세요."
+        ) from None
     except (IsADirectoryError, PermissionError) as error:
         raise UserError(f"데이터 파일을 열 수 없습니다: {path} ({error.strerror}).") from None
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1  # error.object에는 BOM이 없습니다.
         raise UserError(
             f"{path} {line}번째 줄이 UTF-8이 아닙니다. 편집기에서 'UTF-8로 저장'한 뒤 다시 실행해 주세요."
         ) from None
@@ -68,7 +71,9 @@ def read_nsmc(path: Path | str, labels: tuple[str, ...] = ("0", "1")) -> list[Cl
         if len(columns) != len(HEADER):
             raise UserError(f"{path} {number}번째 줄의 열이 {len(columns)}개입니다(3개여야 합니다): {line[:60]!r}")
         if columns[2] not in labels:
-            raise UserError(f"{path} {number}번째 줄의 라벨이 {columns[2]!r}입니다({' 또는 '.join(labels)}이어야 합니다).")
+            raise UserError(
+                f"{path} {number}번째 줄의 라벨이 {columns[2]!r}입니다({' 또는 '.join(labels)}이어야 합니다)."
+            )
         examples.append(ClassificationExample(text=columns[1], label=columns[2]))
     return examples
 
@@ -135,7 +140,9 @@ def split_for_validation(count: int, share: float = VALID_SHARE) -> tuple[list[i
         UserError: 둘로 나눌 만큼 예문이 없을 때.
     """
     if count < 2:
-        raise UserError(f"학습 예문이 {count}개뿐이라 검증용을 떼어 낼 수 없습니다. --valid_file을 주거나 예문을 더해 주세요.")
+        raise UserError(
+            f"학습 예문이 {count}개뿐이라 검증용을 떼어 낼 수 없습니다. --valid_file을 주거나 예문을 더해 주세요."
+        )
     order = torch.randperm(count, generator=torch.Generator().manual_seed(VALID_SEED)).tolist()
     cut = max(1, round(count * share))
     return sorted(order[cut:]), sorted(order[:cut])
@@ -156,9 +163,9 @@ def find_corpus(home: str | Path, name: str, needed: list[str]) -> Path:
     for folder in candidates:
         if all((folder / file).is_file() for file in needed):
             return folder
-    for folder in candidates:  # 일부만 있는 폴더: 어느 파일이 없는지는 읽을 때 이름으로 알립니다.
+    for folder in candidates:  # 일부만 있는 폴더: NSMC라면 없는 것만 받고, 아니면 읽을 때 이름으로 알립니다.
         if any((folder / file).is_file() for file in needed):
-            return folder
+            return fetch_nsmc(folder.parent) if name == "nsmc" and set(needed) == NSMC_FILES else folder
     if name == "nsmc":
         return fetch_nsmc(home)
     raise UserError(
@@ -194,7 +201,7 @@ def fetch_nsmc(home: Path) -> Path:
         try:
             fetch(one["url"], str(aside), "nsmc", force_download=True, method=one["method"])
             read_nsmc(aside)  # 반쯤 받은 파일이나 오류 페이지를 말뭉치로 삼지 않습니다.
-            os.replace(aside, target)
+            aside.replace(target)
         except Exception as error:
             raise UserError(
                 f"NSMC를 내려받지 못했습니다({type(error).__name__}). 네트워크를 확인하거나, {one['url']} 을(를) 받아 "

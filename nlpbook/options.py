@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Optional, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 from rich.text import Text
@@ -18,9 +18,11 @@ from typer import rich_utils
 
 from nlpbook.arguments import PANELS, Arguments, ServeArguments, TestArguments, TrainArguments, default_of
 from nlpbook.errors import UserError
+from todo import TodoNotDone
 
 UsageError = typer.BadParameter.__mro__[1]  # Typer가 내보내지 않는, 잘못 적은 명령줄의 공통 부모
 EXIT_USER_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+STOPPED = "멈췄습니다. 저장한 것은 그대로 있습니다."
 
 rich_utils.OPTIONS_PANEL_TITLE = "그 밖의 옵션"
 rich_utils.COMMANDS_PANEL_TITLE = "명령"
@@ -81,11 +83,10 @@ def with_options(kind: type[Arguments]) -> Callable[[Callable[..., Any]], Callab
             annotation = get_type_hints(kind.groups()[group])[one.name]
             if one.metadata["choices"]:
                 annotation = Literal[one.metadata["choices"]]
-            elif default_of(one) is None and sys.version_info < (3, 11):
-                annotation = Optional[annotation]
             described = typer.Option(
                 f"--{name}",
-                help=one.metadata["help"] + (f" ({', '.join(one.metadata['choices'])})" if one.metadata["choices"] else ""),
+                help=one.metadata["help"]
+                + (f" ({', '.join(one.metadata['choices'])})" if one.metadata["choices"] else ""),
                 rich_help_panel=PANELS[group],
                 min=one.metadata.get("min"),
                 max=one.metadata.get("max"),
@@ -125,19 +126,25 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> None:
     command = _with_korean_help(typer.main.get_command(app))
     try:
         code = command.main(args=arguments, standalone_mode=False)
+        if code == EXIT_INTERRUPTED:  # Typer는 Ctrl-C를 예외가 아니라 종료 코드로 돌려줍니다.
+            fail(STOPPED, code)
         sys.exit(code if isinstance(code, int) else 0)
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             sys.exit(EXIT_USAGE)  # 도움말은 이미 보였습니다.
         fail(explain_usage(error), EXIT_USAGE)
-    except (UserError, OSError, RuntimeError, ValueError) as error:
+    except (KeyboardInterrupt, typer.Abort):  # Abort도 RuntimeError의 한 갈래입니다.
+        fail(STOPPED, EXIT_INTERRUPTED)
+    except TodoNotDone:
+        raise  # RuntimeError의 한 갈래지만, 어디를 채우면 되는지는 todo.py가 더 잘 알립니다.
+    except UserError as error:
         if debugging:
             raise
-        if isinstance(error, UserError):
-            fail(str(error), EXIT_USER_ERROR)
+        fail(str(error), EXIT_USER_ERROR)
+    except Exception as error:
+        if debugging:
+            raise
         fail(f"{_plain(error)} 자세히 보려면 --debugging을 덧붙여 주세요.", EXIT_USER_ERROR)
-    except (KeyboardInterrupt, typer.Abort):
-        fail("멈췄습니다. 저장한 것은 그대로 있습니다.", EXIT_INTERRUPTED)
 
 
 def _with_korean_help(command: Any) -> Any:
@@ -188,7 +195,7 @@ def explain_usage(error: Exception) -> str:
     message = getattr(error, "message", str(error))
     if match := re.match(r"No such command '(.+?)'", message):
         return f"모르는 명령입니다: {match[1]}. {see_help}"
-    if match := re.search(r"unexpected extra argument[s]? \((.+)\)", message):
+    if match := re.search(r"unexpected extra argument(?:s|\(s\))? \((.+)\)", message):
         return f"남는 말이 있습니다: {match[1]}. 옵션 앞에는 --를 붙여 주세요. {see_help}"
     return f"명령을 알아듣지 못했습니다({message}). {see_help}"
 

@@ -42,9 +42,7 @@ def confident_mistakes(
     confidence, predicted = probs.max(dim=-1)
     wrong = [i for i, label in enumerate(labels) if int(predicted[i]) != label]
     wrong.sort(key=lambda i: -float(confidence[i]))
-    return [
-        Mistake(texts[i], names[labels[i]], names[int(predicted[i])], float(confidence[i])) for i in wrong[:limit]
-    ]
+    return [Mistake(texts[i], names[labels[i]], names[int(predicted[i])], float(confidence[i])) for i in wrong[:limit]]
 
 
 def confusion_table(report: ClassificationReport, names: Sequence[str]) -> Table:
@@ -86,7 +84,7 @@ def write_mistakes_page(path: Path, mistakes: Sequence[Mistake], report: Classif
             wrong=f"{wrong:,}",
             count=f"{report.count:,}",
             shown=f"{len(mistakes):,}",
-            rows=rows or "<tr><td colspan=5>틀린 문장이 없습니다.</td></tr>",
+            rows=rows or f"<tr><td colspan=5>{'보여 줄' if wrong else '틀린'} 문장이 없습니다.</td></tr>",
         ),
     )
 

@@ -1,11 +1,11 @@
 """실행 폴더: 학습 한 번의 설정, 기록, 그림, 체크포인트, 모델이 모이는 곳.
 
-    output/<project>/<job_name>-<job_version>/
-        arguments.json   train.log        metrics.csv   tensorboard/
-        learning_curve.png                confusion_matrix.png
-        checkpoints/     가장 좋은 것들(.safetensors)과 last.pt
-        model/           transformers의 pipeline(...)이 바로 읽는 폴더
-        test.json        mistakes.html    (test 명령이 씁니다)
+output/<project>/<job_name>-<job_version>/
+    arguments.json   train.log        metrics.csv   tensorboard/
+    learning_curve.png                confusion_matrix.png
+    checkpoints/     가장 좋은 것들(.safetensors)과 last.pt
+    model/           transformers의 pipeline(...)이 바로 읽는 폴더
+    test.json        mistakes.html    (test 명령이 씁니다)
 """
 
 from __future__ import annotations

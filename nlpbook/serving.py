@@ -49,7 +49,7 @@ def read_text(request: Request) -> str:
         raise RequestEntityTooLarge
     try:
         payload = json.loads(request.get_data(cache=False).decode("utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # 수천 자리의 정수는 JSONDecodeError가 아닌 ValueError입니다.
         raise BadRequest('본문은 JSON이어야 합니다. 예: "재미있어요" 또는 {"text": "재미있어요"}') from None
     text = payload.get("text") if isinstance(payload, dict) else payload
     if not isinstance(text, str):
@@ -60,6 +60,18 @@ def read_text(request: Request) -> str:
     if len(text) > MAX_CHARACTERS:
         raise UnprocessableEntity(f"문장이 너무 깁니다. {MAX_CHARACTERS:,}자까지 받습니다.")
     return text
+
+
+def require_page(name: str) -> str:
+    """templates/ 안의 페이지 이름을 그대로 돌려줍니다.
+
+    Raises:
+        UserError: 그런 페이지가 없을 때. 서버가 뜬 뒤가 아니라 뜨기 전에 알립니다.
+    """
+    if not (TEMPLATES / name).is_file():
+        pages = ", ".join(sorted(path.name for path in TEMPLATES.glob("*.html")))
+        raise UserError(f"templates/ 폴더에 '{name}' 페이지가 없습니다. 있는 것: {pages}")
+    return name
 
 
 def listen(app: Flask, host: str, port: int, threads: int) -> None:
@@ -74,7 +86,9 @@ def listen(app: Flask, host: str, port: int, threads: int) -> None:
     try:
         server = create_server(app, host=host, port=port, threads=threads, max_request_body_size=16 * 1024 * 1024)
     except OSError as error:
-        raise UserError(f"{host}:{port} 에서 들을 수 없습니다({error.strerror}). --server_port를 바꾸어 주세요.") from None
+        raise UserError(
+            f"{host}:{port} 에서 들을 수 없습니다({error.strerror}). --server_port를 바꾸어 주세요."
+        ) from None
     try:
         server.run()
     finally:
@@ -85,5 +99,11 @@ def _check_free(host: str, port: int) -> None:
     """누군가 이미 듣고 있는지 봅니다. Windows에서는 두 서버가 한 포트를 말없이 나누어 갖기도 합니다."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.settimeout(0.5)
-        if probe.connect_ex(("127.0.0.1" if host in ("", "0.0.0.0") else host, port)) == 0:
-            raise UserError(f"포트 {port}은(는) 다른 프로그램이 쓰고 있습니다. --server_port {port + 1} 처럼 바꾸어 주세요.")
+        try:
+            busy = probe.connect_ex(("127.0.0.1" if host in ("", "0.0.0.0") else host, port)) == 0
+        except OSError as error:
+            raise UserError(f"--server_host {host} 은(는) 이 기계의 주소가 아닙니다({error.strerror}).") from None
+        if busy:
+            raise UserError(
+                f"포트 {port}은(는) 다른 프로그램이 쓰고 있습니다. --server_port {port + 1} 처럼 바꾸어 주세요."
+            )

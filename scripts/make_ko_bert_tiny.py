@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import shutil
 import time
@@ -99,7 +98,11 @@ def masked_loss(model: BertForMaskedLM, ids, attention_mask, labels) -> torch.Te
     """
     hidden = model.bert(input_ids=ids, attention_mask=attention_mask).last_hidden_state  # (배치, 길이, 차원)
     labels = labels.flatten()
-    where = (labels != IGNORED).int().argsort(descending=True, stable=True)[: -(-int((labels != IGNORED).sum()) // 128) * 128]
+    where = (
+        (labels != IGNORED)
+        .int()
+        .argsort(descending=True, stable=True)[: -(-int((labels != IGNORED).sum()) // 128) * 128]
+    )
     return cross_entropy(model.cls(hidden.flatten(0, 1)[where]).float(), labels[where])  # (자리 수, 어휘)
 
 
@@ -190,7 +193,10 @@ def main() -> None:
             running += loss.item()
             if step % 100 == 0:
                 rate = step * args.batch_size / (time.monotonic() - epoch_started)
-                print(f"  {epoch + 1:2d} {step:5d}/{len(batches)} loss {running / step:.4f} {rate:.0f} 리뷰/초", flush=True)
+                print(
+                    f"  {epoch + 1:2d} {step:5d}/{len(batches)} loss {running / step:.4f} {rate:.0f} 리뷰/초",
+                    flush=True,
+                )
         valid = held_out_loss(model, held_out, tokenizer, args)
         history.append({"epoch": epoch + 1, "train_loss": running / len(batches), "valid_loss": valid})
         print(f"에포크 {epoch + 1} 학습 {running / len(batches):.4f} 검증 {valid:.4f}", flush=True)
@@ -205,7 +211,7 @@ def main() -> None:
             },
             aside,
         )
-        os.replace(aside, state_file)
+        aside.replace(state_file)
         save(model, tokenizer, args, history, time.monotonic() - started)
     shutil.rmtree(partial)
 
@@ -245,7 +251,7 @@ def save(model: BertForMaskedLM, tokenizer: BertTokenizerFast, args, history: li
     (aside / "pretraining.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     args.output.mkdir(parents=True, exist_ok=True)
     for file in aside.iterdir():
-        os.replace(file, args.output / file.name)
+        file.replace(args.output / file.name)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         """검증 배치. 학습 도중에 모델을 고르는 데 씁니다."""
         # [TODO 2-3] 검증 데이터셋을 파일 순서대로, 평가 배치 크기로 읽는 로더를 만드세요.
         # 힌트: 검증은 몇 번을 해도 같은 값이어야 합니다. 어느 갈래를 읽는지, 배치 크기는 어느 쪽인지 확인하세요.
-        todo("2-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: dataset
+        todo("2-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: loader
         # [END 2-3]
         return loader
 
@@ -70,7 +70,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         """평가 배치. 학습이 모두 끝난 뒤에 한 번만 봅니다."""
         # [TODO 2-4] 평가 데이터셋을 파일 순서대로, 평가 배치 크기로 읽는 로더를 만드세요.
         # 힌트: 2-3과 닮았지만 갈래가 다릅니다. 검증 데이터로 고른 모델을 검증 데이터로 자랑하면 안 됩니다.
-        todo("2-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: width
+        todo("2-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: loader
         # [END 2-4]
         return loader
 
@@ -86,7 +86,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         pad = self.lm_tokenizer.pad_token_id
         # [TODO 2-5] 이 배치에서 가장 긴 문장에 맞추어 오른쪽을 채우고, 세 텐서를 batch에 담으세요.
         # 힌트: input_ids는 pad로 채웁니다. 그런데 모델은 채운 자리를 어떻게 알아보고 무시할까요?
-        todo("2-5")  # 여기를 지우고 채워 주세요.
+        todo("2-5")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: batch
         # [END 2-5]
         return batch
 

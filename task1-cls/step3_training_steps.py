@@ -70,7 +70,7 @@ class NSMCModel(step2_data_processing.NSMCModel):
         """
         # [TODO 3-2] 예측(preds)과 정답(labels)을 모으고, 예문마다의 손실(loss)을 구하세요.
         # 힌트: outputs.loss는 배치의 평균입니다. 평균하지 않으려면 cross_entropy의 reduction을 어떻게 줄까요?
-        todo("3-2")  # 여기를 지우고 채워 주세요.
+        todo("3-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: labels, preds, loss
         # [END 3-2]
         return {"preds": preds, "labels": labels, "loss": loss}
 
@@ -86,7 +86,7 @@ class NSMCModel(step2_data_processing.NSMCModel):
         """
         # [TODO 3-3] 검증과 같은 방법으로 예측(preds)과 정답(labels)을 모으고, 라벨마다의 확률(probs)을 구하세요.
         # 힌트: 확률의 합은 문장마다 1입니다. 배치 축이 아니라 라벨 축에서 나누어야 합니다.
-        todo("3-3")  # 여기를 지우고 채워 주세요.
+        todo("3-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: labels, preds, probs
         # [END 3-3]
         return {"preds": preds, "labels": labels, "probs": probs}
 
@@ -104,7 +104,7 @@ class NSMCModel(step2_data_processing.NSMCModel):
         # [TODO 3-4] 문장을 모델에 넣고, 로짓을 확률로 바꾸어 negative와 positive에 담으세요.
         # 힌트: 로짓은 확률이 아닙니다. 두 값의 합이 1이 되려면 어떤 함수가, 어느 축으로 필요할까요?
         #       긴 글은 args.model.seq_len에서 자르고(truncation), 입력은 모델이 있는 장치로 옮기세요.
-        todo("3-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: model, optimizer, batch
+        todo("3-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: negative, positive
         # [END 3-4]
         return Prediction(text, negative=negative, positive=positive)
 

@@ -79,8 +79,9 @@ class TrainingLoop:
     def __init__(self, fabric: Fabric, model: NSMCModel, saver: CheckpointSaver, tracker: Tracker | None = None) -> None:
         self.fabric, self.args, self.saver, self.tracker = fabric, model.args, saver, tracker or Tracker()
         use_fast_attention(model.lang_model, fabric.device.type)
-        self.inner = model
-        self.model, self.optimizer = fabric.setup(model, model.configure_optimizers())
+        # 계산이 일어나는 lang_model을 감쌉니다: 정밀도(autocast)와 여러 프로세스의 기울기 맞추기가 여기서 끼어듭니다.
+        model.lang_model, self.optimizer = fabric.setup(model.lang_model, model.configure_optimizers())
+        self.model = model.to(fabric.device)
         rank, processes = fabric.global_rank, fabric.world_size
         self.train_loader = fabric.setup_dataloaders(
             training_loader(model.train_dataloader(), self.args.learning.seed, rank, processes),
@@ -110,7 +111,7 @@ class TrainingLoop:
             # [TODO 4-1] 남은 에포크마다 self.remaining_batches()의 배치를 하나씩 꺼내 self.optimize로 학습하세요.
             # 힌트: 걸음이 끝날 때마다 self.after_step(outputs)을, 에포크가 끝날 때마다 self.position.next_epoch()를
             #       부릅니다. 이어 하는 학습은 0번 에포크가 아니라 self.position.epoch에서 시작합니다.
-            todo("4-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: batch, outputs
+            todo("4-1")  # 여기를 지우고 채워 주세요.
             # [END 4-1]
 
     def remaining_batches(self) -> DataLoader:
@@ -130,7 +131,7 @@ class TrainingLoop:
         # [TODO 4-2] 기울기를 지우고, 손실을 구해 역전파하고, 기울기를 자르고, 가중치와 학습률을 고치세요.
         # 힌트: self.model.training_step → self.fabric.backward → self.fabric.clip_gradients → step.
         #       자르는 한계는 args.learning.max_grad_norm입니다. 어느 한 박자를 빠뜨리면 무엇이 달라질까요?
-        todo("4-2")  # 여기를 지우고 채워 주세요.
+        todo("4-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: outputs
         # [END 4-2]
         self.position.next_batch()
         return outputs
@@ -195,7 +196,7 @@ class TrainingLoop:
         Args:
             metrics: 이름 → 값. 예: `{"val_loss": 0.41, "val_acc": 0.83}`.
         """
-        weights = self.inner.lang_model.state_dict()
+        weights = self.model.lang_model.state_dict()
         # [TODO 4-5] saver가 고르는 값(saver.metric)을 꺼내, 남길 만하면 가중치와 값, 걸음 수를 저장하세요.
         # 힌트: saver.is_worth_keeping(값)과 saver.save_best(가중치, 값, 걸음 수)가 있습니다. 고르는 값의 이름은
         #       설정(saving_mode)에 따라 val_acc일 수도, val_loss일 수도 있습니다.
@@ -212,7 +213,7 @@ class TrainingLoop:
             self.tracker.save()
             self.saver.save_last(
                 {
-                    "model": self.inner.lang_model.state_dict(),
+                    "model": self.model.lang_model.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "scheduler": self.scheduler.state_dict(),
                     "scaler": self.fabric.strategy.precision.state_dict(),
@@ -230,9 +231,9 @@ class TrainingLoop:
         """
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
         # [TODO 4-6] 저장된 상태에서 가중치, 옵티마이저, 스케줄러, 진행(position), 난수를 되돌리세요.
-        # 힌트: 가중치는 self.inner.lang_model의 것입니다. position은 Position(**…)으로 되살리고, 난수는
+        # 힌트: 가중치는 self.model.lang_model의 것입니다. position은 Position(**…)으로 되살리고, 난수는
         #       set_rng_state에 이 프로세스의 것(state["rng"][self.fabric.global_rank])을 줍니다.
-        todo("4-6")  # 여기를 지우고 채워 주세요.
+        todo("4-6")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.position
         # [END 4-6]
         self.tracker.restore(state["history"])
 
@@ -258,7 +259,7 @@ def main() -> None:
         print(f"  {loop.position.step}걸음에서 이어 갑니다")
         loop.run()
 
-    # 더 해 보기: optimize의 zero_grad()를 지우고 실행해 보세요. 손실은 왜 더 흔들릴까요?
+    # 더 해 보기: optimize의 zero_grad()를 지우면 기울기의 크기는 어떻게 변할까요? 짐작한 뒤 clip 앞에서 찍어 보세요.
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from nlpbook.metrics import ClassificationReport, classification_report
 from nlpbook.options import Options, new_app, run, with_options
 from nlpbook.pretrained import resolve_pretrained
 from nlpbook.runs import RunFolder, find_run, new_run
-from nlpbook.serving import listen, new_app as new_web_app, read_text
+from nlpbook.serving import listen, new_app as new_web_app, read_text, require_page
 from nlpbook.tracking import Stopwatch, Tracker, console, file_loggers, log_to, progress_bar, say
 from todo import todo
 
@@ -52,7 +52,7 @@ class WebAPI(FlaskView):
 
     @route("/", methods=["GET"])
     def index(self) -> str:
-        return render_template(self.args.server.page, model_name=self.args.env.job_name)
+        return render_template(self.args.server.page, model_name=f"{self.args.env.job_name}-{self.args.env.job_version}")
 
     @route("/healthz", methods=["GET"])
     def healthz(self) -> Any:
@@ -100,7 +100,7 @@ def arguments_from(kind: type[Arguments], options: dict[str, Any]) -> Arguments:
     """
     # [TODO 5-3] 옵션마다 제 묶음의 제 필드로 값을 옮겨, kind의 설정 args를 만드세요.
     # 힌트: 옵션의 이름과 필드의 이름은 다를 수 있습니다(data_name → data 묶음의 name). 필드의 이름은 field.name입니다.
-    todo("5-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: accelerator, precision
+    todo("5-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: args
     # [END 5-3]
     return args
 
@@ -154,6 +154,7 @@ def fit(fabric: Fabric, args: TrainArguments, run_folder: RunFolder, resume: boo
             say(f"  {model.data.label_names[int(example.label)]}  {example.text}")
     if state is not None:
         loop.restore(state)
+        loop.tracker.save()
         say(f"{loop.position.step:,}걸음에서 이어 갑니다.")
     try:
         loop.run()
@@ -201,14 +202,14 @@ def test(options: Options) -> None:
     fabric = make_fabric(args)
     fabric.launch()
     use_fast_attention(model.lang_model, fabric.device.type)
-    wrapped = fabric.setup_module(model)
+    model.lang_model = fabric.setup_module(model.lang_model)
     loader = fabric.setup_dataloaders(
         evaluation_loader(model.test_dataloader(), fabric.global_rank, fabric.world_size), use_distributed_sampler=False
     )
     results: dict[str, Any] = {}
     for checkpoint in chosen:
         load_weights(model.lang_model, checkpoint.path)
-        report, probs = evaluate(fabric, wrapped.eval(), loader)
+        report, probs = evaluate(fabric, model.eval(), loader)
         if fabric.is_global_zero:
             if not results:
                 publish(args, model, run_folder, report, probs, loader)
@@ -256,6 +257,7 @@ def publish(
 def serve(options: Options) -> None:
     """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
     args, run_folder, model = load_trained(ServeArguments, options)
+    require_page(args.server.page)
     saving_mode = TrainArguments.load(run_folder.arguments).learning.saving_mode
     load_weights(model.lang_model, CheckpointSaver(run_folder.checkpoints, saving_mode).best().path)
     model.to(accelerator_of(args.hardware.accelerator))

@@ -33,7 +33,7 @@ def main() -> None:
     watch = Stopwatch()
 
     console.rule("1. 학습: 이 강의를 위해 지어낸 리뷰로 세 에포크")
-    step5.train(options_of(TrainArguments, num_epochs=3, job_name="demo", print_every=0.5))
+    step5.train(options_of(TrainArguments, num_epochs=3, job_name="demo", print_every=0.2))
 
     console.rule("2. 평가: 학습할 때 보지 않은 리뷰")
     step5.test(options_of(TestArguments, job_name="demo"))

@@ -79,8 +79,9 @@ class TrainingLoop:
     def __init__(self, fabric: Fabric, model: NSMCModel, saver: CheckpointSaver, tracker: Tracker | None = None) -> None:
         self.fabric, self.args, self.saver, self.tracker = fabric, model.args, saver, tracker or Tracker()
         use_fast_attention(model.lang_model, fabric.device.type)
-        self.inner = model
-        self.model, self.optimizer = fabric.setup(model, model.configure_optimizers())
+        # 계산이 일어나는 lang_model을 감쌉니다: 정밀도(autocast)와 여러 프로세스의 기울기 맞추기가 여기서 끼어듭니다.
+        model.lang_model, self.optimizer = fabric.setup(model.lang_model, model.configure_optimizers())
+        self.model = model.to(fabric.device)
         rank, processes = fabric.global_rank, fabric.world_size
         self.train_loader = fabric.setup_dataloaders(
             training_loader(model.train_dataloader(), self.args.learning.seed, rank, processes),
@@ -210,7 +211,7 @@ class TrainingLoop:
         Args:
             metrics: 이름 → 값. 예: `{"val_loss": 0.41, "val_acc": 0.83}`.
         """
-        weights = self.inner.lang_model.state_dict()
+        weights = self.model.lang_model.state_dict()
         # [TODO 4-5] saver가 고르는 값(saver.metric)을 꺼내, 남길 만하면 가중치와 값, 걸음 수를 저장하세요.
         # 힌트: saver.is_worth_keeping(값)과 saver.save_best(가중치, 값, 걸음 수)가 있습니다. 고르는 값의 이름은
         #       설정(saving_mode)에 따라 val_acc일 수도, val_loss일 수도 있습니다.
@@ -229,7 +230,7 @@ class TrainingLoop:
             self.tracker.save()
             self.saver.save_last(
                 {
-                    "model": self.inner.lang_model.state_dict(),
+                    "model": self.model.lang_model.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "scheduler": self.scheduler.state_dict(),
                     "scaler": self.fabric.strategy.precision.state_dict(),
@@ -247,9 +248,9 @@ class TrainingLoop:
         """
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
         # [TODO 4-6] 저장된 상태에서 가중치, 옵티마이저, 스케줄러, 진행(position), 난수를 되돌리세요.
-        # 힌트: 가중치는 self.inner.lang_model의 것입니다. position은 Position(**…)으로 되살리고, 난수는
+        # 힌트: 가중치는 self.model.lang_model의 것입니다. position은 Position(**…)으로 되살리고, 난수는
         #       set_rng_state에 이 프로세스의 것(state["rng"][self.fabric.global_rank])을 줍니다.
-        self.inner.lang_model.load_state_dict(state["model"])
+        self.model.lang_model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.position = Position(**state["position"])
@@ -279,7 +280,7 @@ def main() -> None:
         print(f"  {loop.position.step}걸음에서 이어 갑니다")
         loop.run()
 
-    # 더 해 보기: optimize의 zero_grad()를 지우고 실행해 보세요. 손실은 왜 더 흔들릴까요?
+    # 더 해 보기: optimize의 zero_grad()를 지우면 기울기의 크기는 어떻게 변할까요? 짐작한 뒤 clip 앞에서 찍어 보세요.
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from nlpbook.metrics import ClassificationReport, classification_report
 from nlpbook.options import Options, new_app, run, with_options
 from nlpbook.pretrained import resolve_pretrained
 from nlpbook.runs import RunFolder, find_run, new_run
-from nlpbook.serving import listen, new_app as new_web_app, read_text
+from nlpbook.serving import listen, new_app as new_web_app, read_text, require_page
 from nlpbook.tracking import Stopwatch, Tracker, console, file_loggers, log_to, progress_bar, say
 
 
@@ -51,7 +51,7 @@ class WebAPI(FlaskView):
 
     @route("/", methods=["GET"])
     def index(self) -> str:
-        return render_template(self.args.server.page, model_name=self.args.env.job_name)
+        return render_template(self.args.server.page, model_name=f"{self.args.env.job_name}-{self.args.env.job_version}")
 
     @route("/healthz", methods=["GET"])
     def healthz(self) -> Any:
@@ -213,14 +213,14 @@ def test(options: Options) -> None:
     fabric = make_fabric(args)
     fabric.launch()
     use_fast_attention(model.lang_model, fabric.device.type)
-    wrapped = fabric.setup_module(model)
+    model.lang_model = fabric.setup_module(model.lang_model)
     loader = fabric.setup_dataloaders(
         evaluation_loader(model.test_dataloader(), fabric.global_rank, fabric.world_size), use_distributed_sampler=False
     )
     results: dict[str, Any] = {}
     for checkpoint in chosen:
         load_weights(model.lang_model, checkpoint.path)
-        report, probs = evaluate(fabric, wrapped.eval(), loader)
+        report, probs = evaluate(fabric, model.eval(), loader)
         if fabric.is_global_zero:
             if not results:
                 publish(args, model, run_folder, report, probs, loader)
@@ -268,6 +268,7 @@ def publish(
 def serve(options: Options) -> None:
     """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
     args, run_folder, model = load_trained(ServeArguments, options)
+    require_page(args.server.page)
     saving_mode = TrainArguments.load(run_folder.arguments).learning.saving_mode
     load_weights(model.lang_model, CheckpointSaver(run_folder.checkpoints, saving_mode).best().path)
     model.to(accelerator_of(args.hardware.accelerator))

@@ -81,7 +81,7 @@ def test_a_group_added_later_gets_its_defaults(tmp_path):
         (b"{", "읽을 수 없습니다"),
         (b"\xff\xfe", "읽을 수 없습니다"),
         (b"[]", "설정 파일"),
-        (b'{"learning": 3}', "learning"),
+        (b'{"learning": 3}', "묶음마다"),
         (b'{"learning": {"momentum": 0.9}}', "momentum"),
     ],
 )

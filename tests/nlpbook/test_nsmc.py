@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -23,7 +22,18 @@ def texts_of(examples) -> list[str]:
 
 @pytest.mark.parametrize(
     "text",
-    ['"따옴표로 시작', '끝나는 "', '"', "", " ", "줄\u2028구분", "단락\u2029구분", "다음\x85줄", "세로\x0b탭\x0c", "쉼표, 와 'ㅋ'"],
+    [
+        '"따옴표로 시작',
+        '끝나는 "',
+        '"',
+        "",
+        " ",
+        "줄\u2028구분",
+        "단락\u2029구분",
+        "다음\x85줄",
+        "세로\x0b탭\x0c",
+        "쉼표, 와 'ㅋ'",
+    ],
     ids=ascii,
 )
 def test_no_review_is_lost_merged_or_altered(write_reviews, text):
@@ -57,8 +67,14 @@ def test_the_last_line_may_lack_its_newline(tmp_path):
         pytest.param(b"", "비어 있습니다", id="empty file"),
         pytest.param(BOM, "비어 있습니다", id="BOM alone"),
         pytest.param(HEADER.encode(), "예문이 없습니다", id="header alone"),
-        pytest.param((HEADER + "1\t좋다\t1\n2\t나쁘다\t0\n").encode("cp949"), "2번째 줄이 UTF-8이 아닙니다", id="CP949"),
-        pytest.param(BOM + HEADER.encode() + b"1\tok\t1\n\xff\tbad\t0\n", "3번째 줄이 UTF-8이 아닙니다", id="bad byte after a BOM"),
+        pytest.param(
+            (HEADER + "1\t좋다\t1\n2\t나쁘다\t0\n").encode("cp949"), "2번째 줄이 UTF-8이 아닙니다", id="CP949"
+        ),
+        pytest.param(
+            BOM + HEADER.encode() + b"1\tok\t1\n\xff\tbad\t0\n",
+            "3번째 줄이 UTF-8이 아닙니다",
+            id="bad byte after a BOM",
+        ),
     ],
 )
 def test_a_bad_file_is_reported_with_its_name_and_line(tmp_path, content, said):
@@ -240,7 +256,7 @@ def test_a_corpus_that_is_nowhere_is_fetched_into_home(place, upstream, tmp_path
     assert folder == tmp_path / "home" / "nsmc"
     assert upstream.asked.count("ratings_test.txt") > 0
     assert texts_of(read_nsmc(folder / "ratings_test.txt"))[0] == "ratings_test.txt에서 온 리뷰"
-    assert sorted(os.listdir(folder)) == sorted(NEEDED)
+    assert {path.name for path in folder.iterdir()} == set(NEEDED)
 
 
 def test_complete_local_files_need_no_network(place, upstream, tmp_path):

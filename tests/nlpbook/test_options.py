@@ -35,9 +35,7 @@ def command_line(capsys, monkeypatch):
         with pytest.raises(SystemExit) as ended:
             run(app, list(words))
         shown = capsys.readouterr()
-        return SimpleNamespace(
-            code=ended.value.code, options=got[0] if got else None, out=shown.out, err=shown.err
-        )
+        return SimpleNamespace(code=ended.value.code, options=got[0] if got else None, out=shown.out, err=shown.err)
 
     call.train = lambda options: None
     return call
@@ -83,9 +81,10 @@ def test_given_holds_only_what_was_typed_even_if_it_equals_the_default(command_l
     [
         (["train", "--num_epochs", "셋"], "정수"),
         (["train", "--learning_rate", "빠르게"], "수를"),
-        (["train", "--num_epochs", "0"], "범위"),
-        (["train", "--warmup_rate", "1.5"], "범위"),
-        (["train", "--seq-len", "-1"], "범위"),
+        (["train", "--num_epochs", "0"], "1 이상"),
+        (["train", "--warmup_rate", "1.5"], "1 이하"),
+        (["train", "--seq-len", "-1"], "4 이상"),
+        (["train", "--learning_rate", "nan"], "0 이상"),
         (["train", "--precision", "8bit"], "'bf16-mixed'"),
         (["train", "--saving_mode", "max accuracy"], "'max val_acc'"),
         (["train", "--seed"], "--seed"),

@@ -99,7 +99,7 @@ def tiny_args(**learning: Any) -> Any:
 
 
 def build(module: Any, device: str = "cpu", **learning: Any) -> Any:
-    """그 단계의 모델을 시드를 정해 만들어, 평가 모드로 돌려줍니다. 분류 머리의 가중치를 키워 예측이 고루 나오게 합니다."""
+    """시드를 정해 만든 그 단계의 모델, 평가 모드. 분류 머리의 가중치를 키워 예측이 고루 나오게 합니다."""
     torch.manual_seed(1)
     model = module.NSMCModel(tiny_args(**learning))
     head = getattr(getattr(model, "lang_model", None), "classifier", None)

@@ -158,7 +158,9 @@ def assert_same_as_never_stopped(resumed: Path, trained: Path) -> None:
     again, never_stopped = final_state(resumed), final_state(trained)
     for part in never_stopped:
         assert same(again[part], never_stopped[part]), part
-    assert (resumed / "metrics.csv").read_text(encoding="utf-8") == (trained / "metrics.csv").read_text(encoding="utf-8")
+    assert (resumed / "metrics.csv").read_text(encoding="utf-8") == (trained / "metrics.csv").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("step", SEEDED_STEPS)

@@ -1,0 +1,81 @@
+"""배운 자취: 몇 번 해 보았고, 힌트를 얼마나 보았고, 처음 맞힌 것이 언제인지.
+
+"했다"는 표시는 여기에 없습니다. 했는지는 언제나 지금의 파일을 검사해서 압니다. 자취는
+`.course/progress.json`에 남습니다.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+
+from course.paths import STATE, Task, write_text
+from course.verdict import NOT_STARTED, Verdict
+
+FILE = "progress.json"
+
+
+@dataclass
+class Trace:
+    """TODO 하나의 자취. 시각은 UTC의 ISO 8601입니다."""
+
+    attempts: int = 0
+    hints: int = 0
+    revealed: bool = False
+    started: str | None = None
+    first_right: str | None = None
+
+    @property
+    def minutes(self) -> float | None:
+        """처음 해 본 때부터 처음 맞힐 때까지의 분."""
+        if not (self.started and self.first_right):
+            return None
+        return (datetime.fromisoformat(self.first_right) - datetime.fromisoformat(self.started)).total_seconds() / 60
+
+
+class Progress:
+    """자취를 읽고 씁니다. 파일이 깨졌으면 옆으로 치워 두고 새로 시작합니다: 자취를 잃어도 한 일은 그대로입니다."""
+
+    def __init__(self) -> None:
+        self._file = STATE / FILE
+        self._traces: dict[str, Trace] = {}
+        try:
+            saved = json.loads(self._file.read_text(encoding="utf-8"))
+            self._traces = {key: Trace(**value) for key, value in saved.items()}
+        except FileNotFoundError:
+            pass
+        except (ValueError, TypeError, AttributeError):
+            self._file.replace(self._file.with_suffix(".broken.json"))
+
+    def of(self, task: Task, todo_id: str) -> Trace:
+        return self._traces.setdefault(f"{task.name}/{todo_id}", Trace())
+
+    def record(self, task: Task, verdict: Verdict) -> None:
+        """검사 한 번을 적습니다. 아직 시작하지 않은 것은 해 본 것이 아닙니다."""
+        if verdict.state == NOT_STARTED:
+            return
+        trace, now = self.of(task, verdict.todo), datetime.now(timezone.utc).isoformat(timespec="seconds")
+        trace.attempts += 1
+        trace.started = trace.started or now
+        if verdict.is_right:
+            trace.first_right = trace.first_right or now
+        self._save()
+
+    def hints_seen(self, task: Task, todo_id: str) -> int:
+        return self.of(task, todo_id).hints
+
+    def see_hint(self, task: Task, todo_id: str, available: int) -> int:
+        """힌트를 하나 더 봅니다. 몇 개까지 보았는지 돌려줍니다."""
+        trace = self.of(task, todo_id)
+        trace.hints = min(trace.hints + 1, available)
+        self._save()
+        return trace.hints
+
+    def see_solution(self, task: Task, todo_id: str) -> None:
+        self.of(task, todo_id).revealed = True
+        self._save()
+
+    def _save(self) -> None:
+        content = {key: asdict(trace) for key, trace in sorted(self._traces.items())}
+        write_text(self._file, json.dumps(content, ensure_ascii=False, indent=2) + "\n")

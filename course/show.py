@@ -1,0 +1,68 @@
+"""터미널에 적는 모양: 판정 하나, TODO 하나. 80칸에서도, 색이 없어도 읽힙니다."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.padding import Padding
+
+from course.answers import Answers
+from course.paths import Task
+from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, Verdict
+
+MARKS = {RIGHT: ("✓", "green"), NOT_STARTED: ("·", "dim"), BLOCKED: ("·", "yellow"), BROKEN: ("!", "red")}
+
+
+def show_verdict(
+    console: Console, task: Task, verdict: Verdict, seconds: float | None = None, with_traceback: bool = False
+) -> None:
+    """판정 하나를 적습니다. 알아본 실수의 이름이 맨 위에, 생각해 볼 질문이 그 아래에 옵니다."""
+    mark, color = MARKS.get(verdict.state, ("✗", "red"))
+    time = f"  {seconds:.2f}초" if seconds is not None else ""
+    console.print(f"[{color} bold]{mark} {verdict.todo}[/]  ", end="")
+    console.print(f"{verdict.title}{time}", markup=False)
+    if verdict.file and verdict.line and not verdict.is_right:
+        console.print(Padding(f"{task.name}/{verdict.file}:{verdict.line}", (0, 0, 0, 4)), style="dim", markup=False)
+    if verdict.expected or verdict.got:
+        _indented(console, f"기대: {verdict.expected}")
+        _indented(console, f"나온 값: {verdict.got}")
+    if verdict.says:
+        _indented(console, verdict.says)
+    if verdict.idea:
+        _indented(console, f"관련된 개념: {verdict.idea}", style="dim")
+    if with_traceback and verdict.traceback:
+        _indented(console, verdict.traceback.rstrip(), style="dim")
+
+
+def show_todo(
+    console: Console, task: Task, todo_id: str, answers: Answers, hints_seen: int, done: int, total: int
+) -> None:
+    """지금 할 TODO: 어디서 무엇을 하는지, 지금까지 본 힌트, 전체의 진행."""
+    region = task.regions()[todo_id]
+    line = _line_of(task, todo_id)
+    console.print(f"[bold]TODO {todo_id}[/]  ", end="")
+    console.print(region.goal, markup=False)
+    _indented(console, f"{task.name}/{task.step_of(todo_id).file_name}:{line}", style="dim")
+    if region.hint:
+        _indented(console, f"힌트: {region.hint}")
+    hints = answers.hints.get(todo_id, [])
+    for number, hint in enumerate(hints[:hints_seen], start=2):
+        _indented(console, f"힌트 {number}: {hint}")
+    filled = round(30 * done / total) if total else 0
+    console.print(f"    {'█' * filled}{'░' * (30 - filled)} {done}/{total}", style="green", markup=False)
+
+
+def _line_of(task: Task, todo_id: str) -> int:
+    """학생의 파일에서 자리의 줄 번호. 표시가 깨졌으면 해답에서의 줄입니다."""
+    from course.regions import RegionError, find
+
+    file = task.exercise / task.step_of(todo_id).file_name
+    try:
+        return find(file.read_text(encoding="utf-8-sig"), todo_id).code_begin + 1
+    except (OSError, UnicodeDecodeError, RegionError):
+        return task.regions()[todo_id].code_begin + 1
+
+
+def _indented(console: Console, text: str, style: str | None = None) -> None:
+    from rich.text import Text
+
+    console.print(Padding(Text(text), (0, 0, 0, 4)), style=style)

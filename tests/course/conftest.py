@@ -1,0 +1,10 @@
+"""작은 저장소를 빌려줍니다."""
+
+import pytest
+
+from tests.course.workshop import Workshop
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    return Workshop(tmp_path, monkeypatch)

@@ -1,0 +1,192 @@
+"""명령의 출력과 종료 코드."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from course import cli
+from course.build import build
+from course.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
+from tests.course.workshop import STEP1, STEP2
+
+
+@pytest.fixture
+def run(workshop, capsys):
+    """`run("check", "tiny")` → (종료 코드, 표준 출력, 표준 오류)."""
+    build()
+
+    def command(*arguments):
+        code = cli.main(list(arguments))
+        return code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """검사 프로세스를 대신합니다. 물어본 것을 적고, 해답이 든 폴더면 맞았다고 합니다."""
+    seen = []
+
+    class FakeChecker:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def check(self, task, folder, todo_ids, device="cpu"):
+            seen.append((task.name, folder, todo_ids))
+            solved = "solutions" in folder.parts
+            state, title = (RIGHT, "맞았습니다") if solved else (NOT_STARTED, "아직 시작하지 않았습니다")
+            return {one: Verdict(one, state, title) for one in todo_ids}
+
+    monkeypatch.setattr(cli, "Checker", FakeChecker)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("words", "todos"),
+    [
+        ([], ["1-1", "1-2", "2-1"]),
+        (["tiny"], ["1-1", "1-2", "2-1"]),
+        (["task1-tiny/", "1"], ["1-1", "1-2"]),
+        (["task1", "1-2"], ["1-2"]),
+        (["2"], ["2-1"]),
+    ],
+)
+def test_check_asks_for_the_chosen_todos_of_the_students_folder(run, asked, workshop, words, todos):
+    run("check", *words)
+    assert asked == [("task1-tiny", workshop.root / "task1-tiny", todos)]
+
+
+def test_check_fails_while_a_todo_is_open(run, asked):
+    code, out, _ = run("check", "tiny", "1")
+    assert code == 1
+    assert "아직 시작하지 않았습니다" in out
+    assert "0/2 맞았습니다." in out
+
+
+def test_check_succeeds_when_all_are_right(run, asked):
+    code, out, _ = run("check", "--target", "solutions")
+    assert code == 0
+    assert "3/3 맞았습니다." in out
+
+
+def test_check_in_json_is_only_json(run, asked):
+    code, out, _ = run("check", "tiny", "1-2", "--json")
+    assert code == 1
+    [verdict] = json.loads(out)
+    assert (verdict["task"], verdict["todo"], verdict["state"]) == ("task1-tiny", "1-2", "not started")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nope"], "있는 과제: tiny"),
+        (["tiny", "9"], "있는 TODO: 1-1, 1-2, 2-1"),
+        (["1-3"], "'1-3'"),
+        (["tiny", ""], "''"),
+        ([""], "과제 ''"),
+        (["tiny", "1", "2"], "남는 말이 있습니다: 2"),
+        (["--target", "/nowhere"], "검사할 폴더가 없습니다"),
+    ],
+)
+def test_wrong_name_is_one_korean_sentence(run, asked, words, said):
+    code, out, err = run("check", *words)
+    assert (code, out, asked) == (1, "", [])
+    assert err.startswith("오류: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_file_that_is_not_utf8_is_one_korean_sentence(run, asked, workshop):
+    (workshop.root / "solutions/task1-tiny/step1_numbers.py").write_bytes("# 한글".encode("cp949"))
+    code, _, err = run("check")
+    assert code == 1
+    assert "UTF-8" in err
+
+
+def test_status_counts_what_is_done_in_each_step(run, asked):
+    code, out, _ = run("status", "--json")
+    assert code == 0
+    assert json.loads(out) == [
+        {"task": "task1-tiny", "step": "step1_numbers.py", "done": 0, "todos": 2},
+        {"task": "task1-tiny", "step": "step2_quadruple.py", "done": 0, "todos": 1},
+    ]
+
+
+def test_status_is_a_table(run, asked):
+    code, out, _ = run("status")
+    assert code == 0
+    assert "0/2" in out
+    assert "step2_quadruple.py" in out
+
+
+def test_build_check_tells_whether_both_trees_fit(run, workshop):
+    assert run("build", "--check")[:2] == (0, "실습 파일과 해답이 맞습니다.\n")
+    mine = workshop.write("task1-tiny/step1_numbers.py", "# 내 것\n")
+    code, out, _ = run("build", "--check")
+    assert code == 1
+    assert "task1-tiny/step1_numbers.py" in out
+    assert mine.read_text(encoding="utf-8") == "# 내 것\n"
+
+
+def test_build_tells_what_it_wrote_and_where_the_old_file_is(run, workshop):
+    workshop.write("task1-tiny/step1_numbers.py", "# 내 것\n")
+    code, out, _ = run("build")
+    assert code == 0
+    assert "썼습니다: task1-tiny/step1_numbers.py  (옛 파일: .course" in out
+    assert "새로 쓴 것이 없습니다" in run("build")[1]
+
+
+def test_no_command_shows_the_commands(run):
+    code, out, err = run()
+    assert code == 2
+    assert "한국어 NLP 강의의 실습 도구입니다." in out + err
+    assert "status" in out + err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["frobnicate"], "'frobnicate' 명령은 없습니다"),
+        (["check", "--nope"], "'--nope' 옵션은 없습니다"),
+        (["check", "--target"], "'--target'에는 값이 필요합니다"),
+        (["build", "x"], "남는 말이 있습니다: x"),
+    ],
+)
+def test_misspelled_command_line_is_told_in_korean(run, words, said):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "No such" not in err
+    assert "--help" in err
+
+
+def test_interrupted_command_says_so(run, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.building, "build", interrupted)
+    assert run("build") == (130, "", "멈췄습니다.\n")
+
+
+def test_verdict_is_shown_with_place_values_and_idea(capsys, workshop):
+    values = {"expected": "4", "got": "[5]", "idea": "곱셈", "file": "step1_numbers.py", "line": 9}
+    verdict = Verdict("1-1", WRONG, "더했습니다 [x]", "곱해 보세요.", **values)
+    cli.show_verdicts([(workshop.task, verdict)])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1-1 더했습니다 [x] task1-tiny/step1_numbers.py:9 기대: 4 나온 값: [5] 곱해 보세요. 관련된 개념: 곱셈" in out
+
+
+def test_real_check_from_command_line_to_verdict(run, workshop):
+    workshop.install_engine()
+    workshop.write("task1-tiny/step1_numbers.py", STEP1)
+    assert run("check", "tiny", "1", "--json")[0] == 0
+    workshop.write("task1-tiny/step1_numbers.py", STEP1.replace("* 2", "* 3"))
+    workshop.write("task1-tiny/step2_quadruple.py", STEP2)
+    code, out, _ = run("check", "tiny", "--json")
+    assert code == 1
+    assert [one["state"] for one in json.loads(out)] == ["wrong", "right", "wrong"]

@@ -1,0 +1,100 @@
+"""시험용 작은 저장소. 과제 하나(task1-tiny)와 그 검사가 들어 있고, 무거운 라이브러리를 쓰지 않습니다."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from course import build, checker, cli, paths
+
+STEP1 = '''"""1단계 · 수"""
+
+from math import pi
+
+
+def double(number):
+    # [TODO 1-1] 두 배를 answer에 담으세요.
+    # 힌트: 더하기로도 됩니다.
+    answer = number * 2
+    # [END 1-1]
+    return answer
+
+
+def area(radius):
+    # [TODO 1-2] 원의 넓이를 돌려주세요.
+    return pi * radius**2
+    # [END 1-2]
+'''
+STEP2 = '''"""2단계 · 수를 네 배로"""
+
+import step1_numbers
+
+
+def quadruple(number):
+    # [TODO 2-1] double을 두 번 부르세요.
+    return step1_numbers.double(step1_numbers.double(number))
+    # [END 2-1]
+'''
+CHECK1 = """
+from course.checking import assert_equal, fail, todo
+
+
+@todo("1-1")
+def test_double_of_two(load):
+    if (got := load(1).double(2)) != 4:
+        fail("두 배가 아닙니다.", idea="곱셈", expected=4, got=got)
+
+
+@todo("1-1")
+def test_double_of_three(load):
+    if (got := load(1).double(3)) != 6:
+        fail("두 배가 아닙니다.", idea="곱셈", expected=6, got=got)
+
+
+@todo("1-2")
+def test_area(load):
+    assert_equal(round(load(1).area(1), 2), 3.14, idea="넓이", message="넓이가 다릅니다.")
+"""
+CHECK2 = """
+from course.checking import fail, todo
+
+
+@todo("2-1")
+def test_quadruple(load):
+    if (got := load(2).quadruple(2)) != 8:
+        fail("네 배가 아닙니다.", idea="곱셈", expected=8, got=got)
+"""
+GUIDE = "# 가이드\n\n<!-- todos task1-tiny 1 -->\n옛 표\n<!-- /todos -->\n\n끝\n"
+
+
+class Workshop:
+    """`root`에 만든 작은 저장소. `course`의 모듈들이 진짜 저장소 대신 이곳을 봅니다."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.task = paths.Task("task1-tiny")
+        self.guide = root / "README_stepwise_learning.md"
+        for module in (paths, build, checker, cli):
+            monkeypatch.setattr(module, "ROOT", root)
+        monkeypatch.setattr(paths, "SOLUTIONS", root / "solutions")
+        monkeypatch.setattr(paths, "STATE", root / ".course")
+        monkeypatch.setattr(build, "GUIDE", self.guide)
+        self.write("solutions/task1-tiny/step1_numbers.py", STEP1)
+        self.write("solutions/task1-tiny/step2_quadruple.py", STEP2)
+        self.write("tests/task1_tiny/test_step1.py", CHECK1)
+        self.write("tests/task1_tiny/test_step2.py", CHECK2)
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def install_engine(self) -> None:
+        """검사 프로세스가 여기서 돌 수 있도록 도구를 복사합니다."""
+        home = Path(__file__).resolve().parents[2]
+        shutil.copytree(home / "course", self.root / "course", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("todo.py", "conftest.py", "pyproject.toml"):
+            shutil.copy(home / name, self.root)

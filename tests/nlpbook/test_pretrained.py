@@ -1,0 +1,180 @@
+"""사전학습 모델 찾기: 내장, 폴더, 이상한 이름, 닿지 않는 허브, 그리고 허브에서 정말로 내려받기."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from nlpbook.errors import UserError
+from nlpbook.paths import MODELS, ROOT
+from nlpbook.pretrained import decay_groups, resolve_pretrained
+from tests.task1_cls import support
+
+SOLUTION = ROOT / "solutions" / "task1-cls"
+
+
+def test_the_embedded_model_is_found_by_name():
+    assert resolve_pretrained("ko-bert-tiny") == str(MODELS / "ko-bert-tiny")
+
+
+def test_a_folder_is_found_by_path():
+    assert resolve_pretrained(str(support.tiny_model())) == str(support.tiny_model())
+
+
+def test_a_folder_is_found_relative_to_the_current_one(monkeypatch):
+    monkeypatch.chdir(support.tiny_model().parent)
+    assert Path(resolve_pretrained("./tiny-bert")).resolve() == support.tiny_model().resolve()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], "config.json이 없습니다"),
+        (["model.safetensors", "tokenizer.json"], "config.json이 없습니다"),
+        (["config.json", "tokenizer.json"], "가중치"),
+        (["config.json", "model.safetensors"], "토크나이저"),
+    ],
+)
+def test_an_incomplete_folder_says_what_is_missing(tmp_path, files, said):
+    for file in files:
+        (tmp_path / file).touch()
+    with pytest.raises(UserError, match=said) as caught:
+        resolve_pretrained(str(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "files", [["pytorch_model.bin", "vocab.txt"], ["model.safetensors.index.json", "spiece.model"]]
+)
+def test_other_forms_of_weights_and_tokenizers_are_accepted(tmp_path, files):
+    for file in ["config.json", *files]:
+        (tmp_path / file).touch()
+    assert resolve_pretrained(str(tmp_path)) == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "~/nowhere-model", "data/models/nowhere"])
+def test_a_missing_folder_is_not_asked_of_the_hub(name):
+    with pytest.raises(UserError, match="모델 폴더가 없습니다"):
+        resolve_pretrained(name)
+
+
+@pytest.mark.parametrize("name", ["이상한 이름", "a b", "--", "model..name", "-model", "a" * 97])
+def test_a_name_no_hub_could_have_is_reported(name):
+    with pytest.raises(UserError, match="올바르지 않습니다"):
+        resolve_pretrained(name)
+
+
+def test_only_matrices_decay():
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+    model[0].bias.requires_grad_(False)
+    decayed, free = decay_groups(model, 0.1)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
+    assert [p.shape for p in decayed["params"]] == [torch.Size([4, 3])]
+    assert {id(p) for p in free["params"]} == {id(model[1].weight), id(model[1].bias)}
+
+
+# ── 허브: huggingface_hub는 주소와 캐시를 처음 읽힐 때 정하므로 프로세스를 따로 씁니다 ──
+
+
+def python(code: str, endpoint: str, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """허브의 주소와 캐시를 바꾼 새 파이썬에서 `code`를 실행합니다."""
+    hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "no_proxy": "*"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=kept | hub | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, SOLUTION))), "PYTHONIOENCODING": "utf-8"},
+        cwd=home,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=180,
+    )
+
+
+RESOLVE = """
+import sys
+from nlpbook.errors import UserError
+from nlpbook.pretrained import resolve_pretrained
+try:
+    print(resolve_pretrained(sys.argv[1]))
+except UserError as error:
+    print("UserError:", error)
+"""
+ANSWER = """
+import sys
+from step3_training_steps import NSMCModel
+from nlpbook.arguments import TrainArguments
+import torch
+args = TrainArguments()
+args.model.pretrained = sys.argv[1]
+torch.manual_seed(0)
+model = NSMCModel(args)
+print(float(model.lang_model.bert.embeddings.word_embeddings.weight.double().sum()), model.infer_one("별로").label)
+"""
+
+
+class Hub(SimpleHTTPRequestHandler):
+    """모델 하나(course/tiny-bert)가 있는 허브. 그 밖의 파일과 저장소에는 진짜 허브처럼 X-Error-Code로 답합니다."""
+
+    repo = "/course/tiny-bert/resolve/"
+
+    def send_head(self):
+        file = support.tiny_model() / Path(self.path).name
+        if self.path.startswith(self.repo) and file.is_file():
+            content = file.read_bytes()
+            self.send_response(200)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("X-Repo-Commit", "c0ffee" + "0" * 34)
+            self.end_headers()
+            return file.open("rb")
+        known = self.path.startswith((self.repo, "/api/models/course/tiny-bert"))
+        self.send_response(404 if known else 401)
+        self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
+        self.send_header("X-Repo-Commit", "c0ffee" + "0" * 34)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return None
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_an_unreachable_hub_names_the_command_that_works_offline(tmp_path, closed_port):
+    result = python(RESOLVE, f"http://127.0.0.1:{closed_port}", tmp_path, "beomi/KcELECTRA-base")
+    assert result.stdout.startswith("UserError: 허브의 모델 'beomi/KcELECTRA-base'"), result.stderr
+    assert "네트워크에 닿지 않고" in result.stdout
+    assert "--pretrained ko-bert-tiny" in result.stdout
+    assert "Retrying" not in result.stderr  # 20초 넘게 다시 걸어 보지 않고 곧바로 알립니다.
+
+
+@pytest.mark.slow
+def test_a_model_the_hub_does_not_have_is_reported(tmp_path, serving):
+    with serving(Hub) as url:
+        result = python(RESOLVE, url, tmp_path, "course/no-such-model")
+    assert "UserError: 허브에 'course/no-such-model' 모델이 없습니다" in result.stdout, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SOLUTION.is_dir(), reason="해답이 없는 배포판입니다")
+def test_a_hub_model_is_downloaded_once_and_then_works_offline(tmp_path, serving):
+    from safetensors.torch import load_file
+
+    weights = load_file(support.tiny_model() / "model.safetensors")
+    expected = float(weights["bert.embeddings.word_embeddings.weight"].double().sum())
+    with serving(Hub) as url:
+        online = python(ANSWER, url, tmp_path, "course/tiny-bert")
+    offline = python(ANSWER, url, tmp_path, "course/tiny-bert")
+    assert online.returncode == 0, online.stderr
+    assert offline.returncode == 0, offline.stderr
+    assert offline.stdout == online.stdout
+    assert "Retrying" not in offline.stderr
+    assert float(online.stdout.split()[0]) == pytest.approx(expected)

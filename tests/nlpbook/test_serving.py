@@ -1,0 +1,134 @@
+"""웹 서비스: 어떤 요청에도 JSON으로, 잘못된 요청에는 4xx로 답합니다."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from course.loading import load_step
+from nlpbook.arguments import ServeArguments
+from nlpbook.errors import UserError
+from nlpbook.paths import ROOT
+from nlpbook.serving import MAX_CHARACTERS, listen, new_app
+
+SOLUTION = ROOT / "solutions" / "task1-cls"
+
+
+class Positive:
+    """무엇을 물어도 긍정이라 하고, 들은 문장을 적어 두는 모델."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def eval(self) -> Positive:
+        return self
+
+    def infer_one(self, text: str) -> SimpleNamespace:
+        self.heard.append(text)
+        return SimpleNamespace(label="긍정", negative=0.25, positive=0.75)
+
+
+@pytest.fixture(scope="module")
+def step5():
+    if not SOLUTION.is_dir():
+        pytest.skip("해답이 없는 배포판입니다")
+    return load_step(SOLUTION, "step5_cli_and_serving")
+
+
+@pytest.fixture
+def model() -> Positive:
+    return Positive()
+
+
+@pytest.fixture
+def client(step5, model):
+    args = ServeArguments()
+    args.env.job_name = "<script>alert(1)</script>"
+    return step5.build_web_app(model, args).test_client()
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['"재미있어요"', '{"text": "재미있어요"}', '{"text": " 재미있어요\\n", "more": 1}', '\ufeff"재미있어요"'],
+)
+def test_a_sentence_comes_as_a_string_or_as_text(client, model, body):
+    response = client.post("/api", data=body.encode())
+    assert response.status_code == 200
+    assert response.get_json() == {"sentence": "재미있어요", "prediction": "긍정", "negative": 0.25, "positive": 0.75}
+    assert "재미있어요" in response.get_data(as_text=True)
+    assert model.heard == ["재미있어요"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(b"", 400, id="no body"),
+        pytest.param("재미있어요".encode(), 400, id="not JSON"),
+        pytest.param(b'{"text": "', 400, id="cut short"),
+        pytest.param('"재미"'.encode("cp949"), 400, id="CP949"),
+        pytest.param(b"[" * 60_000, 400, id="nested too deep"),
+        pytest.param(b"1" * 5_000, 400, id="number of 5,000 digits"),
+        pytest.param(b'""', 422, id="empty"),
+        pytest.param(b'{"text": " \\n\\t"}', 422, id="blank"),
+        pytest.param(b"3", 422, id="number"),
+        pytest.param(b"null", 422, id="null"),
+        pytest.param(b'["a"]', 422, id="list"),
+        pytest.param(b'{"sentence": "a"}', 422, id="no text"),
+        pytest.param(b'{"text": ["a"]}', 422, id="list as text"),
+        pytest.param(b'"' + b"a" * (MAX_CHARACTERS + 1) + b'"', 422, id="too long"),
+        pytest.param(b'"' + b"a" * 10_000_000 + b'"', 413, id="10 MB"),
+    ],
+)
+def test_a_bad_request_is_answered_with_4xx_and_a_korean_error(client, model, body, status):
+    response = client.post("/api", data=body)
+    assert response.status_code == status
+    assert any("가" <= letter <= "힣" for letter in response.get_json()["error"])
+    assert model.heard == []
+
+
+@pytest.mark.parametrize("text", ["a" * MAX_CHARACTERS, "ㅋ", "🎬", "<b>", "\x00"])
+def test_unusual_sentences_are_still_sentences(client, model, text):
+    assert client.post("/api", json={"text": text}).get_json()["sentence"] == text
+
+
+def test_half_a_surrogate_pair_does_not_break_the_answer(client):
+    response = client.post("/api", data=b'"good \\ud83d"')
+    assert (response.status_code, response.get_json()["sentence"]) == (200, "good ?")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("POST", "/nowhere", 404), ("GET", "/api", 405), ("DELETE", "/", 405)],
+)
+def test_wrong_addresses_and_methods_are_answered_in_json(client, method, path, status):
+    response = client.open(path, method=method)
+    assert response.status_code == status
+    assert set(response.get_json()) == {"error"}
+
+
+def test_health_says_which_model_is_serving(client):
+    response = client.get("/healthz")
+    assert response.get_json() == {"status": "ok", "model": "<script>alert(1)</script>"}
+
+
+def test_the_page_shows_the_model_name_escaped(client):
+    page = client.get("/").get_data(as_text=True)
+    assert "영화 리뷰 감성분석" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert(1)" not in page
+
+
+def test_a_busy_port_is_reported_with_what_to_do():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with pytest.raises(UserError, match=rf"{port}.*--server_port"):
+            listen(new_app("시험"), "127.0.0.1", port, threads=1)
+
+
+def test_an_address_that_is_not_ours_is_reported(closed_port):
+    with pytest.raises(UserError, match="--server_port"):
+        listen(new_app("시험"), "203.0.113.1", closed_port, threads=1)  # 문서용 주소(RFC 5737)
