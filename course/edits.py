@@ -86,7 +86,12 @@ def attempted(task: Task, todo_id: str) -> bool:
     """학생이 이 자리에 무언가 써 보았는가."""
     file_name = task.step_of(todo_id).file_name
     code = student_region_code(task, todo_id)
-    return _bare(code) != _bare(code_of(untouched_text(task, file_name), todo_id)) and bool(_bare(code))
+    return bool(_bare(code)) and not same_code(code, code_of(untouched_text(task, file_name), todo_id))
+
+
+def same_code(one: str, other: str) -> bool:
+    """주석과 빈 줄, 들여쓰기를 빼면 같은 코드인가."""
+    return _bare(one) == _bare(other)
 
 
 def _bare(code: str) -> str:
@@ -187,7 +192,7 @@ def overwrite(files: list[tuple[Path, str]], what: str, can_undo: bool = True) -
     changed = [(path, text) for path, text in files if not path.is_file() or path.read_bytes() != text.encode()]
     edits = []
     for path, _ in changed:
-        kept = folder / path.parent.name / path.name
+        kept = folder / (path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(path.parent.name) / path.name)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(path.read_bytes() if path.is_file() else b"")
         edits.append(Edit(path, kept, what))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.padding import Padding
+from rich.text import Text
 
 from course.answers import Answers
 from course.paths import Task
+from course.regions import RegionError, find
 from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, Verdict
 
 MARKS = {RIGHT: ("✓", "green"), NOT_STARTED: ("·", "dim"), BLOCKED: ("·", "yellow"), BROKEN: ("!", "red")}
@@ -34,9 +36,9 @@ def show_verdict(
 
 
 def show_todo(
-    console: Console, task: Task, todo_id: str, answers: Answers, hints_seen: int, done: int, total: int
+    console: Console, task: Task, todo_id: str, answers: Answers, hints_seen: int, progress: tuple[int, int] | None = None
 ) -> None:
-    """지금 할 TODO: 어디서 무엇을 하는지, 지금까지 본 힌트, 전체의 진행."""
+    """지금 할 TODO: 어디서 무엇을 하는지, 지금까지 본 힌트, 전체의 진행(한 것, 모두)."""
     region = task.regions()[todo_id]
     line = _line_of(task, todo_id)
     console.print(f"[bold]TODO {todo_id}[/]  ", end="")
@@ -47,14 +49,15 @@ def show_todo(
     hints = answers.hints.get(todo_id, [])
     for number, hint in enumerate(hints[:hints_seen], start=2):
         _indented(console, f"힌트 {number}: {hint}")
+    if progress is None:
+        return
+    done, total = progress
     filled = round(30 * done / total) if total else 0
     console.print(f"    {'█' * filled}{'░' * (30 - filled)} {done}/{total}", style="green", markup=False)
 
 
 def _line_of(task: Task, todo_id: str) -> int:
     """학생의 파일에서 자리의 줄 번호. 표시가 깨졌으면 해답에서의 줄입니다."""
-    from course.regions import RegionError, find
-
     file = task.exercise / task.step_of(todo_id).file_name
     try:
         return find(file.read_text(encoding="utf-8-sig"), todo_id).code_begin + 1
@@ -63,6 +66,4 @@ def _line_of(task: Task, todo_id: str) -> int:
 
 
 def _indented(console: Console, text: str, style: str | None = None) -> None:
-    from rich.text import Text
-
     console.print(Padding(Text(text), (0, 0, 0, 4)), style=style)

@@ -168,7 +168,7 @@ class Watch:
         task, todo_id = self.current
         done = sum(verdict.is_right for verdict in self.verdicts.values())
         hints = self.progress.hints_seen(task, todo_id)
-        show_todo(self.console, task, todo_id, self.answers[task.name], hints, done, len(self.todos))
+        show_todo(self.console, task, todo_id, self.answers[task.name], hints, (done, len(self.todos)))
         self.console.print("  ".join(f"[bold]{key}[/] {name}" for key, name in KEYS.items()), style="dim")
 
     def on_key(self, key: str) -> bool:

@@ -30,7 +30,7 @@ TEXTS = [*support.SENTENCES[:4], "처음 보는 낱말도 Apple 123 ㅋㅋㅋ", 
 NOTHING = object()
 
 
-class NotStored(Exception):
+class NotStored(AttributeError):
     """이 TODO가 담아야 할 것을, 담기 전에 누군가 읽었습니다."""
 
 

@@ -1,0 +1,165 @@
+"""학생이 쓰는 명령들: 보기(watch), 힌트, 해답 열기, 되돌리기, 견주기, 무르기, 새 판 받기. `course.cli`가 등록합니다."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from course.answers import Answers
+from course.checker import Checker
+from course.edits import diff, reset, reveal, undo
+from course.paths import ROOT, CourseError, Task, all_tasks, find_task
+from course.progress import Progress
+from course.show import show_todo
+
+console = Console(highlight=False)
+Where = Annotated[list[str], typer.Argument(metavar="[과제] TODO", help="예: cls 3-4. 과제가 하나면 3-4만 적어도 됩니다.")]
+
+
+def one_todo(where: list[str], allow_step: bool = False) -> tuple[Task, str]:
+    """`["cls", "3-4"]`나 `["3-4"]`에서 (과제, TODO)를 고릅니다.
+
+    Raises:
+        CourseError: 어느 것인지 알 수 없을 때.
+    """
+    words = list(where)
+    tasks = all_tasks()
+    if words and not words[0][:1].isdigit():
+        tasks = [find_task(words.pop(0))]
+    if len(words) != 1:
+        raise CourseError("TODO 하나를 적어 주세요. 예: python -m course hint cls 3-4")
+    wanted = words[0]
+    fitting = [
+        task
+        for task in tasks
+        if wanted in task.regions() or (allow_step and any(str(step.number) == wanted for step in task.steps))
+    ]
+    if not fitting:
+        raise CourseError(f"TODO {wanted}이(가) 없습니다. `python -m course status`로 있는 것을 볼 수 있습니다.")
+    if len(fitting) > 1:
+        names = ", ".join(f"{task.short} {wanted}" for task in fitting)
+        raise CourseError(f"{wanted}은(는) 여러 과제에 있습니다. 과제도 적어 주세요: {names}")
+    return fitting[0], wanted
+
+
+def watch_command(
+    task: Annotated[str | None, typer.Argument(metavar="[과제]", help="예: cls. 비우면 모든 과제.")] = None,
+) -> None:
+    """파일을 저장할 때마다 검사하고, 지금 할 TODO를 보여 줍니다."""
+    from course.watch import run_watch
+
+    run_watch([find_task(task)] if task else all_tasks(), console)
+
+
+def hint_command(where: Where) -> None:
+    """힌트를 하나 더 봅니다. 질문 → 어디를 볼지 → 답의 모양 순서입니다."""
+    task, todo_id = one_todo(where)
+    answers, progress = Answers.load(task), Progress()
+    available = len(answers.hints.get(todo_id, []))
+    before = progress.hints_seen(task, todo_id)
+    seen = progress.see_hint(task, todo_id, available)
+    show_todo(console, task, todo_id, answers, seen)
+    if before == available:
+        console.print("    힌트는 여기까지입니다. 해답은 reveal로 볼 수 있습니다.", style="dim")
+
+
+def reveal_command(
+    where: Where,
+    yes: Annotated[bool, typer.Option("--yes", help="아직 해 보지 않았어도 봅니다.")] = False,
+) -> None:
+    """TODO 하나의 해답을 내 파일에 넣고 설명을 봅니다. 쓰던 코드는 남겨 두고, undo로 되돌릴 수 있습니다."""
+    task, todo_id = one_todo(where)
+    edit, explanation = reveal(task, todo_id, even_untried=yes)
+    Progress().see_solution(task, todo_id)
+    console.print(f"{edit.path.relative_to(ROOT)}의 TODO {todo_id}에 해답을 넣었습니다.", markup=False)
+    if explanation:
+        console.print(f"\n{explanation}\n", markup=False)
+    console.print("쓰던 코드로 돌아가려면: python -m course undo", style="dim")
+
+
+def reset_command(where: Where) -> None:
+    """TODO 하나(3-4)나 단계 하나(3)를 처음으로 되돌립니다. 쓰던 코드는 남겨 둡니다."""
+    task, wanted = one_todo(where, allow_step=True)
+    edits = reset(task, wanted)
+    if not edits:
+        console.print("이미 처음 모습입니다.")
+    for edit in edits:
+        console.print(f"되돌렸습니다: {edit.path.relative_to(ROOT)}  (쓰던 파일: {_shown(edit.kept)})", markup=False)
+
+
+def diff_command(where: Where) -> None:
+    """처음 모습에서 내가 무엇을 바꾸었는지 봅니다."""
+    task, wanted = one_todo(where, allow_step=True)
+    text = diff(task, wanted)
+    if not text:
+        console.print("바꾼 것이 없습니다.")
+    for line in text.splitlines():
+        style = "green" if line.startswith("+") else "red" if line.startswith("-") else None
+        console.print(line, style=style, markup=False)
+
+
+def undo_command() -> None:
+    """reveal, reset, update로 바뀐 것을 무릅니다. 여러 번 부르면 그 앞의 것도 차례로 무릅니다."""
+    edits = undo()
+    for edit in edits:
+        console.print(f"되돌렸습니다: {_shown(edit.path)}  ({edit.what})", markup=False)
+    if not edits:
+        console.print("파일이 이미 그때와 같습니다.")
+
+
+def update_command(
+    source: Annotated[Path, typer.Option("--from", help="새 판이 든 폴더나 내려받은 zip 파일.")],
+) -> None:
+    """새 판의 실습을 내 파일에 합칩니다. 내가 쓴 답은 남고, 설명과 뼈대는 새 판을 따릅니다."""
+    from course.update import Source, update
+
+    tasks = [task for task in all_tasks() if task.exercise.is_dir()]
+    with Checker() as checker:
+        before = {task.name: checker.check(task, task.exercise, list(task.regions())) for task in tasks}
+    report = update(Source(source.expanduser()))
+    for name, merged in report.merged.items():
+        notes = [
+            f"남은 답 {len(merged.kept)}개",
+            *([f"새 TODO {', '.join(merged.added)}"] if merged.added else []),
+            *([f"할 일이 바뀐 TODO {', '.join(merged.changed_goals)}"] if merged.changed_goals else []),
+            *([f"함께 고쳐 표시한 곳 {merged.conflicts}곳"] if merged.conflicts else []),
+            *([f"사라진 TODO {', '.join(merged.removed)} (답은 백업에 있습니다)"] if merged.removed else []),
+        ]
+        console.print(f"{name}: {' · '.join(notes)}", markup=False)
+    for name, why in report.left_alone.items():
+        console.print(f"{name}: 표시가 깨져 합치지 않고 그대로 두었습니다. {why}", style="yellow", markup=False)
+    console.print(f"그 밖의 파일 {report.others}개를 새 판으로 바꾸었습니다. 되돌리려면: python -m course undo")
+    _tell_changes(before)
+
+
+def _tell_changes(before: dict[str, dict]) -> None:
+    """합치기 앞뒤로 판정이 달라진 것과 그 까닭."""
+    changed = False
+    with Checker() as checker:
+        for task in all_tasks():
+            old = before.get(task.name, {})
+            for todo_id, verdict in checker.check(task, task.exercise, list(task.regions())).items():
+                was = old[todo_id].state if todo_id in old else "없음"
+                if verdict.state != was:
+                    changed = True
+                    console.print(f"  {todo_id}: {was} → {verdict.state}  {verdict.title}", markup=False)
+    if not changed:
+        console.print("판정이 달라진 TODO는 없습니다.")
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def register(app: typer.Typer) -> None:
+    """명령들을 등록합니다."""
+    app.command("watch")(watch_command)
+    app.command("hint")(hint_command)
+    app.command("reveal")(reveal_command)
+    app.command("reset")(reset_command)
+    app.command("diff")(diff_command)
+    app.command("undo")(undo_command)
+    app.command("update")(update_command)
