@@ -9,12 +9,12 @@ import os
 # torch를 읽기 전에 정해야 하지만, 첫 행렬곱보다 앞서기만 하면 됩니다.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
-import lightning.fabric  # noqa: F401
 import torch
 
 from nlpbook.errors import UserError
 
-logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # "Using bfloat16 …": 우리가 한국어로 적습니다.
+for name in ("lightning.fabric.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
+    logging.getLogger(name).setLevel(logging.WARNING)  # "Using bfloat16 …" 같은 말은 우리가 한국어로 적습니다.
 
 
 def accelerator_of(requested: str) -> str:

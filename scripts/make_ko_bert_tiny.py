@@ -1,8 +1,8 @@
 """내장 모델 `data/models/ko-bert-tiny`를 만듭니다: 리뷰 본문만 읽는 마스크 언어 모델(masked LM) 사전학습입니다.
 
 NSMC 형식의 학습 파일(`id<TAB>document<TAB>label`)에서 본문만 쓰고 라벨은 보지 않습니다. WordPiece 토크나이저를
-먼저 만들고, 작은 BERT를 처음부터 학습해 보통의 Hugging Face 폴더로 저장합니다. 시드와 쓰레드 수가 같으면 같은
-기계에서 같은 가중치가 나옵니다. 평가 파일(`ratings_test.txt`)은 열지 않습니다.
+먼저 만들고, 작은 BERT를 처음부터 학습해 보통의 Hugging Face 폴더로 저장합니다. 평가 파일(`ratings_test.txt`)은 열지
+않습니다. 시드를 정하지만, 토크나이저가 빈도가 같은 조각을 늘 같은 순서로 두지는 않아 비트까지 같지는 않습니다.
 
     python scripts/make_ko_bert_tiny.py --train_file <ratings_train.txt> --output data/models/ko-bert-tiny
 
