@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT / "solutions" / "task1-cls"), str(ROOT)]
 
 import torch  # noqa: E402
 from lightning.fabric import Fabric  # noqa: E402
+
 from step4_training_loops import NSMCModel, TrainingLoop  # noqa: E402
 
 from nlpbook.arguments import TrainArguments  # noqa: E402

@@ -3,7 +3,7 @@
     python benchmarks/feedback.py            # 모든 TODO, 저마다 20번
     python benchmarks/feedback.py cls -n 5
 
-임시 폴더의 파일을 정말로 쓰고, `course watch`와 같은 길(watchfiles → 검사 프로세스 → 판정)을 지나 판정이 나오는 순간까지를
+임시 폴더의 파일을 정말로 쓰고, `course watch`와 같은 길(watchfiles → 검사 프로세스 → 판정)을 지나 판정이 나오기까지를
 잽니다. 답은 해답과 첫 번째 실수를 번갈아 씁니다. 차가운 pytest는 같은 TODO를 새 프로세스에서 한 번 검사한 시간입니다.
 """
 
@@ -23,11 +23,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from course.answers import Answers  # noqa: E402
-from course.checker import Checker  # noqa: E402
-from course.paths import ROOT, Task, all_tasks, find_task  # noqa: E402
-from course.regions import code_of, splice  # noqa: E402
-from course.watch import watch_files  # noqa: E402
+from course.answers import Answers
+from course.checker import Checker
+from course.paths import ROOT, Task, all_tasks, find_task
+from course.regions import code_of, splice
+from course.watch import watch_files
 
 
 def main() -> None:
@@ -49,7 +49,8 @@ def main() -> None:
                 + (f"{cold:>11.2f}초{ratio:>8}" if cold else ""),
                 flush=True,
             )
-    print(f"모두 {len(everything)}번: 중앙값 {statistics.median(everything):.3f}초, 95 % {percentile(everything, 95):.3f}초")
+    middle, slow = statistics.median(everything), percentile(everything, 95)
+    print(f"모두 {len(everything)}번: 중앙값 {middle:.3f}초, 95 % {slow:.3f}초")
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -12,8 +12,8 @@
           code: |
             …
 
-`code`는 자리의 코드 전체이고, `symptom`은 검사가 알아본 실수의 이름입니다. 곁의 `hints.yaml`에는 TODO마다의 힌트(`hints`, 단계
-파일의 힌트 다음 것부터)와 해답을 열었을 때 보일 설명(`explains`)이 있습니다.
+`code`는 자리의 코드 전체이고, `symptom`은 검사가 알아본 실수의 이름입니다. 곁의 `hints.yaml`에는 TODO마다의
+힌트(`hints`, 단계 파일의 힌트 다음 것부터)와 해답을 열었을 때 보일 설명(`explains`)이 있습니다.
 """
 
 from __future__ import annotations

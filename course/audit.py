@@ -4,8 +4,8 @@
 뒤집기. 통과해 버린 변이는 검사가 약하다는 뜻이거나, 뜻이 같은 답입니다. 뜻이 같은 것은 `equivalents.yaml`에 까닭과 함께
 적어 둡니다.
 
-변이를 만드는 일은 작은 AST 변환으로 직접 합니다. mutmut이나 cosmic-ray는 파일 전체와 제 나름의 실행기를 전제로 해서, 자리
-하나만 바꾸어 따뜻한 검사 프로세스로 묻는 데에 맞지 않습니다.
+변이를 만드는 일은 작은 AST 변환으로 직접 합니다. mutmut이나 cosmic-ray는 파일 전체와 제 나름의 실행기를 전제로 해서,
+자리 하나만 바꾸어 따뜻한 검사 프로세스로 묻는 데에 맞지 않습니다.
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
         yield f"비교 바꾸기: {_short(node)}", lambda one: one.ops.__setitem__(0, SWAPS[type(one.ops[0])]())
     if isinstance(node, (ast.If, ast.IfExp, ast.While)):
         for value in (True, False):
-            yield f"조건을 {value}로: {_short(node.test)}", lambda one, value=value: setattr(one, "test", ast.Constant(value))
+            yield (
+                f"조건을 {value}로: {_short(node.test)}",
+                lambda one, value=value: setattr(one, "test", ast.Constant(value)),
+            )
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not)):
         yield f"부호 빼기: {_short(node)}", _unsigned
     if isinstance(node, ast.Constant):
@@ -181,7 +184,7 @@ def known_equivalents(task: Task) -> dict[tuple[str, str], str]:
             for todo_id, entries in content.items()
             for one in entries
         }
-    except (yaml.YAMLError, KeyError, TypeError, SyntaxError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, SyntaxError) as error:
         raise CourseError(f"{path.name}을(를) 읽을 수 없습니다: {error}") from None
 
 

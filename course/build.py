@@ -18,7 +18,8 @@ def wanted_files() -> dict[Path, str]:
     for task in all_tasks():
         for step in task.steps if task.solution.is_dir() else ():
             source = task.solution / step.file_name
-            wanted[task.exercise / step.file_name] = to_exercise(source.read_text(encoding="utf-8"), source.name)
+            exercise = to_exercise(source.read_text(encoding="utf-8"), source.name)
+            wanted[task.exercise / step.file_name] = wanted[task.untouched / step.file_name] = exercise
     if GUIDE.is_file():
         wanted[GUIDE] = TABLE.sub(_filled_table, GUIDE.read_text(encoding="utf-8"))
     return wanted
@@ -27,7 +28,7 @@ def wanted_files() -> dict[Path, str]:
 def _filled_table(match: re.Match[str]) -> str:
     task = find_task(match["task"])
     step = task.step(int(match["step"]))
-    source = (task.solution if task.solution.is_dir() else task.exercise) / step.file_name
+    source = task.source / step.file_name
     rows = [f"| {region.id} | {region.goal} |\n" for region in parse(source.read_text(encoding="utf-8"), source.name)]
     return "".join([match[1], "| TODO | 할 일 |\n|---|---|\n", *rows, match[4]])
 

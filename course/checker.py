@@ -13,7 +13,7 @@ from typing import Any
 
 from course.answers import Answers
 from course.paths import ROOT, CourseError, Task
-from course.regions import RegionError, find
+from course.regions import Region, RegionError, parse
 from course.verdict import Verdict, judge
 
 DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
@@ -27,6 +27,7 @@ class Checker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
+        self._answers: dict[str, tuple[list[int], Answers]] = {}
 
     def __enter__(self) -> Checker:
         return self
@@ -57,7 +58,7 @@ class Checker:
         Raises:
             CourseError: 검사 파일이 없거나 깨졌을 때.
         """
-        answers = Answers.load(task)
+        answers = self._answers_of(task)
         verdicts = {}
         for step, ids in _by_step(todo_ids).items():
             if not (task.tests / f"test_step{step}.py").is_file():
@@ -72,13 +73,27 @@ class Checker:
                 verdicts[todo_id] = point_to_region(judge(todo_id, alone, answers), task, folder)
         return verdicts
 
+    def _answers_of(self, task: Task) -> Answers:
+        """과제의 표. 읽는 데 0.1초쯤 걸리므로, 파일이 바뀌었을 때만 다시 읽습니다."""
+        times = [path.stat().st_mtime_ns for path in sorted(task.tests.glob("*.yaml"))]
+        if self._answers.get(task.name, (None,))[0] != times:
+            self._answers[task.name] = times, Answers.load(task)
+        return self._answers[task.name][1]
+
     def _ask(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
-        process = self._process
-        process.stdin.write(json.dumps(job).encode() + b"\n")
-        process.stdin.flush()
-        line = _readline(process.stdout, timeout + 60)  # 처음에는 라이브러리를 읽는 시간이 더 듭니다.
+        process, line = self._process, None
+        try:
+            process.stdin.write(json.dumps(job).encode() + b"\n")
+            process.stdin.flush()
+            line = _readline(process.stdout, timeout + 60)  # 처음에는 라이브러리를 읽는 시간이 더 듭니다.
+        except BrokenPipeError:
+            line = b""
+        except KeyboardInterrupt:  # 받지 않은 답이 다음 물음의 답이 되지 않도록
+            process.kill()
+            self._process = None
+            raise
         if not line:
             process.kill()
             self._process = None
@@ -93,6 +108,7 @@ class Checker:
             "PYTHONIOENCODING": "utf-8",
             "TOKENIZERS_PARALLELISM": "false",  # 쓰레드를 띄운 토크나이저는 fork한 자식에서 멈출 수 있습니다.
             "OMP_NUM_THREADS": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # 설치된 다른 플러그인이 검사를 바꾸거나 늦추지 않도록
         }
         return subprocess.Popen(
             [sys.executable, "-m", "course.worker"],
@@ -105,16 +121,34 @@ class Checker:
 
 
 def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:
-    """어디인지 모르는 판정에 그 TODO의 자리를 적어 줍니다."""
-    if verdict.is_right or verdict.line is not None:
+    """판정을 자리와 이어 줍니다: 어디인지 모르면 제 자리를 가리키고, 남의 자리에서 멈췄으면 그렇다고 말합니다."""
+    if verdict.is_right:
         return verdict
-    file_name = task.step_of(verdict.todo).file_name
+    file_name = verdict.file or task.step_of(verdict.todo).file_name
     try:
-        region = find((folder / file_name).read_text(encoding="utf-8-sig"), verdict.todo, file_name)
+        regions = parse((folder / file_name).read_text(encoding="utf-8-sig"), file_name)
     except (OSError, UnicodeDecodeError, RegionError):
         return verdict
-    verdict.file, verdict.line = file_name, region.code_begin + 1
+    if verdict.line is None:
+        own = next((region for region in regions if region.id == verdict.todo), None)
+        if own is not None:
+            verdict.file, verdict.line = file_name, own.code_begin + 1
+            if verdict.error not in ("", "SyntaxError", "Interrupted"):
+                verdict.says = f"이 TODO가 만든 것을 검사가 쓰다가 멈췄습니다. {verdict.says}".rstrip()
+    elif verdict.error:
+        _blame(verdict, regions)
     return verdict
+
+
+def _blame(verdict: Verdict, regions: list[Region]) -> None:
+    """이 TODO의 자리가 아닌 곳에서 멈췄으면, 어느 자리를 보아야 하는지 말합니다."""
+    where = next((region for region in regions if region.begin < verdict.line <= region.end), None)
+    if where is None and verdict.error in ("NameError", "UnboundLocalError"):
+        verdict.says = (
+            "위의 TODO가 만들어야 할 이름을 쓰는 줄입니다. 자리 안에서 같은 철자의 이름에 값을 담았는지 보세요."
+        )
+    elif where is not None and where.id != verdict.todo:
+        verdict.says = f"{verdict.says} 멈춘 줄은 TODO {where.id}의 자리입니다. 그것부터 고쳐 주세요.".strip()
 
 
 def _by_step(todo_ids: list[str]) -> dict[int, list[str]]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import Annotated, Any, Optional
+from pathlib import Path
+from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from course import build as building
+from course import student_commands
 from course.checker import Checker
 from course.paths import ROOT, CourseError, Task, all_tasks, find_task
+from course.progress import Progress
 from course.regions import RegionError
-from course.verdict import BROKEN, NOT_STARTED, RIGHT, Verdict
+from course.show import show_verdict
+from course.verdict import BLOCKED, NOT_STARTED, Verdict
 
 console = Console(highlight=False)
 app = typer.Typer(
@@ -25,7 +28,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-MARKS = {RIGHT: "[green]✓[/]", NOT_STARTED: "[dim]·[/]", BROKEN: "[red]![/]"}
 Json = Annotated[bool, typer.Option("--json", help="사람 대신 프로그램이 읽을 JSON으로 적습니다.")]
 
 
@@ -40,6 +42,10 @@ def check(
         bool, typer.Option("--traceback", help="멈춘 곳의 traceback을 모두 보여 줍니다.")
     ] = False,
     device: Annotated[str, typer.Option(help="검사에 쓸 장치: cpu 또는 cuda")] = "cpu",
+    file: Annotated[Optional[Path], typer.Option(help="이 단계 파일의 TODO를 모두 검사합니다(편집기용).")] = None,  # noqa: UP045
+    lines: Annotated[
+        bool, typer.Option("--lines", help="편집기가 읽을 `파일:줄: error: 말` 모양으로 적습니다.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """TODO를 검사합니다. 틀렸으면 무엇을 잘못 생각했는지 알려 줍니다."""
@@ -47,39 +53,69 @@ def check(
 
     verdicts: list[tuple[Task, Verdict]] = []
     with Checker() as checker:
-        for task, todo_ids in chosen(where or []):
+        for task, todo_ids in chosen_by_file(file) if file else chosen(where or []):
             folder = target_folder(target, task)
             if not folder.is_dir():
                 raise CourseError(f"검사할 폴더가 없습니다: {folder}")
-            verdicts += [(task, one) for one in checker.check(task, folder, todo_ids, device).values()]
+            found = checker.check(task, folder, todo_ids, device).values()
+            verdicts += [(task, one) for one in found]
+            if folder == task.exercise:
+                progress = Progress()
+                for one in found:
+                    progress.record(task, one)
     if as_json:
         print(
             json.dumps([{"task": task.name, **one.to_dict()} for task, one in verdicts], ensure_ascii=False, indent=2)
         )
+    elif lines:
+        for task, one in verdicts:
+            if not one.is_right:
+                kind = "warning" if one.state in (NOT_STARTED, BLOCKED) else "error"
+                print(f"{task.name}/{one.file}:{one.line or 1}: {kind}: {one.todo} {one.title} {one.says}".rstrip())
     else:
         show_verdicts(verdicts, show_traceback)
     raise typer.Exit(0 if all(one.is_right for _, one in verdicts) else 1)
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
+def status(
+    as_json: Json = False,
+    page: Annotated[Optional[Path], typer.Option("--html", help="HTML 한 장으로 저장할 파일.")] = None,  # noqa: UP045
+) -> None:
     """어디까지 했는지 보여 줍니다. 지금 있는 파일을 검사해서 셉니다."""
-    rows: list[dict[str, Any]] = []
+    from course.status import collect, to_json, to_table, write_page
+
     with Checker() as checker:
-        for task in all_tasks():
-            verdicts = checker.check(task, task.exercise, list(task.regions()))
-            for step in task.steps:
-                own = [one for one in verdicts.values() if one.todo.startswith(f"{step.number}-")]
-                done = sum(one.is_right for one in own)
-                rows.append({"task": task.name, "step": step.file_name, "done": done, "todos": len(own)})
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
-        return
-    table = Table("과제", "단계", "한 것", "")
-    for row in rows:
-        bar = "█" * row["done"] + "░" * (row["todos"] - row["done"])
-        table.add_row(row["task"], row["step"], f"{row['done']}/{row['todos']}", bar)
-    console.print(table)
+        rows = collect(all_tasks(), checker)
+    if page is not None:
+        write_page(rows, page)
+        print(f"저장했습니다: {page}")
+    elif as_json:
+        print(json.dumps(to_json(rows), ensure_ascii=False, indent=2))
+    else:
+        console.print(to_table(rows))
+
+
+@app.command()
+def audit(
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+    ] = None,
+) -> None:
+    """해답을 기계적으로 망가뜨려, 검사가 걸러 내지 못하는 것을 찾습니다. 강의를 고치는 사람이 씁니다."""
+    from course.audit import audit as audited
+
+    weakest = 1.0
+    with Checker() as checker:
+        for task, todo_ids in chosen(where or []):
+            for one in audited(task, todo_ids, checker):
+                weakest = min(weakest, one.killed_share)
+                same = len(one.equivalent)
+                print(f"{one.todo}  변이 {one.total}개, 뜻이 같은 것 {same}개, 거른 비율 {one.killed_share:.0%}")
+                for mutant in one.survivors:
+                    print(f"    살아남음: {mutant.what}")
+    raise typer.Exit(0 if weakest >= 0.95 else 1)
 
 
 @app.command()
@@ -122,6 +158,22 @@ def test(ctx: typer.Context) -> None:
     raise typer.Exit(run_suite(ctx.args))
 
 
+def chosen_by_file(file: Path) -> list[tuple[Task, list[str]]]:
+    """단계 파일의 경로에서 (과제, 그 단계의 TODO들)을 고릅니다.
+
+    Raises:
+        CourseError: 단계 파일이 아닐 때.
+    """
+    for task in all_tasks():
+        for step in task.steps:
+            if file.resolve() in (
+                (task.exercise / step.file_name).resolve(),
+                (task.solution / step.file_name).resolve(),
+            ):
+                return chosen([task.short, str(step.number)])
+    raise CourseError(f"{file.name}은(는) 이 강의의 단계 파일이 아닙니다.")
+
+
 def chosen(where: list[str]) -> list[tuple[Task, list[str]]]:
     """`["cls", "3"]` 같은 말에서 (과제, TODO들)을 고릅니다. 과제를 적지 않으면 모든 과제입니다.
 
@@ -148,24 +200,14 @@ def chosen(where: list[str]) -> list[tuple[Task, list[str]]]:
 
 
 def show_verdicts(verdicts: list[tuple[Task, Verdict]], show_traceback: bool = False) -> None:
-    """판정을 터미널에 적습니다. 80칸에서도, 색이 없어도 읽힙니다."""
+    """판정들을 적고, 몇 개가 맞았는지 셉니다."""
     for task, one in verdicts:
-        where = f"{task.name}/{one.file}:{one.line}" if one.file and one.line else ""
-        console.print(f"{MARKS.get(one.state, '[red]✗[/]')} [bold]{one.todo}[/]  ", end="")
-        console.print(one.title, markup=False, end="\n" if not where else "   ")
-        if where:
-            console.print(where, style="dim", markup=False)
-        if one.expected or one.got:
-            console.print(f"    기대: {one.expected}      나온 값: {one.got}", markup=False)
-        if one.says:
-            console.print(f"    {one.says}", markup=False)
-        if one.idea:
-            console.print(f"    관련된 개념: {one.idea}", style="dim", markup=False)
-        if show_traceback and one.traceback:
-            console.print(one.traceback, style="dim", markup=False)
+        show_verdict(console, task, one, with_traceback=show_traceback)
     right = sum(one.is_right for _, one in verdicts)
     console.print(f"\n{right}/{len(verdicts)} 맞았습니다.", style="bold green" if right == len(verdicts) else "bold")
 
+
+student_commands.register(app)
 
 USAGE_ERRORS = {
     r"No such command '(.*?)'": "'{}' 명령은 없습니다.",
@@ -194,6 +236,10 @@ def main(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except (CourseError, RegionError) as error:
         print(f"오류: {error}", file=sys.stderr)
+    except (OSError, UnicodeDecodeError) as error:  # 권한, 빈 디스크, 없어진 파일, UTF-8이 아닌 파일
+        print(
+            f"오류: 파일을 읽거나 쓰지 못했습니다({error}). 파일의 권한과 빈 디스크를 확인해 주세요.", file=sys.stderr
+        )
     except typer.BadParameter.__mro__[1] as error:  # 잘못 적은 명령줄
         if type(error).__name__ != "NoArgsIsHelpError":
             print(f"오류: {in_korean(error.format_message())} `python -m course --help`를 봐 주세요.", file=sys.stderr)

@@ -63,11 +63,21 @@ class Task:
         """검사와 표가 있는 폴더. 예: `tests/task1_cls`."""
         return ROOT / "tests" / self.name.replace("-", "_")
 
+    @property
+    def untouched(self) -> Path:
+        """손대지 않은 실습 파일이 있는 폴더. `build`가 만들고, 해답 없는 배포판에서도 처음 모습을 압니다."""
+        return self.tests / "untouched"
+
+    @property
+    def source(self) -> Path:
+        """단계와 TODO의 목록을 읽을 폴더: 해답, 없으면 손대지 않은 실습, 그것도 없으면 학생의 폴더."""
+        return next((folder for folder in (self.solution, self.untouched) if folder.is_dir()), self.exercise)
+
     @cached_property
     def steps(self) -> list[Step]:
-        """단계들, 번호순. 해답이 없는 배포판에서는 실습 폴더에서 찾습니다."""
-        folder = self.solution if self.solution.is_dir() else self.exercise
-        found = [(int(match[1]), path.name) for path in folder.iterdir() if (match := STEP_NAME.fullmatch(path.name))]
+        """단계들, 번호순."""
+        files = self.source.iterdir()
+        found = [(int(match[1]), path.name) for path in files if (match := STEP_NAME.fullmatch(path.name))]
         return [Step(number, name) for number, name in sorted(found)]
 
     def step(self, number: int) -> Step:
@@ -82,8 +92,8 @@ class Task:
         return self.step(int(todo_id.split("-")[0]))
 
     def regions(self, folder: Path | None = None) -> dict[str, Region]:
-        """모든 TODO 자리. 해답이 있으면 해답에서, 없으면 실습 폴더에서 읽습니다."""
-        folder = folder or (self.solution if self.solution.is_dir() else self.exercise)
+        """모든 TODO 자리. 폴더를 주지 않으면 `source`에서 읽습니다."""
+        folder = folder or self.source
         found: dict[str, Region] = {}
         for step in self.steps:
             path = folder / step.file_name

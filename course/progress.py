@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
+from typing import Any
 
 from course.paths import STATE, Task, write_text
 from course.verdict import NOT_STARTED, Verdict
@@ -26,6 +27,20 @@ class Trace:
     started: str | None = None
     first_right: str | None = None
 
+    @classmethod
+    def from_saved(cls, saved: dict[str, Any]) -> Trace:
+        """저장한 것에서. 모르는 항목은 다른 판이 적은 것이므로 지나칩니다.
+
+        Raises:
+            ValueError, TypeError, AttributeError: 값이 자취의 것이 아닐 때.
+        """
+        trace = cls(**{one.name: saved[one.name] for one in fields(cls) if one.name in saved})
+        if not (type(trace.attempts) is type(trace.hints) is int):
+            raise TypeError("세는 값이 정수가 아닙니다")
+        for moment in filter(None, (trace.started, trace.first_right)):
+            datetime.fromisoformat(moment)
+        return trace
+
     @property
     def minutes(self) -> float | None:
         """처음 해 본 때부터 처음 맞힐 때까지의 분."""
@@ -40,13 +55,19 @@ class Progress:
     def __init__(self) -> None:
         self._file = STATE / FILE
         self._traces: dict[str, Trace] = {}
+        self._read()
+
+    def _read(self) -> None:
+        """파일에서 다시 읽습니다. watch를 켜 둔 채 다른 터미널에서 본 힌트도 세도록, 고치기 전마다 부릅니다."""
         try:
             saved = json.loads(self._file.read_text(encoding="utf-8"))
-            self._traces = {key: Trace(**value) for key, value in saved.items()}
+            self._traces = {key: Trace.from_saved(value) for key, value in saved.items()}
         except FileNotFoundError:
-            pass
+            self._traces = {}
         except (ValueError, TypeError, AttributeError):
-            self._file.replace(self._file.with_suffix(".broken.json"))
+            broken = [self._file.with_suffix(f".broken{number}.json") for number in range(100)]
+            self._file.replace(next((one for one in broken if not one.exists()), broken[-1]))
+            self._traces = {}
 
     def of(self, task: Task, todo_id: str) -> Trace:
         return self._traces.setdefault(f"{task.name}/{todo_id}", Trace())
@@ -55,6 +76,7 @@ class Progress:
         """검사 한 번을 적습니다. 아직 시작하지 않은 것은 해 본 것이 아닙니다."""
         if verdict.state == NOT_STARTED:
             return
+        self._read()
         trace, now = self.of(task, verdict.todo), datetime.now(timezone.utc).isoformat(timespec="seconds")
         trace.attempts += 1
         trace.started = trace.started or now
@@ -63,16 +85,19 @@ class Progress:
         self._save()
 
     def hints_seen(self, task: Task, todo_id: str) -> int:
+        self._read()
         return self.of(task, todo_id).hints
 
     def see_hint(self, task: Task, todo_id: str, available: int) -> int:
         """힌트를 하나 더 봅니다. 몇 개까지 보았는지 돌려줍니다."""
+        self._read()
         trace = self.of(task, todo_id)
-        trace.hints = min(trace.hints + 1, available)
+        trace.hints = max(trace.hints, min(trace.hints + 1, available))
         self._save()
         return trace.hints
 
     def see_solution(self, task: Task, todo_id: str) -> None:
+        self._read()
         self.of(task, todo_id).revealed = True
         self._save()
 

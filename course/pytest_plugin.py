@@ -124,6 +124,9 @@ class Recorder:
         self._reported: set[str] = set()
         self._tools: guard.Tools = {}
 
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.option.tbstyle = "native"  # 아무도 읽지 않는 pytest의 긴 설명을, 실패할 때마다 짓지 않도록
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected, self._tools = list(session.items), guard.remember()
 
@@ -163,9 +166,12 @@ def describe(error: BaseException, folder: Path) -> dict[str, Any]:
     """예외를 판정의 재료로 바꿉니다. `line`은 학생의 파일에서 예외에 가장 가까운 줄입니다."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
-    where: dict[str, Any] = {"file": Path(own[-1].filename).name, "line": own[-1].lineno} if own else {}
+    where: dict[str, Any] = {}
+    if own:
+        where = {"file": Path(own[-1].filename).name, "line": own[-1].lineno, "code": (own[-1].line or "").strip()}
+    message = str(error)
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve().parent == folder:
-        where = {"file": Path(error.filename).name, "line": error.lineno}
+        where, message = _where_unreadable(error), error.msg
     text = "".join(traceback.format_exception(error))[-20_000:]
     if isinstance(error, TodoNotDone):
         return {
@@ -174,6 +180,7 @@ def describe(error: BaseException, folder: Path) -> dict[str, Any]:
             "file": error.file.name,
             "line": error.line,
             "traceback": text,
+            **where,  # 검사가 todo를 감싸 두었어도, 가리킬 곳은 학생의 줄입니다.
         }
     if isinstance(error, CheckFailed):
         return {
@@ -187,7 +194,18 @@ def describe(error: BaseException, folder: Path) -> dict[str, Any]:
             "traceback": text,
             **where,
         }
-    return {"kind": "error", "error": type(error).__name__, "message": str(error)[:500], "traceback": text, **where}
+    names = [kind.__name__ for kind in type(error).__mro__]
+    about = {"error": names[0], "bases": names[1:], "message": message[:500]}
+    return {"kind": "error", **about, "traceback": text, **where}
+
+
+def _where_unreadable(error: SyntaxError) -> dict[str, Any]:
+    """파이썬이 읽지 못한 줄. `column`은 들여쓰기를 뺀 줄에서 몇 번째 글자인지(0부터)입니다."""
+    line = (error.text or "").rstrip()
+    code = line.lstrip()
+    column = (error.offset or 0) - 1 - (len(line) - len(code))
+    place = {"column": column} if code and 0 <= column <= len(code) else {}
+    return {"file": Path(error.filename).name, "line": error.lineno, "code": code, **place}
 
 
 def _plain(value: Any) -> Any:

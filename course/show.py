@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from course.answers import Answers
+from course.edits import known_todos
 from course.paths import Task
-from course.regions import RegionError, find
+from course.regions import Region, RegionError, find
 from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, Verdict
 
 MARKS = {RIGHT: ("✓", "green"), NOT_STARTED: ("·", "dim"), BLOCKED: ("·", "yellow"), BROKEN: ("!", "red")}
@@ -20,10 +22,11 @@ def show_verdict(
     """판정 하나를 적습니다. 알아본 실수의 이름이 맨 위에, 생각해 볼 질문이 그 아래에 옵니다."""
     mark, color = MARKS.get(verdict.state, ("✗", "red"))
     time = f"  {seconds:.2f}초" if seconds is not None else ""
-    console.print(f"[{color} bold]{mark} {verdict.todo}[/]  ", end="")
-    console.print(f"{verdict.title}{time}", markup=False)
+    console.print(Text.assemble((f"{mark} {verdict.todo}", f"{color} bold"), f"  {verdict.title}", (time, "dim")))
     if verdict.file and verdict.line and not verdict.is_right:
-        console.print(Padding(f"{task.name}/{verdict.file}:{verdict.line}", (0, 0, 0, 4)), style="dim", markup=False)
+        _indented(console, f"{task.name}/{verdict.file}:{verdict.line}", style="dim")
+    if verdict.code:
+        _show_code(console, verdict)
     if verdict.expected or verdict.got:
         _indented(console, f"기대: {verdict.expected}")
         _indented(console, f"나온 값: {verdict.got}")
@@ -35,15 +38,27 @@ def show_verdict(
         _indented(console, verdict.traceback.rstrip(), style="dim")
 
 
+def _show_code(console: Console, verdict: Verdict) -> None:
+    """멈춘 줄의 코드. 어느 칸인지 알고 한 줄에 들어가면 그 밑에 ^를 찍습니다."""
+    prefix = f"{verdict.line} | " if verdict.line else "| "
+    _indented(console, prefix + verdict.code, style="bold")
+    room = console.width - 5 - len(prefix)
+    if verdict.column is not None and cell_len(verdict.code) <= room:
+        _indented(console, " " * (len(prefix) + cell_len(verdict.code[: verdict.column])) + "^", style="red")
+
+
 def show_todo(
-    console: Console, task: Task, todo_id: str, answers: Answers, hints_seen: int, progress: tuple[int, int] | None = None
+    console: Console,
+    task: Task,
+    todo_id: str,
+    answers: Answers,
+    hints_seen: int,
+    progress: tuple[int, int] | None = None,
 ) -> None:
     """지금 할 TODO: 어디서 무엇을 하는지, 지금까지 본 힌트, 전체의 진행(한 것, 모두)."""
-    region = task.regions()[todo_id]
-    line = _line_of(task, todo_id)
-    console.print(f"[bold]TODO {todo_id}[/]  ", end="")
-    console.print(region.goal, markup=False)
-    _indented(console, f"{task.name}/{task.step_of(todo_id).file_name}:{line}", style="dim")
+    region = known_todos(task)[todo_id]
+    console.print(Text.assemble((f"TODO {todo_id}", "bold"), f"  {region.goal}"))
+    _indented(console, f"{task.name}/{task.step_of(todo_id).file_name}:{_line_of(task, region)}", style="dim")
     if region.hint:
         _indented(console, f"힌트: {region.hint}")
     hints = answers.hints.get(todo_id, [])
@@ -53,17 +68,17 @@ def show_todo(
         return
     done, total = progress
     filled = round(30 * done / total) if total else 0
-    console.print(f"    {'█' * filled}{'░' * (30 - filled)} {done}/{total}", style="green", markup=False)
+    _indented(console, f"{'█' * filled}{'░' * (30 - filled)} {done}/{total}", style="green")
 
 
-def _line_of(task: Task, todo_id: str) -> int:
-    """학생의 파일에서 자리의 줄 번호. 표시가 깨졌으면 해답에서의 줄입니다."""
-    file = task.exercise / task.step_of(todo_id).file_name
+def _line_of(task: Task, region: Region) -> int:
+    """학생의 파일에서 자리의 줄 번호. 표시가 깨졌으면 처음 모습에서의 줄입니다."""
+    file = task.exercise / task.step_of(region.id).file_name
     try:
-        return find(file.read_text(encoding="utf-8-sig"), todo_id).code_begin + 1
+        return find(file.read_text(encoding="utf-8-sig"), region.id).code_begin + 1
     except (OSError, UnicodeDecodeError, RegionError):
-        return task.regions()[todo_id].code_begin + 1
+        return region.code_begin + 1
 
 
-def _indented(console: Console, text: str, style: str | None = None) -> None:
-    console.print(Padding(Text(text), (0, 0, 0, 4)), style=style)
+def _indented(console: Console, text: str, style: str = "") -> None:
+    console.print(Padding(Text(text, style=style), (0, 0, 0, 4)))

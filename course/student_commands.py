@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from course.answers import Answers
 from course.checker import Checker
-from course.edits import diff, reset, reveal, undo
+from course.edits import diff, known_todos, reset, reveal, undo
 from course.paths import ROOT, CourseError, Task, all_tasks, find_task
 from course.progress import Progress
+from course.regions import RegionError
 from course.show import show_todo
+from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
+
+if TYPE_CHECKING:
+    from course.update import Report
 
 console = Console(highlight=False)
-Where = Annotated[list[str], typer.Argument(metavar="[과제] TODO", help="예: cls 3-4. 과제가 하나면 3-4만 적어도 됩니다.")]
+STATES = {RIGHT: "맞음", NOT_STARTED: "시작 전", BLOCKED: "막힘", WRONG: "틀림", BROKEN: "멈춤", None: "없음"}
+SHOWN = 10  # 한꺼번에 무른 파일이 이보다 많으면 나머지는 수만 적습니다.
+Where = Annotated[
+    list[str], typer.Argument(metavar="[과제] TODO", help="예: cls 3-4. 과제가 하나면 3-4만 적어도 됩니다.")
+]
 
 
 def one_todo(where: list[str], allow_step: bool = False) -> tuple[Task, str]:
@@ -35,7 +45,7 @@ def one_todo(where: list[str], allow_step: bool = False) -> tuple[Task, str]:
     fitting = [
         task
         for task in tasks
-        if wanted in task.regions() or (allow_step and any(str(step.number) == wanted for step in task.steps))
+        if (allow_step and any(str(step.number) == wanted for step in task.steps)) or wanted in known_todos(task)
     ]
     if not fitting:
         raise CourseError(f"TODO {wanted}이(가) 없습니다. `python -m course status`로 있는 것을 볼 수 있습니다.")
@@ -57,12 +67,18 @@ def watch_command(
 def hint_command(where: Where) -> None:
     """힌트를 하나 더 봅니다. 질문 → 어디를 볼지 → 답의 모양 순서입니다."""
     task, todo_id = one_todo(where)
+    if todo_id not in task.regions():  # 해답이 없는 배포판에서 표시를 지운 파일
+        step = todo_id.split("-")[0]
+        raise CourseError(
+            f"TODO {todo_id}의 표시 줄이 지워졌습니다. "
+            f"`python -m course reset {task.short} {step}`으로 파일을 되돌려 주세요(지금 파일은 따로 남습니다)."
+        )
     answers, progress = Answers.load(task), Progress()
     available = len(answers.hints.get(todo_id, []))
     before = progress.hints_seen(task, todo_id)
     seen = progress.see_hint(task, todo_id, available)
     show_todo(console, task, todo_id, answers, seen)
-    if before == available:
+    if before >= available:
         console.print("    힌트는 여기까지입니다. 해답은 reveal로 볼 수 있습니다.", style="dim")
 
 
@@ -87,7 +103,8 @@ def reset_command(where: Where) -> None:
     if not edits:
         console.print("이미 처음 모습입니다.")
     for edit in edits:
-        console.print(f"되돌렸습니다: {edit.path.relative_to(ROOT)}  (쓰던 파일: {_shown(edit.kept)})", markup=False)
+        kept = f"  (쓰던 파일: {_shown(edit.kept)})" if edit.kept else ""
+        _say(f"되돌렸습니다: {_shown(edit.path)}{kept}")
 
 
 def diff_command(where: Where) -> None:
@@ -96,16 +113,18 @@ def diff_command(where: Where) -> None:
     text = diff(task, wanted)
     if not text:
         console.print("바꾼 것이 없습니다.")
-    for line in text.splitlines():
-        style = "green" if line.startswith("+") else "red" if line.startswith("-") else None
-        console.print(line, style=style, markup=False)
+    for line in text.removesuffix("\n").split("\n") if text else ():
+        _say(line, style="green" if line.startswith("+") else "red" if line.startswith("-") else "")
 
 
 def undo_command() -> None:
     """reveal, reset, update로 바뀐 것을 무릅니다. 여러 번 부르면 그 앞의 것도 차례로 무릅니다."""
     edits = undo()
-    for edit in edits:
-        console.print(f"되돌렸습니다: {_shown(edit.path)}  ({edit.what})", markup=False)
+    for edit in edits[:SHOWN]:
+        kept = f", 무르기 전의 파일: {_shown(edit.kept)}" if edit.kept else ""
+        _say(f"되돌렸습니다: {_shown(edit.path)}  ({edit.what}{kept})")
+    if len(edits) > SHOWN:
+        _say(f"그 밖의 파일 {len(edits) - SHOWN}개도 되돌렸습니다.")
     if not edits:
         console.print("파일이 이미 그때와 같습니다.")
 
@@ -116,42 +135,90 @@ def update_command(
     """새 판의 실습을 내 파일에 합칩니다. 내가 쓴 답은 남고, 설명과 뼈대는 새 판을 따릅니다."""
     from course.update import Source, update
 
-    tasks = [task for task in all_tasks() if task.exercise.is_dir()]
-    with Checker() as checker:
-        before = {task.name: checker.check(task, task.exercise, list(task.regions())) for task in tasks}
-    report = update(Source(source.expanduser()))
+    new = Source(source.expanduser())
+    before = _verdicts()
+    report = update(new)
     for name, merged in report.merged.items():
         notes = [
             f"남은 답 {len(merged.kept)}개",
             *([f"새 TODO {', '.join(merged.added)}"] if merged.added else []),
             *([f"할 일이 바뀐 TODO {', '.join(merged.changed_goals)}"] if merged.changed_goals else []),
             *([f"함께 고쳐 표시한 곳 {merged.conflicts}곳"] if merged.conflicts else []),
+            *(["자리 밖에 쓴 것은 합칠 수 없어 백업에만 있습니다"] if merged.set_aside else []),
             *([f"사라진 TODO {', '.join(merged.removed)} (답은 백업에 있습니다)"] if merged.removed else []),
         ]
-        console.print(f"{name}: {' · '.join(notes)}", markup=False)
+        _say(f"{name}: {' · '.join(notes)}")
+    for name in report.created:
+        _say(f"{name}: 새 단계 파일입니다.")
     for name, why in report.left_alone.items():
-        console.print(f"{name}: 표시가 깨져 합치지 않고 그대로 두었습니다. {why}", style="yellow", markup=False)
-    console.print(f"그 밖의 파일 {report.others}개를 새 판으로 바꾸었습니다. 되돌리려면: python -m course undo")
-    _tell_changes(before)
+        _say(f"{name}: 합치지 않고 그대로 두었습니다. {why} 고친 뒤 다시 update를 하면 합칩니다.", style="yellow")
+    _say(f"그 밖의 파일 {len(report.replaced)}개를 새 판으로 바꾸었습니다.")
+    if report.backup:
+        _say(f"옛 파일은 모두 {_shown(report.backup)}에 있습니다. 되돌리려면: python -m course undo")
+    _tell_changes(before, _verdicts(), report)
 
 
-def _tell_changes(before: dict[str, dict]) -> None:
-    """합치기 앞뒤로 판정이 달라진 것과 그 까닭."""
-    changed = False
+def _verdicts() -> dict[tuple[str, str], Verdict]:
+    """지금 파일들의 판정. 검사할 수 없는 과제는 빠집니다: 새 판을 받으면 나을 수 있습니다."""
+    found = {}
     with Checker() as checker:
         for task in all_tasks():
-            old = before.get(task.name, {})
-            for todo_id, verdict in checker.check(task, task.exercise, list(task.regions())).items():
-                was = old[todo_id].state if todo_id in old else "없음"
-                if verdict.state != was:
-                    changed = True
-                    console.print(f"  {todo_id}: {was} → {verdict.state}  {verdict.title}", markup=False)
+            if not task.exercise.is_dir():
+                continue
+            try:
+                verdicts = checker.check(task, task.exercise, list(known_todos(task)))
+            except (CourseError, RegionError) as error:
+                _say(f"{task.name}을(를) 검사하지 못했습니다. {error}", style="yellow")
+                continue
+            found |= {(task.name, todo_id): verdict for todo_id, verdict in verdicts.items()}
+    return found
+
+
+def _tell_changes(
+    before: dict[tuple[str, str], Verdict], after: dict[tuple[str, str], Verdict], report: Report
+) -> None:
+    """합치기 앞뒤로 판정이 달라진 것과 그 까닭."""
+    changed = False
+    for task_name, todo_id in {**before, **after}:
+        was, now = (one.get((task_name, todo_id)) for one in (before, after))
+        old, new = (STATES[one.state if one else None] for one in (was, now))
+        if old == new:
+            continue
+        changed = True
+        said = f" {now.title}." if now and not now.is_right else ""
+        _say(f"  {task_name} {todo_id}: {old} → {new}.{said} 까닭: {_why(task_name, todo_id, report)}")
     if not changed:
-        console.print("판정이 달라진 TODO는 없습니다.")
+        _say("판정이 달라진 TODO는 없습니다.")
+
+
+def _why(task_name: str, todo_id: str, report: Report) -> str:
+    """새 판의 무엇이 이 TODO의 판정을 바꾸었을지."""
+    number = todo_id.split("-")[0]
+    own = [(name, one) for name, one in report.merged.items() if name.startswith(f"{task_name}/step")]
+    here = [one for name, one in own if name.startswith(f"{task_name}/step{number}_")]
+    checks = f"tests/{task_name.replace('-', '_')}/"
+    reasons = {
+        "새로 생긴 TODO입니다": any(todo_id in one.added for one in here)
+        or any(name.startswith(f"{task_name}/step{number}_") for name in report.created),
+        "새 판에서 사라졌습니다": any(todo_id in one.removed for one in here),
+        "할 일이나 힌트가 바뀌었습니다": any(todo_id in one.changed_goals for one in here),
+        "검사가 바뀌었습니다": any(name.startswith(checks) for name in report.replaced),
+        "단계 파일의 자리 밖이 바뀌었습니다": any(one.surroundings_moved for one in here),
+        "다른 단계 파일이 바뀌었습니다": any(one.surroundings_moved for _, one in own if one not in here),
+        "라이브러리나 도구가 바뀌었습니다": any(
+            name.split("/")[0] in ("nlpbook", "course", "data") for name in report.replaced
+        ),
+    }
+    return ", ".join(reason for reason, holds in reasons.items() if holds) or "알 수 없습니다"
 
 
 def _shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _say(text: str, style: str = "") -> None:
+    """글을 그대로 적습니다: 학생의 코드에 든 `[b]`나 `:x:`를 꾸밈으로 여기지 않고, 터미널의 폭에서 끊지 않습니다."""
+    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -19,12 +19,16 @@ def run_suite(arguments: list[str]) -> int:
     python = sys.executable
     environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}
     failed = []
-    for name, command in (
+    stages = [
         ("코드 규칙", [python, "-m", "ruff", "check", "."]),
         ("코드 모양", [python, "-m", "ruff", "format", "--check", "."]),
         ("해답과 실습의 일치", [python, "-m", "course", "build", "--check"]),
         ("시험", [python, "-m", "pytest", *arguments]),
-    ):
+    ]
+    if has_cuda(python):
+        step_checks = sorted(str(path) for path in (ROOT / "tests").glob("*/test_step*.py"))
+        stages.append(("CUDA에서 한 번 더", [python, "-m", "pytest", "--device", "cuda", *step_checks]))
+    for name, command in stages:
         print(f"■ {name}", flush=True)
         started = time.monotonic()
         code = subprocess.run(command, cwd=ROOT, env=environment).returncode
@@ -33,3 +37,9 @@ def run_suite(arguments: list[str]) -> int:
             failed.append(name)
     print("모두 통과했습니다." if not failed else f"실패: {', '.join(failed)}", flush=True)
     return 1 if failed else 0
+
+
+def has_cuda(python: str) -> bool:
+    """이 기계에 쓸 수 있는 CUDA GPU가 있는가."""
+    asked = [python, "-c", "import sys, torch; sys.exit(not torch.cuda.is_available())"]
+    return subprocess.run(asked, capture_output=True).returncode == 0

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from course.answers import Answers
 
@@ -18,10 +23,13 @@ class Verdict:
         todo: `"3-4"`.
         state: `right`, `not started`(아직 빈 자리), `blocked`(앞의 TODO가 비어 있음), `wrong`(틀림), `broken`(예외).
         title: 한 줄. 알아본 실수라면 그 이름.
-        says: 무엇을 생각해 보면 되는지.
+        says: 무엇을 생각해 보면 되는지. 예외라면 그 쉬운 설명.
         expected, got, idea: 기대한 것, 나온 것, 개념. 없으면 빈 글.
         symptom: 알아본 실수. 모르면 None.
+        error: 코드가 멈췄다면 예외의 이름. 예: `"NameError"`.
         file, line: 학생의 파일과 줄. 모르면 None.
+        code: 멈춘 줄의 코드, 들여쓰기 없이. 모르면 빈 글.
+        column: 문법 오류가 난 칸(`code`의 몇 번째 글자인지, 0부터). 모르면 None.
         hashes: 정말 읽은 파일의 해시.
         checks: 돌린 검사의 수.
     """
@@ -34,8 +42,11 @@ class Verdict:
     got: str = ""
     idea: str = ""
     symptom: str | None = None
+    error: str = ""
     file: str | None = None
     line: int | None = None
+    code: str = ""
+    column: int | None = None
     traceback: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
     checks: int = 0
@@ -86,8 +97,22 @@ def _explain(todo_id: str, failures: list[dict[str, Any]], answers: Answers) -> 
         return _with_values(_located(Verdict(todo_id, WRONG, failure["message"]), failure), failure)
     if failure["outcome"] == "skipped":
         return Verdict(todo_id, BROKEN, "검사를 건너뛰었습니다", failure.get("message", ""))
-    title = f"코드가 멈췄습니다: {failure.get('error', '예외')}: {failure.get('message', '')}"
-    return _located(Verdict(todo_id, BROKEN, title), failure)
+    return _stopped(todo_id, failure)
+
+
+def _stopped(todo_id: str, failure: dict[str, Any]) -> Verdict:
+    """예외로 멈춘 코드: 무슨 예외인지, 어느 줄인지, 쉬운 말로 무슨 뜻인지."""
+    error, message = failure.get("error", "예외"), failure.get("message", "")
+    title = f"코드가 멈췄습니다: {error}: {_first_line(message)}".rstrip(": ")
+    says = plainly([error, *failure.get("bases", [])], message, failure.get("code", ""), failure.get("traceback", ""))
+    verdict = Verdict(todo_id, BROKEN, title, says, error=error)
+    verdict.code, verdict.column = failure.get("code", ""), failure.get("column")
+    return _located(verdict, failure)
+
+
+def _first_line(message: str, limit: int = 200) -> str:
+    line = next((line.strip() for line in message.splitlines() if line.strip()), "")
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _located(verdict: Verdict, failure: dict[str, Any]) -> Verdict:
@@ -107,3 +132,32 @@ def _died(todo_id: str, how: str) -> Verdict:
         return Verdict(todo_id, BROKEN, "검사가 제시간에 끝나지 않았습니다", "끝나지 않는 반복이 있는지 확인해 주세요.")
     title = "검사하던 프로세스가 죽었습니다"
     return Verdict(todo_id, BROKEN, title, "sys.exit를 부르거나 메모리를 지나치게 쓰는 곳이 있는지 확인해 주세요.")
+
+
+CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)")
+
+
+@cache
+def _meanings() -> list[dict[str, str]]:
+    return yaml.safe_load((Path(__file__).parent / "exceptions.yaml").read_text(encoding="utf-8"))
+
+
+def plainly(kinds: list[str], message: str, code: str = "", traceback: str = "") -> str:
+    """예외가 무슨 뜻이고 무엇을 살펴보면 되는지, 한두 문장. 표는 `exceptions.yaml`입니다.
+
+    Args:
+        kinds: 예외의 이름과 그 조상들의 이름.
+        message: 예외의 글(영어).
+        code: 멈춘 줄의 코드.
+        traceback: 파이썬이 짐작한 이름(`Did you mean`)을 여기에서 찾습니다.
+    """
+    if "SyntaxError" in kinds and CONFLICT.match(code):
+        kinds = ["MergeConflict"]
+    for one in _meanings():
+        match = re.search(one.get("when", ""), message) if one["error"] in kinds else None
+        if match:
+            groups = match.groups("")
+            says = re.sub(r"\{(\d)\}", lambda number, groups=groups: groups[int(number[1]) - 1], one["says"])
+            guess = re.search(r"Did you mean:? '([^']+)'", traceback[-500:])
+            return f"{says} 혹시 {guess[1]}을(를) 쓰려던 것인가요?" if guess else says
+    return ""

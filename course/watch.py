@@ -6,39 +6,47 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from course.answers import Answers
 from course.checker import Checker
-from course.edits import read_student_file, reset, reveal, undo
+from course.edits import attempted, known_todos, read_student_file, reset, reveal, undo
 from course.paths import ROOT, CourseError, Task
 from course.progress import Progress
 from course.regions import RegionError, parse
 from course.show import show_todo, show_verdict
-from course.verdict import Verdict
+from course.verdict import BLOCKED, NOT_STARTED, Verdict
 
 KEYS = {
     "h": "힌트",
-    "r": "단계 실행",
+    "r": "실행",
     "l": "목록",
-    "v": "해답 보기",
-    "x": "자리 되돌리기",
+    "v": "해답",
+    "x": "되돌리기",
     "u": "무르기",
     "n": "다음",
     "p": "앞",
     "q": "끝내기",
 }
+HANGUL = dict(zip("ㅗㄱㅣㅍㅌㅕㅜㅔㅂ", KEYS, strict=True))  # 한글 자판인 채로 눌러도 알아듣습니다.
 SAVED, KEY = "saved", "key"
+SPECIAL_KEY = re.compile(rb"\x1b(?:\[[\d;]*[A-Za-z~]|O.|)")  # 화살표와 기능 키는 ESC로 시작하는 여러 글자로 옵니다.
+TIMEOUT = 10.0  # 초. 기다리는 사람이 있으므로, 끝나지 않는 코드는 이만큼만 기다립니다.
+RUN_TIMEOUT = 300.0
 
 
 @dataclass
@@ -47,6 +55,8 @@ class Watch:
 
     Attributes:
         events: 저장과 키가 들어오는 줄. 시험은 여기에 직접 넣습니다.
+        position: `todos`에서 지금의 TODO가 몇 번째인지.
+        verdicts: (과제, TODO) → 마지막 판정.
     """
 
     tasks: list[Task]
@@ -58,9 +68,10 @@ class Watch:
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     codes: dict[tuple[str, str], str] = field(default_factory=dict)
     surroundings: dict[tuple[str, str], str] = field(default_factory=dict)
+    sure_to_reveal: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
-        self.todos = [(task, todo_id) for task in self.tasks for todo_id in task.regions()]
+        self.todos = [(task, todo_id) for task in self.tasks for todo_id in sorted(known_todos(task), key=_order)]
         self.answers = {task.name: Answers.load(task) for task in self.tasks}
 
     @property
@@ -72,10 +83,14 @@ class Watch:
         self.console.print("지금까지 한 것을 살펴봅니다…", style="dim")
         for task in self.tasks:
             self.remember(task)
-            for todo_id, verdict in self.checker.check(task, task.exercise, list(task.regions())).items():
-                self.verdicts[task.name, todo_id] = verdict
+            self.check(task, [todo_id for other, todo_id in self.todos if other == task])
         self.position = self.first_open()
         self.show_current()
+
+    def check(self, task: Task, todo_ids: list[str]) -> None:
+        """검사해 판정을 새로 적습니다."""
+        for todo_id, verdict in self.checker.check(task, task.exercise, todo_ids, timeout=TIMEOUT).items():
+            self.verdicts[task.name, todo_id] = verdict
 
     def first_open(self, after: int = 0) -> int:
         """`after`부터, 아직 맞지 않은 첫 TODO. 모두 맞았으면 마지막 것."""
@@ -88,7 +103,7 @@ class Watch:
     def run(self) -> None:
         """끝내기를 누를 때까지 저장과 키에 답합니다."""
         while True:
-            kind, what = self.events.get()
+            kind, what = self.next_event()
             try:
                 if kind == SAVED:
                     self.on_save(what)
@@ -97,25 +112,54 @@ class Watch:
             except (CourseError, RegionError) as error:
                 self.console.print(str(error), style="yellow", markup=False)
 
+    def next_event(self) -> tuple[str, set[Path] | str]:
+        """다음 일. 검사하는 동안 쌓인 저장들은 하나로 묶습니다."""
+        while True:
+            try:
+                kind, what = self.events.get(timeout=1.0)  # Windows에서는 끝없는 기다림을 Ctrl-C가 깨우지 못합니다.
+                break
+            except queue.Empty:
+                continue
+        while kind == SAVED and self.events.queue and self.events.queue[0][0] == SAVED:
+            what = what | self.events.get()[1]
+        return kind, what
+
     def on_save(self, paths: set[Path]) -> None:
-        """저장한 것이 영향을 주는 TODO만 다시 검사합니다. 지금의 TODO를 가장 먼저 봅니다."""
-        started = time.perf_counter()
+        """저장한 것이 영향을 주는 TODO만 다시 검사합니다. 지금의 TODO를 가장 먼저 보고, 곧바로 답합니다."""
+        saved = time.perf_counter()
         for task in self.tasks:
             names = {path.name for path in paths if path.parent.resolve() == task.exercise.resolve()}
             affected = self.affected(task, names) if names else []
-            if not affected:
-                continue
-            before = dict(self.verdicts)
-            for todo_id, verdict in self.checker.check(task, task.exercise, affected).items():
-                self.verdicts[task.name, todo_id] = verdict
-                self.progress.record(task, verdict)
-            for todo_id in affected:
-                verdict = self.verdicts[task.name, todo_id]
-                if (task, todo_id) == self.current or verdict.state != before[task.name, todo_id].state:
-                    show_verdict(self.console, task, verdict, time.perf_counter() - started)
+            first = [todo_id for todo_id in affected if (task, todo_id) == self.current]
+            was_right = self.right_in(task)
+            self.recheck(task, first, saved)
+            self.recheck(task, [todo_id for todo_id in affected if todo_id not in first], saved)
+            if self.right_in(task) - was_right:  # 앞이 채워지면, 그것을 기다리던 것이 풀립니다.
+                own = [todo_id for other, todo_id in self.todos if other == task]
+                self.recheck(task, [one for one in own if self.verdicts[task.name, one].state == BLOCKED])
         task, todo_id = self.current
         if self.verdicts[task.name, todo_id].is_right:
             self.move_on()
+
+    def recheck(self, task: Task, todo_ids: list[str], saved: float | None = None) -> None:
+        """다시 검사하고, 지금의 TODO와 판정이 달라진 것을 적습니다.
+
+        Args:
+            saved: 저장을 안 때. 지금의 TODO에는 그때부터 걸린 시간도 적습니다.
+        """
+        if not todo_ids:
+            return
+        before = {todo_id: self.verdicts[task.name, todo_id].state for todo_id in todo_ids}
+        self.check(task, todo_ids)
+        for todo_id in todo_ids:
+            verdict, is_current = self.verdicts[task.name, todo_id], (task, todo_id) == self.current
+            if is_current or verdict.state != before[todo_id]:
+                self.progress.record(task, verdict)
+                seconds = time.perf_counter() - saved if is_current and saved is not None else None
+                show_verdict(self.console, task, verdict, seconds)
+
+    def right_in(self, task: Task) -> set[str]:
+        return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.is_right}
 
     def affected(self, task: Task, names: set[str]) -> list[str]:
         """바뀐 파일에서 코드가 달라진 TODO들. 자리 밖이 바뀌었으면 그 단계의 것 모두. 지금의 TODO가 맨 앞입니다."""
@@ -125,30 +169,35 @@ class Watch:
         for step in task.steps:
             if step.file_name not in names:
                 continue
-            own = [todo_id for todo_id in task.regions() if todo_id.startswith(f"{step.number}-")]
+            own = [todo_id for other, todo_id in self.todos if other == task and todo_id.startswith(f"{step.number}-")]
             key = (task.name, step.file_name)
-            if self.surroundings.get(key) != before_around.get(key):
-                found += own
-            else:
-                found += [one for one in own if self.codes.get((task.name, one)) != before_codes.get((task.name, one))]
-            # 막혀 있던 것은 앞이 채워지면 풀립니다.
-        current_task, current = self.current
-        if current_task == task and current.startswith(
-            tuple(f"{s.number}-" for s in task.steps if s.file_name in names)
-        ):
-            found = [current, *(one for one in found if one != current)]
-        return list(dict.fromkeys(found))
+            changed = [
+                todo_id
+                for todo_id in own
+                if self.surroundings.get(key) != before_around.get(key)
+                or self.codes.get((task.name, todo_id)) != before_codes.get((task.name, todo_id))
+            ]
+            # 편집기는 한 번의 저장을 두 번 알리기도 합니다. 막 넘어온, 아직 빈 TODO를 그 때문에 다시 말하지 않습니다.
+            here = self.current[1] if self.current[0] == task and self.current[1] in own else None
+            if here and (changed or self.verdicts[task.name, here].state != NOT_STARTED):
+                changed.append(here)
+            found += dict.fromkeys(changed)
+        return sorted(found, key=lambda todo_id: (task, todo_id) != self.current)
 
     def remember(self, task: Task) -> None:
         """자리마다의 코드와, 자리를 뺀 나머지를 기억합니다. 표시가 깨진 파일은 통째로 나머지입니다."""
         for step in task.steps:
             try:
                 text = read_student_file(task.exercise / step.file_name)
-                regions = parse(text, step.file_name)
-            except (CourseError, RegionError) as error:
+            except CourseError as error:
                 self.surroundings[task.name, step.file_name] = str(error)
                 continue
-            lines, inside = text.splitlines(), set()
+            try:
+                regions = parse(text, step.file_name)
+            except RegionError:
+                self.surroundings[task.name, step.file_name] = text
+                continue
+            lines, inside = text.split("\n"), set()
             for region in regions:
                 self.codes[task.name, region.id] = "\n".join(lines[region.code_begin : region.end])
                 inside.update(range(region.code_begin, region.end))
@@ -169,20 +218,22 @@ class Watch:
         done = sum(verdict.is_right for verdict in self.verdicts.values())
         hints = self.progress.hints_seen(task, todo_id)
         show_todo(self.console, task, todo_id, self.answers[task.name], hints, (done, len(self.todos)))
-        self.console.print("  ".join(f"[bold]{key}[/] {name}" for key, name in KEYS.items()), style="dim")
+        keys = Text("  ").join(Text.assemble((key, "bold"), f" {name}") for key, name in KEYS.items())
+        self.console.print(keys, style="dim")
 
     def on_key(self, key: str) -> bool:
         """키 하나에 답합니다. 끝내야 하면 거짓."""
+        key = HANGUL.get(key, key)
         task, todo_id = self.current
         actions: dict[str, Callable[[], None]] = {
             "h": self.more_hint,
-            "l": self.list_todos,
             "r": self.run_step,
+            "l": self.list_todos,
+            "v": self.reveal,
+            "x": lambda: self.edited([edit.path for edit in reset(task, todo_id)]),
+            "u": lambda: self.edited([edit.path for edit in undo()]),
             "n": lambda: self.jump(1),
             "p": lambda: self.jump(-1),
-            "v": lambda: self.edited(reveal(task, todo_id)[0].path),
-            "x": lambda: [self.edited(edit.path) for edit in reset(task, todo_id)] and None,
-            "u": lambda: [self.edited(edit.path) for edit in undo()] and None,
         }
         if key == "q":
             self.console.print("끝냈습니다. 다시 보려면: python -m course watch", style="dim")
@@ -191,32 +242,65 @@ class Watch:
             actions[key]()
         return True
 
-    def edited(self, path: Path) -> None:
-        """도구가 고친 파일도 저장한 것처럼 다시 검사합니다."""
-        self.console.print(f"{path.name}을(를) 고쳤습니다. 무르려면 u를 누르세요.", style="dim", markup=False)
-        self.events.put((SAVED, {path}))
+    def reveal(self) -> None:
+        """지금의 해답을 넣고 설명을 보여 줍니다. 해 보기 전이라면 한 번 더 눌러야 합니다."""
+        task, todo_id = self.current
+        sure = self.sure_to_reveal == (task.name, todo_id)
+        if not sure and not attempted(task, todo_id):
+            self.sure_to_reveal = task.name, todo_id
+            self.console.print("먼저 한 번 해 보세요. 그래도 해답을 보려면 v를 한 번 더 누르세요.", style="yellow")
+            return
+        edit, explanation = reveal(task, todo_id, even_untried=sure)
+        self.progress.see_solution(task, todo_id)
+        if explanation:
+            self.console.print(explanation, markup=False)
+        self.edited([edit.path])
+
+    def edited(self, paths: list[Path]) -> None:
+        """무엇을 고쳤는지 적습니다. 다시 검사하는 일은, 파일이 바뀐 것을 감시가 알려 오면 합니다."""
+        if not paths:
+            self.console.print("바꿀 것이 없습니다.", style="dim")
+            return
+        names = ", ".join(path.name for path in paths)
+        self.console.print(f"{names}을(를) 고쳤습니다. 무르려면 u를 누르세요.", style="dim", markup=False)
 
     def more_hint(self) -> None:
         task, todo_id = self.current
-        self.progress.see_hint(task, todo_id, len(self.answers[task.name].hints.get(todo_id, [])))
+        available = len(self.answers[task.name].hints.get(todo_id, []))
+        all_seen = self.progress.hints_seen(task, todo_id) >= available
+        self.progress.see_hint(task, todo_id, available)
         self.show_current()
+        if all_seen:
+            self.console.print("힌트는 여기까지입니다. 해답은 v로 볼 수 있습니다.", style="dim")
 
     def list_todos(self) -> None:
+        goals = {task.name: known_todos(task) for task in self.tasks}
         for task, todo_id in self.todos:
             mark = "✓" if self.verdicts[task.name, todo_id].is_right else "·"
-            here = "  ← 지금" if (task, todo_id) == self.current else ""
-            self.console.print(f"  {mark} {todo_id}  {task.regions()[todo_id].goal}{here}", markup=False)
+            here = "→" if (task, todo_id) == self.current else " "
+            line = Text(f"{here} {mark} {todo_id}  {goals[task.name][todo_id].goal}")
+            self.console.print(line, no_wrap=True, overflow="ellipsis")
 
     def jump(self, by: int) -> None:
         self.position = (self.position + by) % len(self.todos)
         self.show_current()
 
     def run_step(self) -> None:
-        """지금 단계의 파일을 실행합니다."""
+        """지금 단계의 파일을 실행합니다. 너무 오래 걸리면 멈춥니다."""
         task, todo_id = self.current
         file = task.exercise / task.step_of(todo_id).file_name
         self.console.rule(file.name)
-        subprocess.run([sys.executable, str(file)], cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}, timeout=300)
+        try:
+            environment = {**os.environ, "PYTHONUTF8": "1"}
+            command = [sys.executable, str(file)]
+            subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, timeout=RUN_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.console.print(f"{RUN_TIMEOUT:.0f}초가 지나도 끝나지 않아 멈췄습니다.", style="yellow")
+        self.console.rule()
+
+
+def _order(todo_id: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in todo_id.split("-"))
 
 
 def watch_files(folders: list[Path], events: queue.Queue, stop: threading.Event) -> None:
@@ -230,10 +314,10 @@ def watch_files(folders: list[Path], events: queue.Queue, stop: threading.Event)
 
 
 def read_keys(events: queue.Queue) -> None:
-    """누른 키를 `events`에 넣습니다. 터미널이 아니면 한 줄씩 읽습니다."""
+    """누른 키를 `events`에 넣습니다. 터미널이 아니면 한 줄씩 읽고, 입력이 끝나면 끝내기입니다."""
     for key in _keys():
         events.put((KEY, key.lower()))
-        if key.lower() == "q":
+        if HANGUL.get(key, key).lower() == "q":
             return
     events.put((KEY, "q"))
 
@@ -245,35 +329,43 @@ def _keys() -> Iterator[str]:
         import msvcrt
 
         while True:
-            yield msvcrt.getwch()
-    else:
-        import termios
-        import tty
-
-        before = termios.tcgetattr(sys.stdin)
-        try:
-            tty.setcbreak(sys.stdin)  # Ctrl-C는 그대로 듣고, Enter 없이 한 글자씩 받습니다.
-            while key := sys.stdin.read(1):
+            if (key := msvcrt.getwch()) in "\x00\xe0":  # 화살표와 기능 키는 두 글자로 옵니다.
+                msvcrt.getwch()
+            else:
                 yield key
-        finally:
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+    else:
+        decode = codecs.getincrementaldecoder("utf-8")(errors="ignore").decode
+        while pressed := os.read(sys.stdin.fileno(), 64):
+            yield from decode(SPECIAL_KEY.sub(b"", pressed))
+
+
+@contextmanager
+def keys_without_enter() -> Iterator[None]:
+    """블록 안에서는 Enter 없이 한 글자씩 받습니다. 어떻게 끝나든 터미널을 되돌립니다. Ctrl-C는 그대로 듣습니다."""
+    if os.name == "nt" or not sys.stdin.isatty():
+        yield
+        return
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def run_watch(tasks: list[Task], console: Console) -> None:
     """끝내기를 누를 때까지 봅니다."""
     stop = threading.Event()
-    with Checker() as checker:
+    with keys_without_enter(), Checker() as checker:
         watching = Watch(tasks, checker, console, Progress())
-        watching.start()
-        threads = [
-            threading.Thread(
-                target=watch_files, args=([t.exercise for t in tasks], watching.events, stop), daemon=True
-            ),
-            threading.Thread(target=read_keys, args=(watching.events,), daemon=True),
-        ]
-        for thread in threads:
-            thread.start()
+        folders = [task.exercise for task in tasks]
+        for work in ((watch_files, folders, watching.events, stop), (read_keys, watching.events)):
+            threading.Thread(target=work[0], args=work[1:], daemon=True).start()
         try:
+            watching.start()
             watching.run()
         finally:
             stop.set()

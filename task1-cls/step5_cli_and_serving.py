@@ -5,7 +5,7 @@
     python step5_cli_and_serving.py train --num_epochs 3         # 내장 데이터로 약 40초
     python step5_cli_and_serving.py test                         # 정확도, F1, 혼동표, 오답 페이지
     python step5_cli_and_serving.py serve --server_port 9164     # http://127.0.0.1:9164
-    python step5_cli_and_serving.py train --data_name nsmc --train_batch 64 --num_epochs 2    # 실제 NSMC 15만 개
+    python step5_cli_and_serving.py train --data_name nsmc --train_batch 128                   # 실제 NSMC 15만 개, 약 9분
 
 배우는 것
     - Flask-Classful: 웹 API를 클래스 하나로. 모델은 서버가 뜰 때 한 번만 읽습니다

@@ -111,7 +111,7 @@ def test_file_that_is_not_utf8_is_one_korean_sentence(run, asked, workshop):
 def test_status_counts_what_is_done_in_each_step(run, asked):
     code, out, _ = run("status", "--json")
     assert code == 0
-    assert json.loads(out) == [
+    assert json.loads(out)["steps"] == [
         {"task": "task1-tiny", "step": "step1_numbers.py", "done": 0, "todos": 2},
         {"task": "task1-tiny", "step": "step2_quadruple.py", "done": 0, "todos": 1},
     ]
@@ -121,7 +121,7 @@ def test_status_is_a_table(run, asked):
     code, out, _ = run("status")
     assert code == 0
     assert "0/2" in out
-    assert "step2_quadruple.py" in out
+    assert "step2_quadruple" in out
 
 
 def test_build_check_tells_whether_both_trees_fit(run, workshop):

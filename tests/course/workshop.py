@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from course import build, checker, cli, paths
+from course import build, checker, cli, edits, paths, progress, student_commands, update
 
 STEP1 = '''"""1단계 · 수"""
 
@@ -76,10 +76,12 @@ class Workshop:
         self.root = root
         self.task = paths.Task("task1-tiny")
         self.guide = root / "README_stepwise_learning.md"
-        for module in (paths, build, checker, cli):
+        for module in (paths, build, checker, cli, edits, student_commands, update):
             monkeypatch.setattr(module, "ROOT", root)
+        for module in (paths, edits, progress, update):
+            monkeypatch.setattr(module, "STATE", root / ".course")
         monkeypatch.setattr(paths, "SOLUTIONS", root / "solutions")
-        monkeypatch.setattr(paths, "STATE", root / ".course")
+        monkeypatch.setattr(edits, "GATE", root / "course-gate.yaml")
         monkeypatch.setattr(build, "GUIDE", self.guide)
         self.write("solutions/task1-tiny/step1_numbers.py", STEP1)
         self.write("solutions/task1-tiny/step2_quadruple.py", STEP2)
@@ -91,6 +93,22 @@ class Workshop:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path
+
+    @property
+    def step1(self) -> Path:
+        """학생의 1단계 파일."""
+        return self.task.exercise / "step1_numbers.py"
+
+    def drop_solutions(self) -> None:
+        """해답이 없는 배포판으로 만듭니다. 처음 모습은 따로 남습니다."""
+        for step in paths.Task(self.task.name).steps:
+            file = edits.pristine_file(self.task, step.file_name)
+            self.write(file.relative_to(self.root).as_posix(), edits.untouched_text(self.task, step.file_name))
+        shutil.rmtree(self.root / "solutions")
+
+    def backups(self) -> set[bytes]:
+        """`.course/backup`에 남은 모든 파일의 내용."""
+        return {path.read_bytes() for path in (self.root / ".course" / "backup").rglob("*") if path.is_file()}
 
     def install_engine(self) -> None:
         """검사 프로세스가 여기서 돌 수 있도록 도구를 복사합니다."""

@@ -388,6 +388,27 @@ def test_tokenizer_is_fast(got_tokenizer):
     assert_equal([tuple(one) for one in got][1], (0, 2), idea="빠른 토크나이저", message="토큰의 자리가 다릅니다.")
 
 
+@todo("1-3")
+def test_slow_tokenizer_is_not_asked_for(load, monkeypatch):
+    """use_fast=False라고 적지 않습니다. transformers 5는 못 본 체하지만, 그 앞의 판에서는 느린 것이 옵니다."""
+    from transformers import AutoTokenizer
+
+    asked, real = [], AutoTokenizer.from_pretrained
+    monkeypatch.setattr(
+        AutoTokenizer, "from_pretrained", lambda *args, **more: asked.append(more) or real(*args, **more)
+    )
+    stored(attempt(load(1), "1-3"), "1-3")
+    if any(not more.get("use_fast", True) for more in asked):
+        idea = "빠른 토크나이저"
+        fail(
+            "느린 토크나이저를 달라고 했습니다.",
+            idea=idea,
+            expected="use_fast=True",
+            got="use_fast=False",
+            symptom="slow",
+        )
+
+
 # ── 1-4 모델
 
 

@@ -9,6 +9,7 @@ import copy
 import io
 import random
 import threading
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -709,6 +710,12 @@ def test_rows_stay_whole(load, device, processes, count):
 PER_EPOCH, TOTAL = 5, 10
 
 
+@cache
+def plain_fabric(device):
+    """한 프로세스의 Fabric. 만들 때마다 설치된 패키지를 모두 훑으므로 한 번만 만듭니다."""
+    return Fabric(accelerator=device, devices=1)
+
+
 class WithDropout(torch.nn.Module):
     """드롭아웃이 있는 작은 모델. `TrainingLoop`의 모델처럼 lang_model만 Fabric이 감쌌습니다.
 
@@ -719,7 +726,7 @@ class WithDropout(torch.nn.Module):
     def __init__(self, device="cpu"):
         super().__init__()
         self.plain = (torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5)),)
-        self.lang_model = Fabric(accelerator=device, devices=1).setup_module(self.plain[0])
+        self.lang_model = plain_fabric(device).setup_module(self.plain[0])
 
 
 def validations(new_loop, device, val_steps, rank=0, processes=1):

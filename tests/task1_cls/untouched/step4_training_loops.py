@@ -1,0 +1,266 @@
+"""4단계 · 학습 루프: 만 걸음을 걷고, 가장 좋은 곳을 기억하고, 멈춘 곳에서 다시 걷기
+
+3단계의 한 걸음을 되풀이합니다. 도중에 검증해 가장 좋은 가중치를 남기고, 언제 꺼져도 그 자리에서 이어 갑니다.
+Lightning Fabric이 장치와 정밀도, 여러 프로세스를 맡으므로, 루프는 CPU 하나에서나 GPU 여덟 개에서나 같은 코드입니다.
+
+    python step4_training_loops.py     # 짧은 학습과 검증, 그리고 멈췄다가 이어 하기 (약 15초)
+
+배우는 것
+    - 에포크와 배치의 두 겹 반복, 그 안의 네 박자: 기울기 지우기 → 역전파 → 자르기 → 고치기
+    - `fabric.all_gather`: 프로세스마다 흩어진 예측을 모으되, 되풀이해 읽은 예문은 한 번만 세기
+    - 검증 주기와 체크포인트: 학습 손실이 아니라 검증 값으로 고릅니다
+    - 이어 하기: 가중치만으로는 모자랍니다. 옵티마이저, 학습률, 난수, 읽던 자리까지 되돌려야 같은 학습입니다
+
+하지 않는 것: 명령줄과 웹 서비스. 5단계에서 합니다.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import step3_training_steps
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import get_linear_schedule_with_warmup
+
+from nlpbook.arguments import TrainArguments
+from nlpbook.checkpoints import CheckpointSaver, rng_state, set_rng_state
+from nlpbook.errors import UserError
+from nlpbook.hardware import use_fast_attention
+from nlpbook.interrupt import InterruptFlag
+from nlpbook.loaders import evaluation_loader, training_loader
+from nlpbook.metrics import accuracy
+from nlpbook.tracking import Position, Tracker, progress_bar, say, steps_between
+from todo import todo
+
+
+class NSMCModel(step3_training_steps.NSMCModel):
+    """학습 루프가 쓰는 모델. 3단계와 같고, 이름만 이 단계로 옮겨 옵니다."""
+
+
+def gather(fabric: Fabric, values: Tensor, count: int) -> Tensor:
+    """모든 프로세스의 값을, 한 프로세스가 혼자 읽은 것과 같은 순서로 모읍니다.
+
+    `evaluation_loader`는 예문을 카드처럼 한 장씩 돌려 나눕니다. 프로세스가 둘이면 0번은 0, 2, 4, …번째를, 1번은
+    1, 3, 5, …번째를 읽고, 수를 맞추려고 마지막 예문을 되풀이하기도 합니다.
+
+    Args:
+        values: 이 프로세스가 읽은 예문마다의 값, (예문, …). 모든 프로세스에서 같은 모양입니다.
+        count: 되풀이를 뺀 진짜 예문의 수.
+
+    Returns:
+        (count, …).
+    """
+    # [TODO 4-3] fabric.all_gather로 모은 값을 원래 순서로 늘어놓고, 되풀이한 예문을 떼어 everyone에 담으세요.
+    # 힌트: 프로세스가 여럿이면 all_gather는 맨 앞에 프로세스 축을 더합니다: (프로세스, 예문, …).
+    #       하나뿐이면 더하지 않습니다. 카드를 다시 한 장씩 번갈아 모으려면 어느 축을 먼저 지나야 할까요?
+    todo("4-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: everyone
+    # [END 4-3]
+    return everyone
+
+
+class TrainingLoop:
+    """모델 하나를 처음부터 끝까지(또는 멈춘 곳부터 끝까지) 학습합니다.
+
+    Args:
+        fabric: `launch()`를 마친 Fabric.
+        model: 학습할 모델. 여기서 장치로 옮겨집니다.
+        saver: 체크포인트를 남길 곳.
+        tracker: 값을 적을 곳.
+
+    Attributes:
+        position: 몇 에포크, 몇 배치, 몇 걸음까지 왔는지.
+        total_steps: 학습 전체의 걸음 수.
+        val_steps: 검증 사이의 걸음 수.
+    """
+
+    def __init__(self, fabric: Fabric, model: NSMCModel, saver: CheckpointSaver, tracker: Tracker | None = None) -> None:
+        self.fabric, self.args, self.saver, self.tracker = fabric, model.args, saver, tracker or Tracker()
+        use_fast_attention(model.lang_model, fabric.device.type)
+        # 계산이 일어나는 lang_model을 감쌉니다: 정밀도(autocast)와 여러 프로세스의 기울기 맞추기가 여기서 끼어듭니다.
+        model.lang_model, self.optimizer = fabric.setup(model.lang_model, model.configure_optimizers())
+        self.model = model.to(fabric.device)
+        rank, processes = fabric.global_rank, fabric.world_size
+        self.train_loader = fabric.setup_dataloaders(
+            training_loader(model.train_dataloader(), self.args.learning.seed, rank, processes),
+            use_distributed_sampler=False,  # 나누는 일은 로더가 이미 했습니다.
+        )
+        self.val_loader = fabric.setup_dataloaders(
+            evaluation_loader(model.val_dataloader(), rank, processes), use_distributed_sampler=False
+        )
+        self.steps_per_epoch = len(self.train_loader)
+        self.total_steps = self.args.learning.num_epochs * self.steps_per_epoch
+        self.val_steps = steps_between(self.args.learning.val_interval, self.steps_per_epoch)
+        self.print_steps = steps_between(self.args.printing.print_every, self.steps_per_epoch)
+        self.scheduler = get_linear_schedule_with_warmup(
+            self.optimizer, round(self.args.learning.warmup_rate * self.total_steps), self.total_steps
+        )
+        self.position = Position()
+        torch.manual_seed(self.args.learning.seed + rank)  # 드롭아웃은 프로세스마다 다르게
+
+    def run(self) -> None:
+        """남은 걸음을 모두 걷습니다. Ctrl-C를 받으면 하던 걸음을 마치고 저장한 뒤 멈춥니다."""
+        self.model.train()
+        with (
+            InterruptFlag(enabled=self.fabric.world_size == 1) as self.interrupt,
+            progress_bar("학습", self.total_steps, self.fabric.is_global_zero) as self.advance,
+        ):
+            self.advance(self.position.step)
+            # [TODO 4-1] 남은 에포크마다 self.remaining_batches()의 배치를 하나씩 꺼내 self.optimize로 학습하세요.
+            # 힌트: 걸음이 끝날 때마다 self.after_step(outputs)을, 에포크가 끝날 때마다 self.position.next_epoch()를
+            #       부릅니다. 이어 하는 학습은 0번 에포크가 아니라 self.position.epoch에서 시작합니다.
+            todo("4-1")  # 여기를 지우고 채워 주세요.
+            # [END 4-1]
+
+    def remaining_batches(self) -> DataLoader:
+        """지금 에포크에서 아직 배우지 않은 배치들. 순서는 시드와 에포크 번호로 정해집니다."""
+        self.train_loader.batch_sampler.start_at(self.position.epoch, self.position.batch)
+        return self.train_loader
+
+    def optimize(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """배치 하나로 가중치를 한 번 고칩니다.
+
+        Args:
+            batch: `input_ids`, `attention_mask`: (배치, 길이). `labels`: (배치,). 모델과 같은 장치.
+
+        Returns:
+            `training_step`의 결과.
+        """
+        # [TODO 4-2] 기울기를 지우고, 손실을 구해 역전파하고, 기울기를 자르고, 가중치와 학습률을 고치세요.
+        # 힌트: self.model.training_step → self.fabric.backward → self.fabric.clip_gradients → step.
+        #       자르는 한계는 args.learning.max_grad_norm입니다. 어느 한 박자를 빠뜨리면 무엇이 달라질까요?
+        todo("4-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: outputs
+        # [END 4-2]
+        self.position.next_batch()
+        return outputs
+
+    def evaluate(self, loader: DataLoader) -> dict[str, float]:
+        """검증 데이터 전체의 평균 손실과 정확도. 프로세스가 몇이든 같은 값입니다."""
+        outputs = [self.model.validation_step(batch, index) for index, batch in enumerate(loader)]
+        count = len(loader.dataset)
+        preds, labels, loss = (
+            gather(self.fabric, torch.cat([one[name] for one in outputs]), count) for name in ("preds", "labels", "loss")
+        )
+        return {"val_loss": loss.double().mean().item(), "val_acc": accuracy(preds, labels).item()}
+
+    def after_step(self, outputs: dict[str, Tensor]) -> None:
+        """한 걸음 뒤에 할 일: 화면에 적기, 때가 되면 검증하기, 멈추라는 신호가 왔으면 저장하고 멈추기."""
+        self.advance()
+        step = self.position.step
+        if step % self.print_steps == 0:
+            self.report(outputs)
+        # [TODO 4-4] val_steps 걸음마다, 그리고 맨 마지막 걸음(total_steps)에서 검증하고 self.record에 건네세요.
+        # 힌트: self.evaluate(self.val_loader)는 드롭아웃을 끈 평가 모드에서 해야 하고, 끝나면 학습 모드로
+        #       돌아와야 합니다.
+        todo("4-4")  # 여기를 지우고 채워 주세요.
+        # [END 4-4]
+        save_every = self.args.learning.save_every
+        if self.interrupt.requested or (save_every and step % save_every == 0):
+            self.save_last()
+        if self.interrupt.requested:
+            raise KeyboardInterrupt
+
+    def report(self, outputs: dict[str, Tensor]) -> None:
+        """학습 상황을 적습니다. 수를 꺼내는 `.item()`은 GPU를 기다리게 하므로 가끔만 부릅니다.
+
+        Raises:
+            UserError: 손실이 NaN이나 무한대가 되었을 때.
+        """
+        loss, acc = outputs["loss"].item(), outputs["acc"].item()
+        lr, step = self.scheduler.get_last_lr()[0], self.position.step
+        if not torch.isfinite(outputs["loss"]):
+            raise UserError(
+                f"{step}걸음째에 손실이 {loss}이(가) 되었습니다(학습률 {lr:.1e}). --learning_rate를 10분의 1로 줄여 다시 "
+                "학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
+            )
+        if self.fabric.is_global_zero:
+            self.tracker.log(step, loss=loss, acc=acc, lr=lr)
+            epoch = step / self.steps_per_epoch
+            say(self.args.printing.tag_format_on_training.format(step=step, epoch=epoch, loss=loss, acc=acc, lr=lr))
+
+    def record(self, metrics: dict[str, float]) -> None:
+        """검증 값을 적고, 체크포인트를 남깁니다."""
+        step = self.position.step
+        if self.fabric.is_global_zero:
+            self.tracker.log(step, **metrics)
+            epoch = step / self.steps_per_epoch
+            say(self.args.printing.tag_format_on_validate.format(step=step, epoch=epoch, **metrics))
+            self.keep_if_good(metrics)
+        self.save_last()
+
+    def keep_if_good(self, metrics: dict[str, float]) -> None:
+        """검증 값이 손에 든 것들보다 나으면 가중치를 남깁니다. 0번 프로세스만 부릅니다.
+
+        Args:
+            metrics: 이름 → 값. 예: `{"val_loss": 0.41, "val_acc": 0.83}`.
+        """
+        weights = self.model.lang_model.state_dict()
+        # [TODO 4-5] saver가 고르는 값(saver.metric)을 꺼내, 남길 만하면 가중치와 값, 걸음 수를 저장하세요.
+        # 힌트: saver.is_worth_keeping(값)과 saver.save_best(가중치, 값, 걸음 수)가 있습니다. 고르는 값의 이름은
+        #       설정(saving_mode)에 따라 val_acc일 수도, val_loss일 수도 있습니다.
+        todo("4-5")  # 여기를 지우고 채워 주세요.
+        # [END 4-5]
+
+    def save_last(self) -> None:
+        """지금의 모든 상태를 저장합니다. 난수는 프로세스마다 다르므로 모아서 담습니다."""
+        everyone: list[Any] = [rng_state()]
+        if self.fabric.world_size > 1:
+            everyone = [None] * self.fabric.world_size
+            torch.distributed.all_gather_object(everyone, rng_state())
+        if self.fabric.is_global_zero:
+            self.tracker.save()
+            self.saver.save_last(
+                {
+                    "model": self.model.lang_model.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "scheduler": self.scheduler.state_dict(),
+                    "scaler": self.fabric.strategy.precision.state_dict(),
+                    "position": self.position.to_dict(),
+                    "rng": everyone,
+                    "history": self.tracker.history,
+                }
+            )
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """`save_last`가 저장한 상태로 되돌립니다. 그 뒤의 `run()`은 한 번도 멈추지 않은 학습과 같아집니다.
+
+        Args:
+            state: `saver.load_last()`의 결과.
+        """
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        # [TODO 4-6] 저장된 상태에서 가중치, 옵티마이저, 스케줄러, 진행(position), 난수를 되돌리세요.
+        # 힌트: 가중치는 self.model.lang_model의 것입니다. position은 Position(**…)으로 되살리고, 난수는
+        #       set_rng_state에 이 프로세스의 것(state["rng"][self.fabric.global_rank])을 줍니다.
+        todo("4-6")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.position
+        # [END 4-6]
+        self.tracker.restore(state["history"])
+
+
+def main() -> None:
+    args = TrainArguments()
+    args.data.max_train_samples, args.data.max_valid_samples = 384, 100
+    args.learning.num_epochs, args.learning.val_interval, args.printing.print_every = 2, 0.5, 0.25
+    fabric = Fabric(accelerator="auto", devices=1)
+    with tempfile.TemporaryDirectory() as folder:
+        saver = CheckpointSaver(Path(folder), args.learning.saving_mode, num_saving=2)
+        fabric.seed_everything(args.learning.seed, verbose=False)
+        print("■ 짧은 학습: 리뷰 384개, 2 에포크")
+        TrainingLoop(fabric, NSMCModel(args), saver).run()
+        print("\n■ 남은 체크포인트 (좋은 것부터)")
+        for one in saver.checkpoints():
+            print(f"  {one.path.name}")
+
+        print("\n■ 에포크를 하나 늘려 이어 하기")
+        args.learning.num_epochs = 3
+        loop = TrainingLoop(fabric, NSMCModel(args), saver)
+        loop.restore(saver.load_last(fabric.device))
+        print(f"  {loop.position.step}걸음에서 이어 갑니다")
+        loop.run()
+
+    # 더 해 보기: optimize의 zero_grad()를 지우면 기울기의 크기는 어떻게 변할까요? 짐작한 뒤 clip 앞에서 찍어 보세요.
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""5단계 · 명령줄과 웹 서비스: 누구나 쓰는 완성품
+
+4단계의 루프를 명령 세 개로 묶습니다. 학습한 사람이 아니어도, 이 파일을 읽지 않아도 쓸 수 있어야 완성입니다.
+
+    python step5_cli_and_serving.py train --num_epochs 3         # 내장 데이터로 약 40초
+    python step5_cli_and_serving.py test                         # 정확도, F1, 혼동표, 오답 페이지
+    python step5_cli_and_serving.py serve --server_port 9164     # http://127.0.0.1:9164
+    python step5_cli_and_serving.py train --data_name nsmc --train_batch 128                   # 실제 NSMC 15만 개, 약 9분
+
+배우는 것
+    - Flask-Classful: 웹 API를 클래스 하나로. 모델은 서버가 뜰 때 한 번만 읽습니다
+    - Typer: 타입 힌트가 곧 명령줄 옵션. 옵션의 이름과 설명은 nlpbook/arguments.py에 한 번만 적혀 있습니다
+    - 설정의 흐름: 옵션 → 설정(args) → 말뭉치 → 데이터셋 → 로더 → 모델 → 루프 → 실행 폴더. 거꾸로 묻지 않습니다
+    - Fabric: CPU, GPU 하나, 여러 프로세스를 인수 네 개로 고르기
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from flask import Flask, jsonify, render_template, request
+from flask_classful import FlaskView, route
+from lightning.fabric import Fabric
+from step4_training_loops import NSMCModel, TrainingLoop, gather
+
+from nlpbook import plots, reports
+from nlpbook.arguments import Arguments, ServeArguments, TestArguments, TrainArguments
+from nlpbook.checkpoints import Checkpoint, CheckpointSaver, load_weights
+from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast_attention
+from nlpbook.loaders import evaluation_loader
+from nlpbook.metrics import ClassificationReport, classification_report
+from nlpbook.options import Options, new_app, run, with_options
+from nlpbook.pretrained import resolve_pretrained
+from nlpbook.runs import RunFolder, find_run, new_run
+from nlpbook.serving import listen, new_app as new_web_app, read_text, require_page
+from nlpbook.tracking import Stopwatch, Tracker, console, file_loggers, log_to, progress_bar, say
+from todo import todo
+
+
+class WebAPI(FlaskView):
+    """`GET /`는 사람이 쓰는 페이지, `POST /api`는 프로그램이 쓰는 답, `GET /healthz`는 살아 있는지.
+
+    Args:
+        served: (모델, 설정). 서버가 뜰 때 한 번 건네받습니다.
+    """
+
+    route_base = "/"
+
+    def __init__(self, served: tuple[NSMCModel, ServeArguments]) -> None:
+        self.model, self.args = served
+
+    @route("/", methods=["GET"])
+    def index(self) -> str:
+        return render_template(self.args.server.page, model_name=f"{self.args.env.job_name}-{self.args.env.job_version}")
+
+    @route("/healthz", methods=["GET"])
+    def healthz(self) -> Any:
+        return jsonify(status="ok", model=self.args.env.job_name)
+
+    @route("/api", methods=["POST"])
+    def api(self) -> Any:
+        """문장 하나를 받아 예측을 JSON으로 답합니다. 잘못된 요청에는 4xx와 `{"error": …}`로 답합니다."""
+        text = read_text(request)  # JSON 문자열이나 {"text": "…"}에서 꺼낸 문장. 아니면 여기서 4xx로 끝납니다.
+        # [TODO 5-1] 모델에 문장을 물어 sentence, prediction, negative, positive를 담은 answer 사전을 만드세요.
+        # 힌트: 3단계의 infer_one이 Prediction을 돌려줍니다. prediction은 사람이 읽을 "긍정" 또는 "부정"입니다.
+        todo("5-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: answer
+        # [END 5-1]
+        return jsonify(answer)
+
+
+def build_web_app(model: NSMCModel, args: ServeArguments) -> Flask:
+    """모델을 물고 있는 Flask 앱."""
+    app = new_web_app(__name__)
+    WebAPI.register(app, route_base="/", init_argument=(model.eval(), args))
+    return app
+
+
+def build_cli() -> typer.Typer:
+    """`train`, `test`, `serve` 세 명령을 가진 명령줄."""
+    cli = new_app("NSMC 감성분석: 학습(train), 평가(test), 웹 서비스(serve)")
+    # [TODO 5-2] train, test, serve 함수를 같은 이름의 명령으로 cli에 등록하세요.
+    # 힌트: cli.command("이름")(함수)는 @cli.command("이름")을 함수 위에 쓴 것과 같습니다. 함수는 먼저
+    #       with_options(설정 클래스)로 감싸야 옵션이 생깁니다. 세 명령의 설정 클래스는 서로 다릅니다.
+    todo("5-2")  # 여기를 지우고 채워 주세요.
+    # [END 5-2]
+    return cli
+
+
+def arguments_from(kind: type[Arguments], options: dict[str, Any]) -> Arguments:
+    """납작한 옵션을 묶음 설정으로 옮깁니다.
+
+    Args:
+        kind: 설정 클래스. `kind.options()`는 옵션 이름 → (묶음 이름, 필드)이고, `kind.groups()`는 묶음 이름 → 묶음의
+            클래스입니다.
+        options: 옵션 이름 → 값. 예: `{"data_name": "nsmc", "seq_len": 64, …}`. 빠진 것은 기본값이 됩니다.
+
+    Returns:
+        예: `args.data.name == "nsmc"`, `args.model.seq_len == 64`.
+    """
+    # [TODO 5-3] 옵션마다 제 묶음의 제 필드로 값을 옮겨, kind의 설정 args를 만드세요.
+    # 힌트: 옵션의 이름과 필드의 이름은 다를 수 있습니다(data_name → data 묶음의 name). 필드의 이름은 field.name입니다.
+    todo("5-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: args
+    # [END 5-3]
+    return args
+
+
+def make_fabric(args: Arguments) -> Fabric:
+    """설정에 맞는 장치, 정밀도, 프로세스 수의 Fabric. 여러 프로세스는 `launch()`를 부를 때 시작합니다."""
+    accelerator = accelerator_of(args.hardware.accelerator)  # "auto" → 이 기계에 있는 것
+    precision = precision_of(args.hardware.precision, accelerator)  # "auto" → 이 장치가 잘하는 것
+    strategy = strategy_of(args.hardware.strategy, accelerator, args.hardware.devices)  # 여럿이면 "ddp"
+    # [TODO 5-4] 위에서 고른 장치, 방법, 정밀도와 설정의 장치 수로 Fabric을 만들어 fabric에 담으세요.
+    # 힌트: 인수의 이름은 accelerator, strategy, devices, precision입니다. 적지 않은 것은 Fabric이 알아서 고릅니다.
+    #       장치 수를 적지 않으면 GPU가 여덟 개인 기계에서는 무슨 일이 생길까요?
+    todo("5-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: fabric
+    # [END 5-4]
+    return fabric
+
+
+def train(options: Options) -> None:
+    """모델을 학습해 실행 폴더에 남깁니다. --resume은 멈춘 학습을 처음의 설정 그대로 이어 합니다."""
+    args = arguments_from(TrainArguments, options)
+    resume = args.learning.resume
+    if resume:
+        args = TrainArguments.load(find_run(args).arguments)
+    resolve_pretrained(args.model.pretrained)  # 받을 수 없는 모델이면 오래 걸리는 일을 시작하기 전에 알립니다.
+    fabric = make_fabric(args)
+    fabric.launch()
+    fabric.seed_everything(args.learning.seed, verbose=False)
+    if fabric.is_global_zero and not resume:
+        new_run(args)
+    args = fabric.broadcast(args)  # 프로세스마다 시작한 시각이 달라, 실행 폴더의 이름은 0번이 정합니다.
+    run_folder = find_run(args) if resume else RunFolder.of(args)
+    with log_to(run_folder.path / "train.log", enabled=fabric.is_global_zero):
+        fit(fabric, args, run_folder, resume)
+
+
+def fit(fabric: Fabric, args: TrainArguments, run_folder: RunFolder, resume: bool) -> None:
+    """말뭉치를 읽고, 학습하고, 결과를 실행 폴더에 남깁니다."""
+    watch = Stopwatch()
+    model = NSMCModel(args)
+    saver = CheckpointSaver(run_folder.checkpoints, args.learning.saving_mode, args.learning.num_saving)
+    state = saver.load_last(fabric.device) if resume else None
+    loop = TrainingLoop(fabric, model, saver)
+    if fabric.is_global_zero:
+        args.save(run_folder.arguments)
+        loop.tracker = Tracker(file_loggers(run_folder.path))
+        say(f"실행 폴더: {run_folder}")
+        train_set, valid_set = loop.train_loader.dataset, loop.val_loader.dataset
+        say(f"학습 {len(train_set):,}개, 검증 {len(valid_set):,}개, 모두 {loop.total_steps:,}걸음")
+        say(f"장치 {fabric.device.type} × {fabric.world_size}, 정밀도 {fabric.strategy.precision.precision}")
+        for example in train_set.examples[: args.data.num_check]:
+            say(f"  {model.data.label_names[int(example.label)]}  {example.text}")
+    if state is not None:
+        loop.restore(state)
+        loop.tracker.save()
+        say(f"{loop.position.step:,}걸음에서 이어 갑니다.")
+    try:
+        loop.run()
+    except KeyboardInterrupt:
+        say("여기까지 저장했습니다. 같은 명령에 --resume을 붙이면 이어 갑니다.")
+        raise
+    if fabric.is_global_zero:
+        export(model, saver, loop.tracker, run_folder)
+        say(f"{watch.seconds:.0f}초 걸렸습니다. 이어서: python {Path(__file__).name} test")
+
+
+def export(model: NSMCModel, saver: CheckpointSaver, tracker: Tracker, run_folder: RunFolder) -> None:
+    """가장 좋은 가중치를 Hugging Face 폴더로, 학습 곡선을 그림으로 남깁니다."""
+    best = saver.best()
+    load_weights(model.lang_model, best.path)
+    model.lang_model.save_pretrained(run_folder.model)
+    model.lm_tokenizer.save_pretrained(run_folder.model)
+    plots.learning_curve(tracker.history, run_folder.learning_curve, best.step)
+    say(f"가장 좋은 체크포인트: {best.step:,}걸음, {saver.metric}={best.value:.4f}")
+    say(f"학습 곡선: {run_folder.learning_curve}")
+
+
+def load_trained(kind: type[Arguments], options: Options) -> tuple[Arguments, RunFolder, NSMCModel]:
+    """학습해 둔 모델과 그때의 설정. 명령줄에 적은 옵션만 그때의 설정을 덮어씁니다. 장치는 지금의 것을 씁니다."""
+    asked = arguments_from(kind, options)
+    run_folder = find_run(asked)
+    args = kind.load(run_folder.arguments)
+    args.hardware = asked.hardware
+    for name in options.given:
+        group, field = kind.options()[name]
+        setattr(getattr(args, group), field.name, options[name])
+    if "pretrained" not in options.given and run_folder.model.is_dir():
+        args.model.pretrained = str(run_folder.model)  # 실행 폴더가 제 모델과 토크나이저를 갖고 있습니다.
+    return args, run_folder, NSMCModel(args)
+
+
+def test(options: Options) -> None:
+    """가장 좋은 체크포인트(--all이면 모두)를 평가 데이터로 재고, 표와 오답 페이지를 남깁니다."""
+    args, run_folder, model = load_trained(TestArguments, options)
+    train_args = TrainArguments.load(run_folder.arguments)
+    saver = CheckpointSaver(run_folder.checkpoints, train_args.learning.saving_mode)
+    chosen = saver.checkpoints() if args.evaluation.all else [saver.best()]
+    if args.evaluation.checkpoint:
+        chosen = [Checkpoint(Path(args.evaluation.checkpoint), value=float("nan"), step=0)]
+    fabric = make_fabric(args)
+    fabric.launch()
+    use_fast_attention(model.lang_model, fabric.device.type)
+    model.lang_model = fabric.setup_module(model.lang_model)
+    loader = fabric.setup_dataloaders(
+        evaluation_loader(model.test_dataloader(), fabric.global_rank, fabric.world_size), use_distributed_sampler=False
+    )
+    results: dict[str, Any] = {}
+    for checkpoint in chosen:
+        load_weights(model.lang_model, checkpoint.path)
+        report, probs = evaluate(fabric, model.eval(), loader)
+        if fabric.is_global_zero:
+            if not results:
+                publish(args, model, run_folder, report, probs, loader)
+            results[checkpoint.path.name] = report.to_dict()
+            say(f"{checkpoint.path.name}: " + args.printing.tag_format_on_evaluate.format(**report.to_dict()))
+    if fabric.is_global_zero:
+        data = {"name": args.data.name, "file": args.data.test_file, "max_samples": args.data.max_test_samples}
+        reports.write_json(run_folder.path / "test.json", {"data": data, "checkpoints": results})
+        say(f"결과: {run_folder} 폴더의 test.json, mistakes.html, confusion_matrix.png")
+
+
+def evaluate(fabric: Fabric, model: Any, loader: Any) -> tuple[ClassificationReport, torch.Tensor]:
+    """평가 데이터 전체의 지표와 확률. 확률은 (예문, 라벨 수), `loader.sampler.order`의 순서입니다."""
+    outputs = []
+    with progress_bar("평가", len(loader), fabric.is_global_zero) as advance:
+        for index, batch in enumerate(loader):
+            outputs.append(model.test_step(batch, index))
+            advance()
+    count = len(loader.dataset)
+    preds, labels, probs = (
+        gather(fabric, torch.cat([one[name] for one in outputs]), count) for name in ("preds", "labels", "probs")
+    )
+    return classification_report(preds, labels, probs.shape[-1]), probs.float().cpu()
+
+
+def publish(
+    args: TestArguments, model: NSMCModel, run_folder: RunFolder, report: ClassificationReport, probs: Any, loader: Any
+) -> None:
+    """평가 하나를 혼동표와 오답 페이지로 남깁니다."""
+    names, order = model.data.label_names, loader.sampler.order
+    dataset = loader.dataset
+    mistakes = reports.confident_mistakes(
+        [dataset.examples[i].text for i in order],
+        [dataset.labels[i] for i in order],
+        probs,
+        names,
+        args.evaluation.num_mistakes,
+    )
+    subtitle = f"{args.env.job_name}-{args.env.job_version} · {args.data.name} {args.data.test_file}"
+    reports.write_mistakes_page(run_folder.path / "mistakes.html", mistakes, report, subtitle)
+    plots.confusion_matrix(report.confusion, ["negative", "positive"], run_folder.confusion_matrix, args.data.name)
+    console.print(reports.confusion_table(report, names))
+
+
+def serve(options: Options) -> None:
+    """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
+    args, run_folder, model = load_trained(ServeArguments, options)
+    require_page(args.server.page)
+    saving_mode = TrainArguments.load(run_folder.arguments).learning.saving_mode
+    load_weights(model.lang_model, CheckpointSaver(run_folder.checkpoints, saving_mode).best().path)
+    model.to(accelerator_of(args.hardware.accelerator))
+    model.infer_one("첫 요청이 느리지 않도록 한 번 미리 대답해 봅니다")
+    say(f"http://{args.server.host}:{args.server.port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
+    listen(build_web_app(model, args), args.server.host, args.server.port, args.server.threads)
+
+
+if __name__ == "__main__":
+    run(build_cli())
