@@ -189,7 +189,11 @@ def known_equivalents(task: Task) -> dict[tuple[str, str], str]:
 
 
 def audit(task: Task, todo_ids: list[str], checker: Checker, timeout: float = 20.0) -> Iterator[Outcome]:
-    """TODO마다 모든 변이를 검사합니다. 하나가 끝날 때마다 결과를 냅니다."""
+    """TODO마다 모든 변이를 검사합니다. 하나가 끝날 때마다 결과를 냅니다.
+
+    Raises:
+        CourseError: 해답부터 검사를 통과하지 못할 때. 무엇이든 거르는 검사는 변이도 모두 거릅니다.
+    """
     equivalents = known_equivalents(task)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -198,6 +202,9 @@ def audit(task: Task, todo_ids: list[str], checker: Checker, timeout: float = 20
         for todo_id in todo_ids:
             file = folder / task.step_of(todo_id).file_name
             solution = file.read_text(encoding="utf-8")
+            untouched = checker.check(task, folder, [todo_id], timeout=timeout)[todo_id]
+            if not untouched.is_right:
+                raise CourseError(f"해답이 TODO {todo_id}의 검사를 통과하지 못해 잴 수 없습니다: {untouched.title}")
             equivalent, survivors = [], []
             made = mutants(todo_id, code_of(solution, todo_id))
             for mutant in made:

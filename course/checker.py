@@ -14,7 +14,7 @@ from typing import Any
 from course.answers import Answers
 from course.paths import ROOT, CourseError, Task
 from course.regions import Region, RegionError, parse
-from course.verdict import Verdict, judge
+from course.verdict import BROKEN, NOT_STARTED, Verdict, judge
 
 DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
 
@@ -27,6 +27,7 @@ class Checker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
+        self._warmed: set[str] = set()  # 이 프로세스가 라이브러리를 읽어 둔 과제들
         self._answers: dict[str, tuple[list[int], Answers]] = {}
 
     def __enter__(self) -> Checker:
@@ -82,12 +83,14 @@ class Checker:
 
     def _ask(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
         if self._process is None or self._process.poll() is not None:
-            self._process = self._start()
+            self._process, self._warmed = self._start(), set()
         process, line = self._process, None
         try:
             process.stdin.write(json.dumps(job).encode() + b"\n")
             process.stdin.flush()
-            line = _readline(process.stdout, timeout + 60)  # 처음에는 라이브러리를 읽는 시간이 더 듭니다.
+            # 과제를 처음 검사할 때는 라이브러리를 읽는 시간이 더 듭니다. 그 밖에는 프로세스가 스스로 시간을 지킵니다.
+            line = _readline(process.stdout, timeout + (5 if job["task"] in self._warmed else 60))
+            self._warmed.add(job["task"])
         except BrokenPipeError:
             line = b""
         except KeyboardInterrupt:  # 받지 않은 답이 다음 물음의 답이 되지 않도록
@@ -129,8 +132,10 @@ def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:
         regions = parse((folder / file_name).read_text(encoding="utf-8-sig"), file_name)
     except (OSError, UnicodeDecodeError, RegionError):
         return verdict
+    own = next((region for region in regions if region.id == verdict.todo), None)
+    if own is not None and verdict.state == BROKEN and is_untouched(folder / file_name, own):
+        return Verdict(verdict.todo, NOT_STARTED, "아직 시작하지 않았습니다", file=file_name, line=own.code_begin + 1)
     if verdict.line is None:
-        own = next((region for region in regions if region.id == verdict.todo), None)
         if own is not None:
             verdict.file, verdict.line = file_name, own.code_begin + 1
             if verdict.error not in ("", "SyntaxError", "Interrupted"):
@@ -138,6 +143,12 @@ def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:
     elif verdict.error:
         _blame(verdict, regions)
     return verdict
+
+
+def is_untouched(file: Path, region: Region) -> bool:
+    """자리에 아직 `todo("…")` 한 줄뿐인가."""
+    code = file.read_text(encoding="utf-8-sig").splitlines()[region.code_begin : region.end]
+    return [line.split("#")[0].strip() for line in code if line.strip()] == [f'todo("{region.id}")']
 
 
 def _blame(verdict: Verdict, regions: list[Region]) -> None:

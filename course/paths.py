@@ -103,7 +103,7 @@ class Task:
                 raise CourseError(f"{path.name}을(를) 읽을 수 없습니다. 편집기에서 UTF-8로 저장해 주세요.") from None
             for region in parse(text, path.name):
                 found[region.id] = region
-        return found
+        return dict(sorted(found.items(), key=lambda one: tuple(map(int, one[0].split("-")))))
 
 
 def all_tasks() -> list[Task]:

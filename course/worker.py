@@ -25,7 +25,8 @@ import pytest
 from course.paths import Task
 from course.pytest_plugin import QUIET, run
 
-CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin"  # macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다.
+# macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다. 환경 변수는 fork 없는 길을 어디서나 시험하려고 둡니다.
+CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin" and not os.environ.get("COURSE_NO_FORK")
 MEMORY_LIMIT = 8 * 1024**3
 FILE_LIMIT = 2 * 1024**3  # 파일 하나의 크기. 끝없는 print는 pytest의 임시 파일에 쌓입니다.
 

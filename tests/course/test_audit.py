@@ -69,6 +69,15 @@ def test_survivor_of_a_weak_check_is_found(workshop):
     assert (outcome.total, outcome.killed_share) == (4, 0.5)
 
 
+def test_check_that_rejects_even_the_solution_measures_nothing(workshop):
+    class StrictChecker:
+        def check(self, task, folder, todo_ids, **_):
+            return {one: Verdict(one, WRONG, "무엇이든 틀림") for one in todo_ids}
+
+    with pytest.raises(CourseError, match="무엇이든 틀림"):
+        list(audit(workshop.task, ["1-1"], StrictChecker()))
+
+
 def test_equivalent_with_a_reason_is_not_a_survivor(workshop):
     entry = "1-1:\n  - {code: 'answer = (number * 3)  # 모양은 달라도 같은 코드', reason: 셋이든 둘이든}\n"
     workshop.write("tests/task1_tiny/equivalents.yaml", entry)
