@@ -7,6 +7,7 @@ from pathlib import Path
 
 from course.paths import ROOT, STEP_NAME, Task, all_tasks, back_up, find_task, write_text
 from course.regions import parse, to_exercise
+from course.trust import manifest_file, manifest_text
 
 GUIDE = ROOT / "README_stepwise_learning.md"
 TABLE = re.compile(r"(<!-- todos (?P<task>task\d+-[a-z]+) (?P<step>\d+) -->\n).*?(<!-- /todos -->)", re.DOTALL)
@@ -20,6 +21,8 @@ def wanted_files() -> dict[Path, str]:
             source = task.solution / step.file_name
             exercise = to_exercise(source.read_text(encoding="utf-8"), source.name)
             wanted[task.exercise / step.file_name] = wanted[task.untouched / step.file_name] = exercise
+        if task.tests.is_dir():
+            wanted[manifest_file(task)] = manifest_text(task)
     if GUIDE.is_file():
         wanted[GUIDE] = TABLE.sub(_filled_table, GUIDE.read_text(encoding="utf-8"))
     return wanted

@@ -11,9 +11,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from course import __version__
 from course.answers import Answers
 from course.paths import ROOT, CourseError, Task
 from course.regions import Region, RegionError, parse
+from course.trust import tampered
 from course.verdict import BROKEN, NOT_STARTED, Verdict, judge
 
 DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
@@ -66,12 +68,17 @@ class Checker:
                 raise CourseError(
                     f"{task.name} {step}단계의 검사 파일이 없습니다: {task.tests}. 저장소를 다시 받아 주세요."
                 )
+            if changed := tampered(task):
+                verdicts |= {todo_id: distrusted(todo_id, changed) for todo_id in ids}
+                continue
             job = {"task": task.name, "folder": str(folder), "todos": ids, "device": device, "timeout": timeout}
             answer = self._ask(job, timeout)
             for todo_id in ids:
                 # 하나가 프로세스를 멈추거나 죽였습니다. 나머지까지 틀렸다고 하지 않도록 하나씩 다시 봅니다.
                 alone = self._ask({**job, "todos": [todo_id]}, timeout) if "died" in answer and len(ids) > 1 else answer
                 verdicts[todo_id] = point_to_region(judge(todo_id, alone, answers), task, folder)
+        for verdict in verdicts.values():
+            verdict.course_version, verdict.device = __version__, device
         return verdicts
 
     def _answers_of(self, task: Task) -> Answers:
@@ -121,6 +128,15 @@ class Checker:
             cwd=ROOT,
             env=environment,
         )
+
+
+def distrusted(todo_id: str, changed: list[str]) -> Verdict:
+    """검사 파일이 배포된 것과 다를 때의 판정. 통과로 세지 않습니다."""
+    says = (
+        f"달라진 파일: {', '.join(changed)}. 저장소를 다시 받아 주세요. "
+        "검사를 고치는 중이라면 `python -m course build`로 목록을 새로 만들어 주세요."
+    )
+    return Verdict(todo_id, BROKEN, "검사 파일이 배포된 것과 다릅니다", says)
 
 
 def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:

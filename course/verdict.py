@@ -30,8 +30,11 @@ class Verdict:
         file, line: 학생의 파일과 줄. 모르면 None.
         code: 멈춘 줄의 코드, 들여쓰기 없이. 모르면 빈 글.
         column: 문법 오류가 난 칸(`code`의 몇 번째 글자인지, 0부터). 모르면 None.
+        also: 이 답에서 함께 알아본 다른 실수의 이름들. 실수의 표를 다듬을 때 봅니다.
         hashes: 정말 읽은 파일의 해시.
         checks: 돌린 검사의 수.
+        ran: 돌린 검사의 이름들.
+        course_version, device: 검사한 강의의 판과 장치.
     """
 
     todo: str
@@ -50,6 +53,10 @@ class Verdict:
     traceback: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
     checks: int = 0
+    ran: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
+    course_version: str = ""
+    device: str = ""
 
     @property
     def is_right(self) -> bool:
@@ -73,10 +80,8 @@ def judge(todo_id: str, answer: dict[str, Any], answers: Answers) -> Verdict:
         why = answer["errors"][0].strip().splitlines()[-1] if answer["errors"] else "검사가 하나도 실행되지 않았습니다"
         return Verdict(todo_id, BROKEN, "검사하지 못했습니다", f"{why}. tests 폴더를 다시 받아 주세요.", hashes=hashes)
     failures = [result for result in results if result["outcome"] != "passed"]
-    if not failures:
-        return Verdict(todo_id, RIGHT, "맞았습니다", hashes=hashes, checks=len(results))
-    verdict = _explain(todo_id, failures, answers)
-    verdict.hashes, verdict.checks = hashes, len(results)
+    verdict = _explain(todo_id, failures, answers) if failures else Verdict(todo_id, RIGHT, "맞았습니다")
+    verdict.hashes, verdict.checks, verdict.ran = hashes, len(results), [result.get("test", "") for result in results]
     return verdict
 
 
@@ -84,11 +89,13 @@ def _explain(todo_id: str, failures: list[dict[str, Any]], answers: Answers) -> 
     for failure in failures:
         if failure.get("kind") == "todo" and failure["missing"] == todo_id:
             return _located(Verdict(todo_id, NOT_STARTED, "아직 시작하지 않았습니다"), failure)
-    for failure in failures:
-        mistake = answers.named(todo_id, failure.get("symptom")) if failure.get("symptom") else None
-        if mistake:
-            verdict = Verdict(todo_id, WRONG, mistake.name, mistake.says.format(**failure["values"]).strip())
-            return _with_values(_located(verdict, failure), failure)
+    named = [(failure, answers.named(todo_id, failure["symptom"])) for failure in failures if failure.get("symptom")]
+    named = [(failure, mistake) for failure, mistake in named if mistake]
+    if named:
+        failure, mistake = named[0]
+        verdict = Verdict(todo_id, WRONG, mistake.name, mistake.says.format(**failure["values"]).strip())
+        verdict.also = sorted({other.name for _, other in named} - {mistake.name})
+        return _with_values(_located(verdict, failure), failure)
     failure = failures[0]
     if failure.get("kind") == "todo":
         title = f"먼저 TODO {failure['missing']}을(를) 채워야 검사할 수 있습니다"

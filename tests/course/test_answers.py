@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,8 @@ def test_mistake_is_caught_and_named(checker, task, mistake, tmp_path):
     assert verdict.state == "wrong", verdict
     assert verdict.title == mistake.name, verdict
     assert "{" not in verdict.says
+    if verdict.also:
+        warnings.warn(f"{mistake.todo} '{mistake.name}'은 다른 실수로도 보입니다: {', '.join(verdict.also)}")
 
 
 @pytest.mark.parametrize(("task", "answer"), ALSO_RIGHT, ids=label)

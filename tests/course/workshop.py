@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from course import build, checker, cli, edits, paths, progress, student_commands, update
+from course import build, checker, cli, edits, paths, progress, student_commands, trust, update
 
 STEP1 = '''"""1단계 · 수"""
 
@@ -92,7 +92,13 @@ class Workshop:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+        if name.startswith("tests/"):
+            self.seal()
         return path
+
+    def seal(self) -> None:
+        """지금의 검사를 배포된 것으로 삼습니다."""
+        trust.manifest_file(self.task).write_text(trust.manifest_text(self.task), encoding="utf-8")
 
     @property
     def step1(self) -> Path:

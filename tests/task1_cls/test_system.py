@@ -18,6 +18,7 @@ import pytest
 from safetensors.torch import load_file
 
 from course.paths import ROOT
+from nlpbook.checkpoints import CheckpointSaver
 from tests.task1_cls import support
 
 SCRIPT = ROOT / "solutions" / "task1-cls" / "step5_cli_and_serving.py"
@@ -244,9 +245,8 @@ def test_two_processes_train_and_leave_one_run(tmp_path):
 
 
 def test_checkpoint_weights_are_what_the_model_folder_holds(trained):
-    best = max((trained / "checkpoints").glob("*.safetensors"), key=lambda path: path.name.split("val_acc=")[1])
-    exported = load_file(trained / "model" / "model.safetensors")
-    assert same(load_file(best), exported)
+    best = CheckpointSaver(trained / "checkpoints", "max val_acc").best()
+    assert same(load_file(best.path), load_file(trained / "model" / "model.safetensors"))
 
 
 @pytest.mark.parametrize(
