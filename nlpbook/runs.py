@@ -56,7 +56,10 @@ class RunFolder:
 
 
 def new_run(args: Arguments) -> RunFolder:
-    """이 설정의 새 실행 폴더. 비워 둔 이름과 버전을 정해 `args.env`에 적습니다. 폴더를 만들지는 않습니다.
+    """이 설정의 새 실행 폴더. 폴더를 만들지는 않습니다.
+
+    비워 둔 이름과 버전을 정해 `args.env`에 적고, 상대 경로는 절대 경로로 바꿉니다: 나중에 다른 폴더에서 평가해도 같은
+    데이터를 찾아야 합니다.
 
     Raises:
         UserError: 같은 이름과 버전의 실행이 이미 있을 때.
@@ -65,6 +68,9 @@ def new_run(args: Arguments) -> RunFolder:
         args.env.job_name = Path(args.model.pretrained).name
     if args.env.job_version is None:
         args.env.job_version = datetime.now().strftime("%Y%m%d-%H%M%S")
+    args.data.home, args.model.output = _absolute(args.data.home), _absolute(args.model.output)
+    if Path(args.model.pretrained).expanduser().is_dir():
+        args.model.pretrained = _absolute(args.model.pretrained)
     run = RunFolder.of(args)
     if run.arguments.exists():
         raise UserError(
@@ -93,6 +99,10 @@ def find_run(args: Arguments) -> RunFolder:
 def _fits(path: Path, name: str | None, version: str | None) -> bool:
     saved = TrainArguments.load(path / ARGUMENTS).env
     return name in (None, saved.job_name) and version in (None, saved.job_version)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
 
 
 def _home(args: Arguments) -> Path:

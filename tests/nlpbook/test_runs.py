@@ -91,3 +91,14 @@ def test_no_fitting_run_says_what_was_wanted_and_to_train_first(train, args_for)
     train("a", "1", started=1)
     with pytest.raises(UserError, match=r"'c-\*'.*먼저 train"):
         find_run(args_for("c"))
+
+
+def test_a_run_remembers_where_its_data_and_model_are(args_for, tmp_path, monkeypatch):
+    """상대 경로로 학습한 실행을 다른 폴더에서 평가해도 같은 데이터를 찾습니다."""
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    args = args_for("a", "1")
+    args.data.home, args.model.pretrained = "reviews", "mine"
+    new_run(args)
+    assert args.data.home == str(tmp_path / "reviews")
+    assert args.model.pretrained == str(tmp_path / "mine")
