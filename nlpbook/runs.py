@@ -79,8 +79,11 @@ def new_run(args: Arguments) -> RunFolder:
     return run
 
 
-def find_run(args: Arguments) -> RunFolder:
+def find_run(args: Arguments, with_checkpoint: bool = False) -> RunFolder:
     """이름과 버전에 맞는 실행 가운데 가장 나중에 시작한 것.
+
+    Args:
+        with_checkpoint: 참이면, 시작하자마자 멈춰 체크포인트가 없는 실행은 건너뜁니다. 모두 없으면 건너뛰지 않습니다.
 
     Raises:
         UserError: 하나도 없을 때.
@@ -93,6 +96,8 @@ def find_run(args: Arguments) -> RunFolder:
     if not found:
         wanted = f" '{name or '*'}-{version or '*'}'" if name or version else ""
         raise UserError(f"{shown(home)} 에 학습한 모델{wanted}이(가) 없습니다. 먼저 train으로 학습해 주세요.")
+    if with_checkpoint:
+        found = [path for path in found if any(RunFolder(path).checkpoints.glob("*.safetensors"))] or found
     return RunFolder(max(found, key=lambda path: (path / ARGUMENTS).stat().st_mtime_ns))
 
 

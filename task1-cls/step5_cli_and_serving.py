@@ -180,7 +180,7 @@ def export(model: NSMCModel, saver: CheckpointSaver, tracker: Tracker, run_folde
 def load_trained(kind: type[Arguments], options: Options) -> tuple[Arguments, RunFolder, NSMCModel]:
     """학습해 둔 모델과 그때의 설정. 명령줄에 적은 옵션만 그때의 설정을 덮어씁니다. 장치는 지금의 것을 씁니다."""
     asked = arguments_from(kind, options)
-    run_folder = find_run(asked)
+    run_folder = find_run(asked, with_checkpoint=True)
     args = kind.load(run_folder.arguments)
     args.hardware = asked.hardware
     for name in options.given:

@@ -102,3 +102,11 @@ def test_a_run_remembers_where_its_data_and_model_are(args_for, tmp_path, monkey
     new_run(args)
     assert args.data.home == str(tmp_path / "reviews")
     assert args.model.pretrained == str(tmp_path / "mine")
+
+
+def test_a_run_that_stopped_before_saving_does_not_hide_the_one_before(train, args_for):
+    good, stopped = train("a", "1", started=1), train("a", "2", started=2)
+    good.checkpoints.mkdir()
+    (good.checkpoints / "step=000001-val_acc=0.5.safetensors").touch()
+    assert find_run(args_for(), with_checkpoint=True).path == good.path
+    assert find_run(args_for()).path == stopped.path
