@@ -139,15 +139,15 @@ def build(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]})
 def demo(
     ctx: typer.Context,
-    task: Annotated[str, typer.Argument(metavar="과제", help="예: cls")] = "cls",
+    task: Annotated[str, typer.Argument(metavar="과제", help="예: cls. 비우면 첫 과제.")] = "",
 ) -> None:
     """완성된 과제를 내장 데이터로 학습하고, 평가하고, 몇 문장에 답해 봅니다. --serve를 붙이면 웹 페이지까지 엽니다."""
     from course.demo import run_demo
 
     if task.startswith("-"):  # `demo --serve`처럼 과제를 적지 않은 경우
         ctx.args.insert(0, task)
-        task = "cls"
-    raise typer.Exit(run_demo(find_task(task), ctx.args))
+        task = ""
+    raise typer.Exit(run_demo(find_task(task) if task else all_tasks()[0], ctx.args))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]})
