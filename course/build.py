@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from course.paths import ROOT, STEP_NAME, Task, all_tasks, back_up, find_task, write_text
+from course.edits import overwrite
+from course.paths import ROOT, STEP_NAME, Task, all_tasks, find_task
 from course.regions import parse, to_exercise
 from course.trust import manifest_file, manifest_text
 
@@ -63,11 +64,4 @@ def build() -> list[tuple[Path, Path | None]]:
     Returns:
         (쓴 파일, 남겨 둔 옛 파일 또는 None).
     """
-    written = []
-    for path, text in wanted_files().items():
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            continue
-        kept = back_up(path) if path.is_file() else None
-        write_text(path, text)
-        written.append((path, kept))
-    return written
+    return [(edit.path, edit.kept) for edit in overwrite(list(wanted_files().items()), "build", can_undo=False)]

@@ -277,7 +277,8 @@ def overwrite(files: list[tuple[Path, str | bytes | None]], what: str, can_undo:
     changed = [path for path in wanted if before[path] != wanted[path]]
     if not changed:
         return []
-    folder = _new_backup_folder()
+    keeps = can_undo or any(before[path] is not None for path in changed)
+    folder = _new_backup_folder() if keeps else STATE  # 남길 것이 없으면 빈 폴더를 만들지 않습니다.
     edits = [Edit(path, _keep(folder, path, before[path]), what) for path in changed]
     if can_undo:
         record = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -140,12 +139,3 @@ def write_text(path: Path, text: str) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def back_up(path: Path) -> Path:
-    """덮어쓰기 전의 파일을 `.course/backup/`에 복사합니다."""
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    kept = STATE / "backup" / stamp / path.parent.name / path.name
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes(path.read_bytes())
-    return kept
