@@ -1,4 +1,5 @@
-"""과제의 두 표: 흔한 실수와, 다르지만 옳은 답. 파일은 `tests/<과제>/answers.yaml`입니다.
+"""과제의 두 표: 흔한 실수와, 다르지만 옳은 답. 파일은 `tests/<과제>/answers.yaml`(또는 단계마다
+나눈 `tests/<과제>/answers/*.yaml`)입니다.
 
     3-4:
       mistakes:
@@ -19,7 +20,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -63,23 +63,33 @@ class Answers:
         Raises:
             CourseError: YAML이 깨졌거나 빠진 항목이 있을 때.
         """
-        path, made = task.tests / "answers.yaml", cls()
+        made = cls()
         try:
-            for todo_id, tables in _read_yaml(task.tests / "hints.yaml").items():
+            for todo_id, tables in read_tables(task, "hints").items():
                 made.hints[str(todo_id)] = [str(one).strip() for one in tables.get("hints", [])]
                 made.explanations[str(todo_id)] = str(tables.get("explains", "")).strip()
-            for todo_id, tables in _read_yaml(path).items():
+            for todo_id, tables in read_tables(task, "answers").items():
                 made.mistakes += [Mistake(todo=str(todo_id), **one) for one in tables.get("mistakes", [])]
                 made.also_right += [RightAnswer(todo=str(todo_id), **one) for one in tables.get("also_right", [])]
             return made
         except (yaml.YAMLError, TypeError, AttributeError) as error:
-            raise CourseError(f"{path.name}이나 hints.yaml을 읽을 수 없습니다: {error}") from None
+            raise CourseError(f"{task.name}의 answers.yaml이나 hints.yaml을 읽을 수 없습니다: {error}") from None
 
     def named(self, todo_id: str, symptom: str | None) -> Mistake | None:
         """이 TODO에서 이 증상을 가진 실수."""
         return next((one for one in self.mistakes if one.todo == todo_id and one.symptom == symptom), None)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """YAML 사전. 파일이 없거나 비었으면 빈 사전입니다."""
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+def read_tables(task: Task, name: str) -> dict[str, Any]:
+    """TODO마다의 표. `<name>.yaml` 하나이거나, 단계마다 나눈 `<name>/*.yaml`입니다. 없으면 빈 사전입니다.
+
+    Raises:
+        CourseError: 같은 TODO가 두 파일에 있을 때.
+    """
+    merged: dict[str, Any] = {}
+    for path in (task.tests / f"{name}.yaml", *sorted((task.tests / name).glob("*.yaml"))):
+        tables = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+        if twice := merged.keys() & tables.keys():
+            raise CourseError(f"{path.name}: TODO {min(twice)}의 표가 다른 파일에도 있습니다.")
+        merged |= tables
+    return merged

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from course.answers import read_tables
 from course.checker import Checker
 from course.paths import CourseError, Task
 from course.regions import code_of, splice
@@ -174,18 +175,14 @@ def known_equivalents(task: Task) -> dict[tuple[str, str], str]:
     Raises:
         CourseError: 파일을 읽을 수 없을 때.
     """
-    path = task.tests / "equivalents.yaml"
-    if not path.is_file():
-        return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return {
             (str(todo_id), ast.unparse(ast.parse(one["code"]))): one["reason"]
-            for todo_id, entries in content.items()
+            for todo_id, entries in read_tables(task, "equivalents").items()
             for one in entries
         }
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, SyntaxError) as error:
-        raise CourseError(f"{path.name}을(를) 읽을 수 없습니다: {error}") from None
+        raise CourseError(f"{task.name}의 equivalents.yaml을 읽을 수 없습니다: {error}") from None
 
 
 def audit(task: Task, todo_ids: list[str], checker: Checker, timeout: float = 20.0) -> Iterator[Outcome]:

@@ -81,6 +81,26 @@ class Checker:
             verdict.course_version, verdict.device = __version__, device
         return verdicts
 
+    def measure(
+        self,
+        task: Task,
+        folder: Path,
+        todo_ids: list[str],
+        precision: str,
+        device: str = "cpu",
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> dict[str, Any]:
+        """판정하는 대신, 검사가 견준 값들의 차이를 잽니다.
+
+        Args:
+            precision: 행렬곱의 정밀도, `course.measuring.PRECISIONS`의 하나.
+
+        Returns:
+            `pytest_plugin.run`의 답에 `comparisons`를 더한 것. 프로세스가 멈췄거나 죽었으면 그것이 없습니다.
+        """
+        job = {"task": task.name, "folder": str(folder), "todos": todo_ids, "device": device, "timeout": timeout}
+        return self._ask({**job, "precision": precision}, timeout)
+
     def _answers_of(self, task: Task) -> Answers:
         """과제의 표. 읽는 데 0.1초쯤 걸리므로, 파일이 바뀌었을 때만 다시 읽습니다."""
         times = [path.stat().st_mtime_ns for path in sorted(task.tests.glob("*.yaml"))]
@@ -172,7 +192,8 @@ def _blame(verdict: Verdict, regions: list[Region]) -> None:
     where = next((region for region in regions if region.begin < verdict.line <= region.end), None)
     if where is None and verdict.error in ("NameError", "UnboundLocalError"):
         verdict.says = (
-            "위의 TODO가 만들어야 할 이름을 쓰는 줄입니다. 자리 안에서 같은 철자의 이름에 값을 담았는지 보세요."
+            "위의 TODO가 만들어야 할 이름을 쓰는 줄입니다. 자리 안에서 같은 철자의 이름에 값을 담았는지, "
+            "if나 for의 안에서만 담지는 않았는지 보세요."
         )
     elif where is not None and where.id != verdict.todo:
         verdict.says = f"{verdict.says} 멈춘 줄은 TODO {where.id}의 자리입니다. 그것부터 고쳐 주세요.".strip()

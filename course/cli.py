@@ -119,6 +119,31 @@ def audit(
 
 
 @app.command()
+def tolerances(
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="잴 장치: cpu 또는 cuda")] = "cpu",
+    write: Annotated[bool, typer.Option("--write", help="잰 것을 tests/<과제>/tolerances.yaml에 적습니다.")] = False,
+) -> None:
+    """검사의 허용 오차가 장치의 차이와 가장 가까운 실수 사이에 있는지 잽니다. 강의를 고치는 사람이 씁니다."""
+    from course import tolerances as measuring
+
+    problems: list[str] = []
+    with Checker() as checker:
+        for task, todo_ids in chosen(where or []):
+            rows = measuring.with_reasons(task, list(measuring.measured(task, todo_ids, checker, device)))
+            problems += [problem for row in rows for problem in row.problems()]
+            console.print(measuring.to_table(rows) if rows else f"{task.name}: 허용 오차를 둔 검사가 없습니다.")
+            if write:
+                print(f"썼습니다: {measuring.write(task, rows, todo_ids, device).relative_to(ROOT)}")
+    for problem in problems:
+        print(problem)
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command()
 def build(
     check_only: Annotated[bool, typer.Option("--check", help="쓰지 않고, 해답과 어긋난 곳만 알립니다.")] = False,
 ) -> None:

@@ -8,6 +8,7 @@ pytest tests/task1_cls --todo 3-4        TODO 하나만
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -212,8 +213,13 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, bool)) or value is None else str(value)
 
 
-def run(task: Task, folder: Path, todo_ids: list[str], device: str = "cpu") -> dict[str, Any]:
+def run(
+    task: Task, folder: Path, todo_ids: list[str], device: str = "cpu", plugins: Iterable[object] = ()
+) -> dict[str, Any]:
     """이 프로세스에서 검사를 돌립니다.
+
+    Args:
+        plugins: 함께 쓸 pytest 플러그인들.
 
     Returns:
         `results`: 검사마다의 사전. `hashes`: 읽은 파일의 해시. `errors`: 검사 파일 자체의 문제.
@@ -225,7 +231,7 @@ def run(task: Task, folder: Path, todo_ids: list[str], device: str = "cpu") -> d
     # `--target 폴더`로 띄어 적으면, 아직 옵션을 모르는 pytest가 그 폴더도 시험으로 여겨 학생의 conftest.py를 읽습니다.
     pytest.main(
         [*files, f"--target={folder}", f"--device={device}", *_only(todo_ids), *QUIET],
-        plugins=[recorder, keep],
+        plugins=[recorder, keep, *plugins],
     )
     wanted = set(todo_ids)
     results = [result for result in recorder.results if result["todo"] in wanted]

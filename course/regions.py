@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import io
 import re
+import token
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,19 +100,45 @@ def find(text: str, todo_id: str, file: str | Path = "<글>") -> Region:
 
 
 def code_of(text: str, todo_id: str) -> str:
-    """자리의 코드를 들여쓰기 없이 돌려줍니다."""
+    """자리의 코드를 들여쓰기 없이 돌려줍니다. 여러 줄에 걸친 글(문자열)의 속은 값이므로 그대로 둡니다."""
     region = find(text, todo_id)
-    lines = _lines(text)[region.code_begin : region.end]
-    return "".join(line.rstrip("\r\n").removeprefix(region.indent) + "\n" for line in lines)
+    lines = [line.rstrip("\r\n") + "\n" for line in _lines(text)[region.code_begin : region.end]]
+    bare = [line.removeprefix(region.indent) if line.strip() else line for line in lines]
+    inside = _inside_strings(bare)
+    return "".join(lines[number] if number in inside else line for number, line in enumerate(bare))
 
 
 def splice(text: str, todo_id: str, code: str) -> str:
-    """자리의 코드를 `code`(들여쓰기 없음)로 바꿉니다. 표시와 힌트, 나머지 줄은 그대로입니다."""
+    """자리의 코드를 `code`(들여쓰기 없음)로 바꿉니다. 표시와 힌트, 나머지 줄은 그대로입니다.
+
+    `splice(text, todo_id, code_of(text, todo_id)) == text`입니다.
+    """
     region = find(text, todo_id)
-    lines = _lines(text)
-    newline = _newline(text)
-    body = [(region.indent + line.rstrip("\r\n") if line.strip() else "") + newline for line in _lines(code)]
+    lines, new = _lines(text), _lines(code)
+    newline, inside = _newline(text), _inside_strings(new)
+    body = [
+        ("" if number in inside or not line.strip() else region.indent) + line.rstrip("\r\n") + newline
+        for number, line in enumerate(new)
+    ]
     return "".join(lines[: region.code_begin] + body + lines[region.end :])
+
+
+def _inside_strings(lines: list[str]) -> set[int]:
+    """여러 줄에 걸친 글의 속에서 시작하는 줄의 번호(0부터). 문법이 틀렸으면 읽을 수 있는 데까지 봅니다."""
+    inside: set[int] = set()
+    opened: list[int] = []  # 파이썬 3.12부터 f-문자열은 시작과 끝이 따로 나옵니다.
+    begins, ends = ({getattr(token, f"{kind}STRING_{end}", None) for kind in "FT"} for end in ("START", "END"))
+    try:
+        for one in tokenize.generate_tokens(iter(lines).__next__):
+            if one.type in begins:
+                opened.append(one.start[0])
+            elif one.type in ends:
+                inside.update(range(opened.pop(), one.end[0]))
+            elif one.type == token.STRING:
+                inside.update(range(one.start[0], one.end[0]))
+    except (tokenize.TokenError, SyntaxError, IndexError):
+        pass
+    return inside
 
 
 def to_exercise(text: str, file: str | Path = "<글>") -> str:

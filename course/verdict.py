@@ -163,7 +163,7 @@ def plainly(kinds: list[str], message: str, code: str = "", traceback: str = "")
     for one in _meanings():
         match = re.search(one.get("when", ""), message) if one["error"] in kinds else None
         if match:
-            groups = match.groups("")
+            groups = [_first_line(group, 60) for group in match.groups("")]
             says = re.sub(r"\{(\d)\}", lambda number, groups=groups: groups[int(number[1]) - 1], one["says"])
             guess = re.search(r"Did you mean:? '([^']+)'", traceback[-500:])
             return f"{says} 혹시 {guess[1]}을(를) 쓰려던 것인가요?" if guess else says

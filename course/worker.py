@@ -61,7 +61,13 @@ def warm_up_pytest() -> None:
 
 
 def run_job(task: Task, job: dict[str, Any]) -> dict[str, Any]:
-    return run(task, Path(job["folder"]), job["todos"], job.get("device", "cpu"))
+    """검사합니다. 일에 `precision`이 있으면 판정 대신 비교마다의 차이를 잽니다."""
+    asked = task, Path(job["folder"]), job["todos"], job.get("device", "cpu")
+    if "precision" in job:
+        from course.measuring import measured_run
+
+        return measured_run(*asked, job["precision"])
+    return run(*asked)
 
 
 def in_child(task: Task, job: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,14 @@ EMBEDDED_MODEL = "ko-bert-tiny"
 EMBEDDED_CORPUS = "nsmc-sample"
 
 
-def option(default: Any, help: str, name: str | None = None, choices: tuple[str, ...] = (), **bounds: float) -> Any:
+def option(
+    default: Any,
+    help: str,
+    name: str | None = None,
+    choices: tuple[str, ...] = (),
+    group: str | None = None,
+    **bounds: float,
+) -> Any:
     """명령줄에도 나타나는 dataclass 필드.
 
     Args:
@@ -26,9 +33,10 @@ def option(default: Any, help: str, name: str | None = None, choices: tuple[str,
         help: `--help`에 보일 설명.
         name: 옵션 이름. 없으면 필드 이름을 씁니다.
         choices: 고를 수 있는 값들. 비었으면 아무 값이나.
+        group: 도움말에서 나누어 보일 묶음(`PANELS`의 이름). 묶음마다 dataclass가 따로 있으면 적지 않습니다.
         bounds: `min=…`, `max=…`. 수의 범위(양 끝을 포함).
     """
-    return field(default=default, metadata={"help": help, "option": name, "choices": choices, **bounds})
+    return field(default=default, metadata={"help": help, "option": name, "choices": choices, "group": group, **bounds})
 
 
 @dataclass
@@ -146,6 +154,8 @@ PANELS = {
     "printing": "화면 출력",
     "learning": "학습",
     "evaluation": "평가",
+    "generation": "생성",
+    "export": "내보내기",
     "server": "서버",
 }
 

@@ -172,6 +172,15 @@ def rng_state() -> dict[str, Any]:
     }
 
 
+def all_rng_states(fabric: Any) -> list[dict[str, Any]]:
+    """모든 프로세스의 `rng_state()`, 프로세스 번호순. 모든 프로세스가 함께 부릅니다."""
+    states: list[Any] = [rng_state()]
+    if fabric.world_size > 1:
+        states = [None] * fabric.world_size
+        torch.distributed.all_gather_object(states, rng_state())
+    return states
+
+
 def set_rng_state(state: dict[str, Any]) -> None:
     """`rng_state()`가 담은 난수 상태로 되돌립니다."""
     version, internal, gauss = state["python"]

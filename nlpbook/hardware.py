@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 # 문장 길이마다 행렬의 모양이 달라, oneDNN이 만들어 둔 커널을 버리고 다시 만들지 않도록 자리를 넉넉히 둡니다.
 # torch를 읽기 전에 정해야 하지만, 첫 행렬곱보다 앞서기만 하면 됩니다.
@@ -70,6 +71,31 @@ def strategy_of(requested: str, accelerator: str, devices: int) -> str:
     if accelerator == "mps" and devices > 1:
         raise UserError("mps 장치는 하나뿐입니다. --devices 1 로 실행해 주세요.")
     return "ddp" if requested == "auto" and devices > 1 else requested
+
+
+def make_fabric(
+    accelerator: str, strategy: str, devices: int, precision: str, wrap: set[type[torch.nn.Module]] | None = None
+) -> Any:
+    """설정에 맞는 장치, 정밀도, 프로세스 수의 Fabric.
+
+    Args:
+        wrap: fsdp가 한 덩어리로 나누어 가질 층의 종류. fsdp는 GPU에서만 됩니다.
+
+    Raises:
+        UserError: 가진 장치로는 되지 않는 설정일 때.
+    """
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies import FSDPStrategy
+
+    accelerator = accelerator_of(accelerator)
+    chosen: Any = strategy_of(strategy, accelerator, devices)
+    if chosen == "fsdp":
+        if accelerator != "cuda":
+            raise UserError("fsdp는 GPU에서만 쓸 수 있습니다. --strategy ddp 나 auto 로 실행해 주세요.")
+        chosen = FSDPStrategy(auto_wrap_policy=wrap, state_dict_type="full")
+    return Fabric(
+        accelerator=accelerator, strategy=chosen, devices=devices, precision=precision_of(precision, accelerator)
+    )
 
 
 def use_fast_attention(model: torch.nn.Module, accelerator: str) -> None:

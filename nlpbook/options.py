@@ -10,18 +10,22 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_type_hints
+from dataclasses import Field
+from typing import Annotated, Any, Literal, Protocol, get_type_hints
 
 import typer
 from rich.text import Text
 from typer import rich_utils
 
-from nlpbook.arguments import PANELS, Arguments, ServeArguments, TestArguments, TrainArguments, default_of
+from nlpbook.arguments import PANELS, default_of
 from nlpbook.errors import UserError
 from todo import TodoNotDone
 
 UsageError = typer.BadParameter.__mro__[1]  # Typer가 내보내지 않는, 잘못 적은 명령줄의 공통 부모
 EXIT_USER_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+CHOICES: dict[
+    str, tuple[str, ...]
+] = {}  # 옵션 → 고를 수 있는 값들. 오류에 적습니다(Typer의 것은 하이픈이 바뀌어 있습니다).
 STOPPED = "멈췄습니다. 저장한 것은 그대로 있습니다."
 
 rich_utils.OPTIONS_PANEL_TITLE = "그 밖의 옵션"
@@ -39,12 +43,17 @@ def _rstrip_end(self: Text, size: int) -> None:
 Text.rstrip_end = _rstrip_end
 
 
-def new_app(help: str) -> typer.Typer:
-    """옵션 이름의 하이픈을 밑줄로 읽는 Typer 앱."""
+def new_app(help: str, no_args_is_help: bool = True) -> typer.Typer:
+    """옵션 이름의 하이픈을 밑줄로 읽는 Typer 앱.
+
+    Args:
+        help: 앱의 설명.
+        no_args_is_help: 아무것도 적지 않고 실행하면 도움말을 보입니다. 명령이 하나뿐인 앱에서는 끕니다.
+    """
     return typer.Typer(
         help=help,
         add_completion=False,
-        no_args_is_help=True,
+        no_args_is_help=no_args_is_help,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
         context_settings={
@@ -65,7 +74,17 @@ class Options(dict):
     given: frozenset[str] = frozenset()
 
 
-def with_options(kind: type[Arguments]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+class Settings(Protocol):
+    """명령줄 옵션이 되는 설정 클래스. `nlpbook.arguments`와 `nlpbook.lm_config`의 것들이 이 모양입니다."""
+
+    @classmethod
+    def groups(cls) -> dict[str, type]: ...
+
+    @classmethod
+    def options(cls) -> dict[str, tuple[str, Field]]: ...
+
+
+def with_options(kind: type[Settings]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`kind`의 모든 필드를 옵션으로 받는 명령을 만드는 데코레이터.
 
     꾸민 함수는 `Options` 하나를 받습니다. Typer는 함수의 서명(signature)에서 옵션을 읽으므로, dataclass의 필드에서
@@ -83,6 +102,7 @@ def with_options(kind: type[Arguments]) -> Callable[[Callable[..., Any]], Callab
             annotation = get_type_hints(kind.groups()[group])[one.name]
             if one.metadata["choices"]:
                 annotation = Literal[one.metadata["choices"]]
+                CHOICES[f"--{name}"] = one.metadata["choices"]
             described = typer.Option(
                 f"--{name}",
                 help=one.metadata["help"]
@@ -168,7 +188,7 @@ def _plain(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"파일이나 폴더에 쓸 수 없습니다: {error.filename}."
     if "out of memory" in str(error):
-        return "장치의 메모리가 모자랍니다. --train_batch나 --seq_len을 줄여 주세요."
+        return "장치의 메모리가 모자랍니다. 배치 크기(--train_batch, --batch_size)나 문장의 길이를 줄여 주세요."
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return f"예상하지 못한 문제로 멈췄습니다: {type(error).__name__}: {first[:300]}."
 
@@ -189,7 +209,7 @@ def explain_usage(error: Exception) -> str:
         name = parameter.opts[0] if parameter and parameter.opts else getattr(error, "param_hint", "")
         if kind == "MissingParameter":
             return f"{name} 이(가) 필요합니다. {see_help}"
-        choices = _choices_of(name.lstrip("-"))
+        choices = CHOICES.get(name, ())
         allowed = f" 고를 수 있는 값: {', '.join(map(repr, choices))}." if choices else ""
         return f"옵션 {name}의 값이 맞지 않습니다: {_explain_value(error.message)}{allowed} {see_help}"
     message = getattr(error, "message", str(error))
@@ -198,14 +218,6 @@ def explain_usage(error: Exception) -> str:
     if match := re.search(r"unexpected extra argument(?:s|\(s\))? \((.+)\)", message):
         return f"남는 말이 있습니다: {match[1]}. 옵션 앞에는 --를 붙여 주세요. {see_help}"
     return f"명령을 알아듣지 못했습니다({message}). {see_help}"
-
-
-def _choices_of(name: str) -> tuple[str, ...]:
-    """이 옵션이 고를 수 있는 값들. 아무 값이나 되는 옵션이면 비어 있습니다."""
-    for kind in (TrainArguments, TestArguments, ServeArguments):
-        if name in kind.options():
-            return kind.options()[name][1].metadata["choices"]
-    return ()
 
 
 def _explain_value(message: str) -> str:

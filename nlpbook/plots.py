@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,36 @@ def confusion_matrix(confusion: list[list[int]], names: list[str], path: Path | 
     axis.set(xlabel="predicted", ylabel="true", title=title)
     axis.set_xticks(range(len(names)), names)
     axis.set_yticks(range(len(names)), names)
+    _save(figure, path)
+
+
+def line(
+    x: Sequence[float],
+    y: Sequence[float],
+    path: Path | str,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    log_x: bool = False,
+    mark: float | None = None,
+) -> None:
+    """선 하나를 PNG로 그립니다.
+
+    Args:
+        x, y: 같은 길이의 값들.
+        path: 저장할 PNG.
+        log_x: 참이면 가로축을 로그로 그립니다.
+        mark: 세로줄로 표시할 x.
+    """
+    figure, axis = _figure(1, 1, (6.5, 4))
+    axis.plot(x, y, color=BLUE, linewidth=1.6)
+    if log_x:
+        axis.set_xscale("log")
+    if mark is not None:
+        axis.axvline(mark, color="#16a34a", linestyle="--", linewidth=1.2, label=f"suggested: {mark:.1e}")
+        axis.legend(frameon=False)
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.grid(color=GRID)
     _save(figure, path)
 
 

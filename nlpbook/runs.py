@@ -10,10 +10,12 @@ output/<project>/<job_name>-<job_version>/
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from nlpbook.arguments import Arguments, TrainArguments
+from nlpbook.arguments import Arguments
 from nlpbook.errors import UserError
 from nlpbook.paths import shown
 
@@ -47,6 +49,16 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def best_model(self) -> Path:
+        """언어 모델 과제: 검증 손실이 가장 낮은 상태."""
+        return self.checkpoints / "best_model.pt"
+
+    @property
+    def last_state(self) -> Path:
+        """언어 모델 과제: 이어 할 마지막 상태."""
+        return self.checkpoints / "last.pt"
+
+    @property
     def learning_curve(self) -> Path:
         return self.path / "learning_curve.png"
 
@@ -64,14 +76,25 @@ def new_run(args: Arguments) -> RunFolder:
     Raises:
         UserError: 같은 이름과 버전의 실행이 이미 있을 때.
     """
-    if args.env.job_name is None:
-        args.env.job_name = Path(args.model.pretrained).name
-    if args.env.job_version is None:
-        args.env.job_version = datetime.now().strftime("%Y%m%d-%H%M%S")
+    args.env.job_name = args.env.job_name or Path(args.model.pretrained).name
+    args.env.job_version = args.env.job_version or new_version()
     args.data.home, args.model.output = _absolute(args.data.home), _absolute(args.model.output)
     if Path(args.model.pretrained).expanduser().is_dir():
         args.model.pretrained = _absolute(args.model.pretrained)
-    run = RunFolder.of(args)
+    return unused(RunFolder.of(args))
+
+
+def new_version() -> str:
+    """버전을 적지 않은 실행의 버전: 시작한 날짜와 시각."""
+    return datetime.now().strftime("%Y%m%d-%H%M%S")
+
+
+def unused(run: RunFolder) -> RunFolder:
+    """아직 쓰이지 않은 실행 폴더면 그대로 돌려줍니다.
+
+    Raises:
+        UserError: 같은 이름과 버전의 실행이 이미 있을 때.
+    """
     if run.arguments.exists():
         raise UserError(
             f"{run} 은(는) 이미 있는 실행입니다. 이어 하려면 --resume을, 새로 하려면 다른 --job_version을 주세요."
@@ -88,22 +111,46 @@ def find_run(args: Arguments, with_checkpoint: bool = False) -> RunFolder:
     Raises:
         UserError: 하나도 없을 때.
     """
-    home = _home(args)
-    name, version = args.env.job_name, args.env.job_version
+    wanted = any_weights if with_checkpoint else None
+    return latest_run(_home(args), args.env.job_name, args.env.job_version, wanted)
+
+
+def any_weights(run: RunFolder) -> bool:
+    """체크포인트가 하나라도 있는 실행인가."""
+    return any(run.checkpoints.glob("*.safetensors"))
+
+
+def latest_run(
+    home: Path, name: str | None, version: str | None, preferred: Callable[[RunFolder], bool] | None = None
+) -> RunFolder:
+    """`home` 아래에서 이름과 버전이 맞는 실행 가운데 가장 나중에 시작한 것.
+
+    Args:
+        home: 프로젝트의 폴더. 실행 폴더들이 그 아래에 있습니다.
+        name, version: 작업의 이름과 버전. None이면 아무것이나.
+        preferred: 이것이 참인 실행이 하나라도 있으면 그 가운데서 고릅니다.
+
+    Raises:
+        UserError: 하나도 없을 때.
+    """
     found = [path.parent for path in home.glob(f"*/{ARGUMENTS}")]
     if name or version:
         found = [path for path in found if _fits(path, name, version)]
     if not found:
         wanted = f" '{name or '*'}-{version or '*'}'" if name or version else ""
         raise UserError(f"{shown(home)} 에 학습한 모델{wanted}이(가) 없습니다. 먼저 train으로 학습해 주세요.")
-    if with_checkpoint:
-        found = [path for path in found if any(RunFolder(path).checkpoints.glob("*.safetensors"))] or found
+    if preferred:
+        found = [path for path in found if preferred(RunFolder(path))] or found
     return RunFolder(max(found, key=lambda path: (path / ARGUMENTS).stat().st_mtime_ns))
 
 
 def _fits(path: Path, name: str | None, version: str | None) -> bool:
-    saved = TrainArguments.load(path / ARGUMENTS).env
-    return name in (None, saved.job_name) and version in (None, saved.job_version)
+    try:
+        saved = json.loads((path / ARGUMENTS).read_text(encoding="utf-8"))
+        env = saved.get("env", saved)  # 묶음으로 나눈 설정이거나, 납작한 설정이거나
+        return name in (None, env["job_name"]) and version in (None, env["job_version"])
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):
+        return False  # 읽을 수 없는 설정의 실행은 이름을 알 수 없습니다.
 
 
 def _absolute(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from nlpbook.errors import UserError
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -92,6 +95,22 @@ def file_loggers(folder: Path) -> list[Any]:
     return loggers
 
 
+def wandb_logger(project: str, folder: Path, name: str, config: dict[str, Any]) -> Any:
+    """W&B에 적는 로거. 네트워크 없이 하려면 환경 변수 `WANDB_MODE=offline`을 줍니다.
+
+    Args:
+        project: W&B의 프로젝트.
+        folder: `wandb/` 폴더가 생길 곳.
+        name: 실행의 이름. 이어 하면 같은 실행에 이어 적습니다.
+        config: 함께 적을 설정.
+    """
+    from lightning.pytorch.loggers import WandbLogger
+
+    logger = WandbLogger(project=project, save_dir=folder, name=name, id=name, resume="allow")
+    logger.log_hyperparams(config)
+    return logger
+
+
 @contextmanager
 def log_to(path: Path, enabled: bool = True) -> Iterator[None]:
     """화면에 적는 줄을 `path`에도 시각과 함께 남깁니다. 이어 하면 덧붙입니다."""
@@ -120,12 +139,38 @@ def say(message: str) -> None:
         logger.info(message)
 
 
+class LossGuard:
+    """손실이 NaN이나 무한대가 되었는지 봅니다. 수를 꺼내는 일은 GPU를 기다리게 하므로, 모아 두었다가 가끔 봅니다."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, float, Any]] = []
+
+    def note(self, step: int, lr: float, loss: Any) -> None:
+        """`step`걸음째의 손실(텐서)을 기억합니다. `lr`은 그 걸음에 쓴 학습률입니다."""
+        self.seen.append((step, lr, loss))
+
+    def check(self) -> None:
+        """기억한 손실이 모두 유한한지 봅니다.
+
+        Raises:
+            UserError: 유한하지 않은 것이 있을 때. 처음으로 그렇게 된 걸음과 그때의 학습률을 적습니다.
+        """
+        for step, lr, loss in self.seen:
+            value = float(loss)
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{step:,}걸음째에 손실이 {value}이(가) 되었습니다(학습률 {lr:.1e}). --learning_rate를 10분의 1로 "
+                    "줄여 다시 학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
+                )
+        self.seen.clear()
+
+
 @contextmanager
 def progress_bar(description: str, total: int, shown: bool = True) -> Iterator[Any]:
     """오래 걸리는 일의 진행 막대. 터미널이 아니면(파일로 보낼 때) 아무것도 그리지 않습니다.
 
     Yields:
-        `advance(count=1)` 함수.
+        `advance(count=1, note="")` 함수. `note`는 막대 끝에 보일 짧은 글입니다(예: `"loss=4.2"`).
     """
     columns = [
         TextColumn("{task.description}"),
@@ -133,10 +178,11 @@ def progress_bar(description: str, total: int, shown: bool = True) -> Iterator[A
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     ]
     with Progress(*columns, console=console, transient=True, disable=not (shown and sys.stdout.isatty())) as bars:
-        bar = bars.add_task(description, total=total)
-        yield lambda count=1: bars.advance(bar, count)
+        bar = bars.add_task(description, total=total, note="")
+        yield lambda count=1, note="": bars.update(bar, advance=count, **({"note": note} if note else {}))
 
 
 class Stopwatch:

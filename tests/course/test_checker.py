@@ -133,6 +133,7 @@ def test_change_left_behind_does_not_reach_the_next_check(check):
         "raise KeyboardInterrupt",
         "import course.checking as c; c.fail = lambda *a, **k: None",
         "import course.checking as c; c.CheckFailed.__init__ = lambda *a, **k: None",
+        "import course.checking as c; c._compare = lambda *a, **k: True",
         "import sys\nsys.modules['tests.task1_tiny.test_step1'].fail = lambda *a, **k: None",
         "import _pytest.python as p; p.Function.runtest = lambda self: None",
         "import builtins; builtins.round = lambda *a: 3.14",

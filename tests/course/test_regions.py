@@ -84,6 +84,33 @@ def test_empty_region_and_trailing_blank_lines_survive_the_round_trip():
         assert splice(text, "1-1", code_of(text, "1-1")) == text
 
 
+STRINGS = [
+    'page = """첫 줄\n  둘째 줄\n셋째 줄\n        여덟 칸\n\n   \n"""\ntail = page',
+    'page = f"""\n{page}\n  {len(page)}\n"""',
+    "page = '이어지는 \\\n글'\nif page:\n    more = '''속의 줄\n    또'''  # 주석",
+]
+
+
+@pytest.mark.parametrize("code", STRINGS)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_strings_of_several_lines_keep_their_value(code, newline):
+    text = "def f(page=''):\n    # [TODO 1-1] 할 일\n    pass\n    # [END 1-1]\n    return page\n"
+    there = splice(text.replace("\n", newline), "1-1", code)
+    assert code_of(there, "1-1") == code + "\n"
+    assert splice(there, "1-1", code_of(there, "1-1")) == there
+    wanted, got = {"page": "쪽"}, {}
+    exec(code, wanted)
+    exec(there.replace(newline, "\n"), got)
+    assert got["f"]("쪽") == wanted["page"]
+
+
+@pytest.mark.parametrize("code", ["x = 1\n    \n\t\ny = 2\n", 'x = """끝나지 않은\n  글\n', "if x:\n  y\n z = (\n"])
+def test_blank_lines_and_broken_code_survive_the_round_trip(code):
+    text = splice("  # [TODO 1-1] 할 일\n  # [END 1-1]\n", "1-1", code)
+    assert code_of(text, "1-1") == code
+    assert splice(text, "1-1", code_of(text, "1-1")) == text
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_splice_changes_nothing_outside_the_region(newline):
     text = ("앞 \t \n\x0c\n" + TEXT + "# 뒤 \u2028 줄").replace("\n", newline)

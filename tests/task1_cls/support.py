@@ -30,6 +30,7 @@ SENTENCES = [
 ]
 LONG_TEXT = " ".join(SENTENCES * 4)
 SEQ_LEN = 16
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @cache
@@ -47,8 +48,12 @@ def tiny_model() -> Path:
     from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 
     folder = workspace() / "tiny-bert"
-    wordpiece = BertWordPieceTokenizer(handle_chinese_chars=False, strip_accents=False, lowercase=False)
-    wordpiece.train_from_iterator(SENTENCES, vocab_size=300, min_frequency=1, show_progress=False)
+    how = {"handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
+    trained = BertWordPieceTokenizer(**how)
+    trained.train_from_iterator(SENTENCES, vocab_size=300, min_frequency=1, show_progress=False)
+    # 배울 때마다 번호가 달라집니다. 검사가 견주는 값이 언제나 같도록, 특수 토큰 다음부터 가나다순으로 매깁니다.
+    words = [*SPECIAL_TOKENS, *sorted(trained.get_vocab().keys() - set(SPECIAL_TOKENS))]
+    wordpiece = BertWordPieceTokenizer(vocab={word: number for number, word in enumerate(words)}, **how)
     tokenizer = BertTokenizerFast(tokenizer_object=wordpiece._tokenizer, do_lower_case=False, model_max_length=64)
     config = BertConfig(
         vocab_size=len(tokenizer),

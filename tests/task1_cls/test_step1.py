@@ -128,10 +128,10 @@ def stored(trial: Trial, todo_id: str) -> Any:
     if trial.value is not NOTHING:
         if error is not None and _is_from(error, trial.model, todo_id):
             raise error
-        return trial.value
+        return finished(trial.value, name)
     if isinstance(error, OSError) and "designed to be instantiated" in str(error):
         message = "Auto…는 이름을 보고 알맞은 클래스를 찾아 주는 입구라, 곧바로 객체가 되지 않습니다."
-        fail(message, idea="from_pretrained", expected="from_pretrained", got="생성자")
+        fail(message, idea="from_pretrained", expected="from_pretrained", got="생성자", symptom="constructor")
     if isinstance(error, (OSError, UserError)):
         fail(
             "그 이름의 사전학습 모델을 찾지 못했습니다.",
@@ -140,17 +140,31 @@ def stored(trial: Trial, todo_id: str) -> Any:
             got=type(error).__name__,
             symptom="wrong-name",
         )
-    if isinstance(error, TypeError) and "interpreted as an integer" in str(error):
+    if todo_id == "1-2" and isinstance(error, TypeError) and "interpreted as an integer" in str(error):
         fail(
             "num_labels에 수가 아닌 것을 주었습니다.",
             idea="라벨의 수",
             expected="2",
-            got="목록",
+            got=str(error).split("'")[1],
             symptom="labels-not-count",
         )
     if error is None or isinstance(error, (NotStored, TodoNotDone)):
         fail(f"{name}에 아무것도 담지 않았습니다.", idea="속성", expected=name, got="없음", symptom="not-stored")
     raise error
+
+
+def finished(value: Any, name: str) -> Any:
+    """담은 것. 아직 값이 아니면(빈 자리, 부르지 않은 함수, 쉼표가 만든 튜플) 그렇다고 말합니다."""
+    if value is None or value is ...:
+        message = f"{name}에 아직 아무 값도 아닌 것을 담았습니다."
+        fail(message, idea="빈 자리", expected="값", got="None" if value is None else "...", symptom="empty")
+    if isinstance(value, tuple) and len(value) == 1:
+        message = f"{name}에 튜플이 담겼습니다. 줄 끝에 쉼표가 있지 않은지 보세요."
+        fail(message, idea="튜플", expected=type(value[0]).__name__, got="값 하나의 튜플", symptom="comma")
+    if inspect.isroutine(value):
+        message = f"{name}에 부르지 않은 함수를 담았습니다. 이름 뒤에 괄호가 있는지 보세요."
+        fail(message, idea="부르기", expected="함수가 돌려준 것", got=value.__name__, symptom="not-called")
+    return value
 
 
 def _is_from(error: BaseException, model: Any, todo_id: str) -> bool:
@@ -196,7 +210,9 @@ def data(load):
     if isinstance(value, type):
         fail("말뭉치의 클래스를 담았습니다.", idea="객체", expected="객체", got="클래스", symptom="class-not-object")
     if not callable(getattr(value, "get_examples", None)):
-        got, symptom = type(value).__name__, "not-a-corpus" if isinstance(value, list) else None
+        got = type(value).__name__
+        is_examples = isinstance(value, list) and value and hasattr(value[0], "text")
+        symptom = "not-a-corpus" if is_examples else "other-thing"
         fail("self.data가 말뭉치가 아닙니다.", idea="말뭉치", expected="NsmcCorpus", got=got, symptom=symptom)
     return value
 
@@ -207,7 +223,7 @@ def examples(data, mode):
         return [(one.text, one.label) for one in data.get_examples(mode)]
     except AttributeError:
         got = type(getattr(data, "args", None)).__name__
-        symptom = "part-of-args" if got.endswith("Arguments") else None
+        symptom = "part-of-args" if got.endswith("Arguments") else "not-args"
         fail("말뭉치가 설정(args)이 아닌 것을 받았습니다.", idea="설정", expected="args", got=got, symptom=symptom)
 
 
@@ -255,8 +271,7 @@ def config_trial(load):
     value = stored(trial, "1-2")
     if isinstance(value, type) or not isinstance(value, PreTrainedConfig):
         got = value.__name__ if isinstance(value, type) else type(value).__name__
-        symptom = "not-a-config" if isinstance(value, torch.nn.Module) else None
-        fail("self.lm_config가 설정이 아닙니다.", idea="설정", expected="BertConfig", got=got, symptom=symptom)
+        fail("self.lm_config가 설정이 아닙니다.", idea="설정", expected="BertConfig", got=got, symptom="not-a-config")
     return trial
 
 
@@ -275,7 +290,9 @@ def test_config_has_the_number_of_labels(config_trial):
             got=got,
             symptom="no-num-labels",
         )
-    assert_equal(got, 2, idea="분류 머리의 크기", message="설정의 라벨 수가 말뭉치의 라벨 수와 다릅니다.")
+    if got != 2:
+        message = "설정의 라벨 수가 말뭉치의 라벨 수와 다릅니다."
+        fail(message, idea="분류 머리의 크기", expected=2, got=got, symptom="other-count")
 
 
 @todo("1-2")
@@ -293,8 +310,10 @@ def test_config_describes_the_pretrained_body(config_trial):
             symptom="fresh-config",
         )
     for name in (*names, "num_attention_heads", "pad_token_id"):
-        message = f"설정의 {name}이(가) 사전학습 모델과 다릅니다."
-        assert_equal(getattr(got, name), getattr(want, name), idea="사전학습", message=message)
+        here, there = getattr(got, name), getattr(want, name)
+        if here != there:
+            message = f"설정의 {name}이(가) 사전학습 모델과 다릅니다."
+            fail(message, idea="사전학습", expected=there, got=here, symptom="other-config", name=name)
 
 
 @todo("1-2")
@@ -313,6 +332,7 @@ def test_config_makes_a_working_classifier(config_trial):
             idea="과제의 종류",
             expected="라벨 하나 고르기",
             got=kind,
+            symptom="other-problem",
         )
 
 
@@ -329,7 +349,7 @@ def got_tokenizer(load):
             idea="토크나이저",
             expected="글을 받아 토큰 번호를 내는 것",
             got=got,
-            symptom=None if isinstance(value, type) else "not-a-tokenizer",
+            symptom="not-a-tokenizer",
         )
     return value
 
@@ -361,22 +381,33 @@ def test_tokenizer_cuts_text_like_the_models_own(got_tokenizer):
     """같은 글을 같은 번호로 바꾸고, 앞뒤에 같은 특수 토큰을 붙입니다."""
     for text in TEXTS:
         want = support.tokenizer()(text)["input_ids"]
-        message = f"{text!r}의 토큰 번호가 다릅니다."
-        assert_equal(list(got_tokenizer(text)["input_ids"]), want, idea="토큰 번호", message=message)
+        ids = list(got_tokenizer(text)["input_ids"])
+        if ids != want:
+            message = f"{text!r}의 토큰 번호가 다릅니다."
+            same_words = got_tokenizer.get_vocab() == support.tokenizer().get_vocab()  # 아니라면 다른 검사가 말합니다.
+            symptom = "other-tokens" if same_words else None
+            fail(message, idea="토큰 번호", expected=want, got=ids, symptom=symptom, text=text)
 
 
 @todo("1-3")
 def test_tokenizer_pads_and_truncates_like_the_models_own(got_tokenizer):
     """채우는 번호와 쪽, 자르는 쪽이 모델이 배운 것과 같습니다."""
     for name in ("pad_token_id", "cls_token_id", "sep_token_id", "unk_token_id", "mask_token_id"):
-        want = getattr(support.tokenizer(), name)
-        assert_equal(getattr(got_tokenizer, name), want, idea="특수 토큰", message=f"{name}이(가) 다릅니다.")
+        got, want = getattr(got_tokenizer, name), getattr(support.tokenizer(), name)
+        if got != want:
+            message = f"{name}이(가) 다릅니다."
+            fail(message, idea="특수 토큰", expected=want, got=got, symptom="special-token", name=name)
     texts = [support.LONG_TEXT, support.SENTENCES[3]]
     got, want = (
         one(texts, padding=True, truncation=True, max_length=9) for one in (got_tokenizer, support.tokenizer())
     )
     for name in ("input_ids", "attention_mask"):
-        assert_equal(got[name], want[name], idea="채움과 자름", message=f"채우고 자른 {name}이(가) 다릅니다.")
+        for here, there in zip(got[name], want[name], strict=True):
+            if list(here) != there:
+                message = "자르거나 채운 쪽이 다릅니다."
+                alike = all(got_tokenizer(one)["input_ids"] == support.tokenizer()(one)["input_ids"] for one in TEXTS)
+                symptom = "other-side" if alike else None
+                fail(message, idea="채움과 자름", expected=there, got=list(here), symptom=symptom)
 
 
 @todo("1-3")
@@ -431,10 +462,21 @@ def logits_of(classifier, device):
     """배치 하나(리뷰 3개)의 로짓. 토큰 번호는 라이브러리의 토크나이저로 만듭니다."""
     texts = support.SENTENCES[:3]
     batch = support.tokenizer()(texts, padding=True, return_tensors="pt").to(device)
-    with torch.no_grad():
-        logits = getattr(classifier.eval()(**batch), "logits", None)
+    try:
+        with torch.no_grad():
+            output = classifier.eval()(**batch)
+    except (TypeError, RuntimeError, ValueError) as error:
+        kind = type(classifier).__name__
+        message = f"모델이 리뷰의 배치를 읽지 못합니다({type(error).__name__})."
+        fail(message, idea="모델의 입력", expected="input_ids를 받는 모델", got=kind, symptom="cannot-read")
+    logits = getattr(output, "logits", None)
     if logits is None:
-        fail("모델이 점수(logits)를 내지 않습니다.", idea="분류 머리", expected="(3, 2)", got="없음", symptom="no-head")
+        logits = getattr(output, "start_logits", None)  # 질문에 답하는 머리: 토큰마다 점수를 냅니다.
+        if logits is not None:
+            logits = logits[..., None]
+    if logits is None:
+        message = "모델이 점수(logits)를 내지 않습니다."
+        fail(message, idea="분류 머리", expected="(3, 2)", got="없음", symptom="no-head")
     if logits.dim() == 3:
         fail(
             "모델이 토큰마다 점수를 냅니다.",
@@ -477,7 +519,9 @@ def test_model_brings_the_pretrained_weights(classifier, device):
             got="새로 뽑은 난수",
             symptom="from-config",
         )
-    assert_equal(len(same), len(want), idea="사전학습", message="가중치의 일부가 저장된 것과 다릅니다.")
+    if len(same) != len(want):
+        message = "가중치의 일부가 저장된 것과 다릅니다."
+        fail(message, idea="사전학습", expected=f"{len(want)}개", got=f"{len(same)}개", symptom="other-weights")
 
 
 @todo("1-4")

@@ -2,31 +2,94 @@
 
 from __future__ import annotations
 
+import re
+import traceback
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
-from course.checking import assert_close, assert_equal, close, fail, todo
+from course.checking import CheckFailed, assert_close, assert_equal, close, fail, matches, show, todo
 from nlpbook.metrics import accuracy
 from tests.task1_cls import support
 
 TEXT = "배우들 연기가 좋아서 두 번 봤어요"
+COUNT = 7  # 배치의 예문 수. 라벨 수와도, 설정의 배치 크기와도 다릅니다.
 ATOL = 1e-4  # CPU와 CUDA fp32의 차이는 1e-6쯤, 가장 가까운 실수(토큰 하나를 덜 본 것)는 1e-2쯤입니다.
 
 
 @pytest.fixture
 def model(load, device):
-    return support.build(load(3), device)
+    """평가 모드의 작은 모델. 머리를 고쳐 두 라벨을 고루 고르고, 흔한 실수들의 값이 서로 멀리 떨어지게 합니다."""
+    made = support.build(load(3), device)
+    logits = support.reference_logits(made, support.batch_of(made, COUNT))
+    head = made.lang_model.classifier
+    with torch.no_grad():
+        scale = 2 / (logits[:, 1] - logits[:, 0]).std()
+        head.weight.mul_(scale)
+        head.bias.mul_(scale)
+        logits = support.reference_logits(made, support.batch_of(made, COUNT))
+        margins = (logits[:, 1] - logits[:, 0]).sort().values
+        head.bias[1] -= (margins[COUNT // 2] + margins[COUNT // 2 + 1]) / 2  # 부정 넷, 긍정 셋
+        head.bias -= support.reference_logits(made, support.batch_of(made, COUNT)).max() + 1  # 로짓은 모두 음수
+    return made
+
+
+@pytest.fixture
+def steady(model):
+    """드롭아웃이 0인 모델. 학습 모드에서도 같은 값을 냅니다."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
 
 
 @pytest.fixture
 def batch(model):
-    return support.batch_of(model)
+    """예측이 하나만 빗나가는 배치. 거꾸로 세거나 한 라벨만 고른 답과는 정확도가 다릅니다."""
+    made = support.batch_of(model, COUNT)
+    order = support.reference_logits(model, made).max(-1).values.argsort()  # 가장 큰 로짓은 마지막 줄에
+    made = {name: tensor[order] for name, tensor in made.items()}
+    logits = support.reference_logits(model, made)
+    labels = logits.argmax(-1)
+    usual = labels == labels.mode().values
+    missed = (logits[:, 0] - logits[:, 1]).abs().where(usual, torch.inf).argmin()
+    labels[missed] = 1 - labels[missed]
+    return {**made, "labels": labels}
 
 
 @pytest.fixture
 def logits(model, batch):
     return support.reference_logits(model, batch)
+
+
+def asked(step: Callable, *inputs: Any) -> Any:
+    """한 걸음의 결과. 모델이나 accuracy가 받을 수 없는 것을 건네어 멈췄으면, 무엇을 건넸는지 말합니다."""
+    try:
+        return step(*inputs)
+    except (AttributeError, TypeError, ValueError) as error:
+        try:
+            _explain(error)
+        except CheckFailed as failure:
+            raise failure.with_traceback(error.__traceback__) from None
+        raise
+
+
+def _explain(error: Exception) -> None:
+    if shapes := re.match(r"예측 (\(.*?\))과 라벨 (\(.*?\))의 모양이 다릅니다", str(error)):
+        message = "accuracy에 건넨 둘의 모양이 다릅니다."
+        fail(message, idea="argmax의 축", expected=shapes[2], got=shapes[1], symptom="acc-shapes")
+    files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+    in_model = "/transformers/" in files[-1] and any(file.endswith("torch/nn/modules/module.py") for file in files)
+    if not in_model or isinstance(error, ValueError):
+        return
+    kind = re.search(r"'(\w+)' object has no attribute", str(error))
+    got = kind[1] if kind else "ndarray" if "not callable" in str(error) else "BatchEncoding"
+    message = "모델에 텐서가 아닌 것을 건넸습니다."
+    fail(message, idea="모델의 입력", expected="input_ids 등의 텐서", got=got, symptom="not-tensors")
 
 
 def outputs_of(got, names, todo_name):
@@ -37,64 +100,137 @@ def outputs_of(got, names, todo_name):
     return got
 
 
-def check_predictions(preds, logits):
-    """예측은 문장마다 하나이고, 라벨 축에서 가장 큰 것입니다."""
-    if not isinstance(preds, torch.Tensor):
-        fail("예측이 텐서가 아닙니다.", idea="argmax", expected="(배치,) 텐서", got=type(preds).__name__)
-    if preds.shape == (logits.shape[1],) and close(preds, logits.argmax(dim=0), 0):
+def trained(model, batch):
+    return outputs_of(asked(model.training_step, batch, 0), ("loss", "acc"), "training_step")
+
+
+def evaluated(model, step, batch, names):
+    """평가 한 걸음의 결과. 모델은 부르기 전과 같이 평가 모드이고, 결과는 모두 텐서입니다."""
+    got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
+    if model.training or model.lang_model.training:
         fail(
-            "배치 축에서 골랐습니다.",
-            idea="argmax의 축",
-            expected=f"({len(logits)},)",
-            got=tuple(preds.shape),
-            symptom="argmax-dim0",
+            f"{step}이 모델을 학습 모드로 바꾸었습니다.",
+            idea="train/eval",
+            expected="평가 모드",
+            got="학습 모드",
+            symptom="train-mode",
         )
-    if preds.shape == (len(logits),) and close(preds, logits.argmin(dim=-1), 0):
-        fail("가장 작은 로짓을 골랐습니다.", idea="argmax", expected=logits.argmax(-1), got=preds, symptom="argmin")
-    assert_equal(tuple(preds.shape), (len(logits),), idea="argmax의 축", message="예측의 모양이 다릅니다.")
-    assert_close(preds, logits.argmax(dim=-1), atol=0, idea="argmax", message="예측이 가장 큰 로짓의 라벨과 다릅니다.")
+    for name in names:
+        if isinstance(got[name], tuple) and hasattr(got[name], "indices"):
+            message = "max의 결과는 값과 번호의 짝입니다."
+            fail(message, idea="argmax", expected="(배치,) 텐서", got="값과 번호의 짝", symptom="max-pair")
+        if not isinstance(got[name], torch.Tensor):
+            kind = type(got[name]).__name__
+            message = f"{name}이(가) 텐서가 아닙니다."
+            fail(message, idea="자료형", expected="텐서", got=kind, symptom="not-tensor", name=name)
+    return got
 
 
-def check_labels(got, batch):
-    assert_close(got, batch["labels"], atol=0, idea="정답", message="labels가 배치의 라벨과 다릅니다.")
+def recognise(got, wrong, *, idea, expected):
+    """틀린 값들의 표(증상, 문장, 값)에서 같은 것을 찾으면, 그 실수라고 말합니다. 옳은 값이 아닐 때만 부릅니다."""
+    for symptom, message, value in wrong:
+        if matches(got, value, ATOL):
+            fail(message, idea=idea, expected=show(expected), got=show(got), symptom=symptom)
+
+
+def unmasked_logits(model, batch):
+    """attention_mask를 건네지 않았을 때의 로짓."""
+    return support.reference_logits(model, {**batch, "attention_mask": torch.ones_like(batch["attention_mask"])})
+
+
+def check_predictions(preds, logits, batch):
+    """예측은 문장마다 하나이고, 라벨 축에서 가장 큰 것입니다."""
+    count, labels = logits.shape
+    shapes = {
+        (labels,): ("배치 축에서 골랐습니다.", "argmax-dim0"),
+        (): ("배치 전체에서 하나를 골랐습니다.", "argmax-flat"),
+        (count, labels): ("라벨을 고르지 않고 점수를 그대로 담았습니다.", "no-argmax"),
+        (count, 1): ("예측에 축이 하나 남았습니다.", "keepdim"),
+    }
+    if known := shapes.get(tuple(preds.shape)):
+        fail(known[0], idea="argmax의 축", expected=f"({count},)", got=tuple(preds.shape), symptom=known[1])
+    assert_equal(tuple(preds.shape), (count,), idea="argmax의 축", message="예측의 모양이 다릅니다.")
+    want = logits.argmax(dim=-1)
+    wrong = [
+        ("argmin", "가장 작은 로짓을 골랐습니다.", logits.argmin(dim=-1)),
+        ("max-values", "번호가 아니라 값을 담았습니다.", logits.max(dim=-1).values),
+        ("correct-flags", "예측이 아니라 맞았는지를 담았습니다.", want == batch["labels"]),
+        ("threshold", "두 로짓을 견주지 않았습니다.", logits[:, 1] > 0),
+    ]
+    if not close(preds, want, 0):
+        recognise(preds, wrong, idea="argmax", expected=want)
+    assert_close(preds, want, atol=0, idea="argmax", message="예측이 가장 큰 로짓의 라벨과 다릅니다.")
+    check_dtype(preds, "예측", "preds")
+
+
+def check_labels(got, batch, logits):
+    want = batch["labels"]
+    assert_equal(tuple(got.shape), tuple(want.shape), idea="정답", message="labels의 모양이 배치의 라벨과 다릅니다.")
+    if matches(got, logits.argmax(dim=-1), 0):
+        message = "정답 자리에 예측을 담았습니다."
+        fail(message, idea="정답", expected=show(want), got=show(got), symptom="labels-are-preds")
+    assert_close(got, want, atol=0, idea="정답", message="labels가 배치의 라벨과 다릅니다.")
+    check_dtype(got, "정답", "labels")
+
+
+def check_dtype(got, what, name):
+    if got.dtype != torch.int64:
+        kind = str(got.dtype).removeprefix("torch.")
+        message = f"{what}이 정수(int64)가 아닙니다."
+        fail(message, idea="자료형", expected="int64", got=kind, symptom="not-int64", name=name)
+
+
+# ── 3-1 학습 한 걸음
+
+
+def wrong_losses(model, batch, logits):
+    """평균 교차 엔트로피와 헷갈리는 손실들."""
+    labels, probs = batch["labels"], logits.softmax(-1)
+    target, one_hot = labels.float(), functional.one_hot(labels, logits.shape[1]).float()
+    mean = cross_entropy(logits, labels)
+    no_log, other = "로그를 하지 않은 값에서 손실을 구했습니다.", "교차 엔트로피가 아닌 손실입니다."
+    return [
+        ("double-softmax", "softmax를 두 번 했습니다.", cross_entropy(probs, labels)),
+        ("loss-sum", "손실을 평균하지 않고 더했습니다.", mean * len(labels)),
+        ("loss-divided", "이미 평균한 손실을 다시 나누었습니다.", mean / len(labels)),
+        ("loss-sign", "손실의 부호가 반대입니다.", -mean),
+        ("no-mask", "attention_mask를 건네지 않았습니다.", cross_entropy(unmasked_logits(model, batch), labels)),
+        ("own-preds", "정답이 아니라 예측에 견주었습니다.", cross_entropy(logits, logits.argmax(-1))),
+        ("no-log", no_log, functional.nll_loss(logits, labels)),
+        ("no-log", no_log, functional.nll_loss(probs, labels)),
+        ("other-loss", other, functional.binary_cross_entropy_with_logits(logits[:, 1], target)),
+        ("other-loss", other, functional.binary_cross_entropy_with_logits(logits, one_hot)),
+        ("other-loss", other, functional.mse_loss(probs[:, 1], target)),
+        ("other-loss", other, functional.mse_loss(probs, one_hot)),
+        ("other-loss", other, functional.mse_loss(logits, one_hot)),
+    ]
 
 
 @todo("3-1")
-def test_loss_is_the_batch_cross_entropy(model, batch, logits):
+def test_loss_is_the_batch_cross_entropy(steady, batch, logits):
     """손실은 배치의 교차 엔트로피의 평균입니다."""
-    got = outputs_of(model.training_step(batch, 0), ("loss", "acc"), "training_step")["loss"]
+    got = trained(steady, batch)["loss"]
     want = cross_entropy(logits, batch["labels"])
+    if got is None:
+        message = "손실이 None입니다."
+        fail(message, idea="교차 엔트로피", expected=f"{want:.4f}", got="None", symptom="no-labels")
     if not isinstance(got, torch.Tensor):
-        fail(
-            "손실이 텐서가 아니어서 역전파할 수 없습니다.",
-            idea="기울기",
-            expected="텐서",
-            got=type(got).__name__,
-            symptom="loss-item",
-        )
-    if close(got, cross_entropy(logits.softmax(-1), batch["labels"]), ATOL):
-        fail(
-            "softmax를 두 번 했습니다.",
-            idea="교차 엔트로피",
-            expected=f"{want:.4f}",
-            got=f"{got:.4f}",
-            symptom="double-softmax",
-        )
-    if close(got, cross_entropy(logits, batch["labels"], reduction="sum"), ATOL * 10):
-        fail(
-            "손실을 평균하지 않고 더했습니다.",
-            idea="평균 손실",
-            expected=f"{want:.4f}",
-            got=f"{got:.4f}",
-            symptom="loss-sum",
-        )
+        kind = type(got).__name__
+        message = "손실이 텐서가 아니어서 역전파할 수 없습니다."
+        fail(message, idea="기울기", expected="텐서", got=kind, symptom="loss-item")
+    if got.numel() != 1:
+        shape = f"모양 {tuple(got.shape)}"
+        message = "손실이 수 하나가 아닙니다."
+        fail(message, idea="평균 손실", expected="스칼라", got=shape, symptom="loss-not-scalar")
+    if not close(got, want, ATOL):
+        recognise(got, wrong_losses(steady, batch, logits), idea="교차 엔트로피", expected=want)
     assert_close(got, want, atol=ATOL, idea="교차 엔트로피", message="손실이 교차 엔트로피의 평균과 다릅니다.")
 
 
 @todo("3-1")
 def test_gradient_reaches_every_part(model, batch):
     """손실을 역전파하면 머리와 몸통에 모두 기울기가 닿습니다. 기울기를 구하는 일은 부른 쪽이 합니다."""
-    got = outputs_of(model.training_step(batch, 0), ("loss", "acc"), "training_step")["loss"]
+    got = trained(model, batch)["loss"]
     parts = {
         "분류 머리": model.lang_model.classifier.weight,
         "임베딩": model.lang_model.bert.embeddings.word_embeddings.weight,
@@ -113,149 +249,264 @@ def test_gradient_reaches_every_part(model, batch):
             idea="기울기",
             expected="requires_grad=True",
             got="False",
-            symptom="loss-item",
+            symptom=None if got is None else "loss-item",
         )
-    got.backward()
+    got.sum().backward()
     for name, part in parts.items():
         if part.grad is None or not part.grad.abs().sum() > 0:
-            fail(f"{name}에 기울기가 닿지 않습니다.", idea="역전파", expected="0이 아닌 기울기", got="없음")
+            message = f"{name}에 기울기가 닿지 않습니다."
+            fail(message, idea="역전파", expected="0이 아닌 기울기", got="없음", symptom="cut-graph", name=name)
 
 
 @todo("3-1")
-def test_accuracy_is_the_share_of_right_predictions(model, batch, logits):
+def test_accuracy_is_the_share_of_right_predictions(steady, batch, logits):
     """정확도는 맞힌 예문의 비율, 0~1입니다."""
-    got = outputs_of(model.training_step(batch, 0), ("loss", "acc"), "training_step")["acc"]
-    right = (logits.argmax(-1) == batch["labels"]).float()
-    if close(got, right.sum(), 0):
+    got = trained(steady, batch)["acc"]
+    preds, labels = logits.argmax(-1), batch["labels"]
+    right = (preds == labels).float()
+    want = right.mean()
+    try:
+        shape = tuple(torch.as_tensor(got).shape)
+    except (RuntimeError, TypeError, ValueError):
+        message = "정확도가 수가 아닙니다."
+        fail(message, idea="정확도", expected=f"{want:.4f}", got=type(got).__name__, symptom="acc-not-number")
+    if shape:
+        message = "정확도가 수 하나가 아닙니다."
+        fail(message, idea="정확도", expected="스칼라", got=f"모양 {shape}", symptom="acc-vector")
+    if close(got, accuracy(preds, labels), 1e-6):
+        return
+    if matches(got, right.sum(), 0):
+        message, count = "맞힌 개수를 세었습니다.", f"{float(got):.0f}"
+        fail(message, idea="정확도", expected=f"{want:.4f}", got=count, symptom="acc-count")
+    size = steady.args.hardware.train_batch
+    wrong = [
+        ("acc-percent", "비율이 아니라 백분율입니다.", want * 100),
+        ("acc-reversed", "틀린 비율을 세었습니다.", 1 - want),
+        ("acc-always-one", "틀린 예측까지 맞았다고 세었습니다.", 1.0),
+        ("acc-divisor", "이 배치의 크기가 아닌 수로 나누었습니다.", right.sum() / size),
+        ("acc-broadcast", "예측마다 모든 라벨과 견주었습니다.", (preds[:, None] == labels).float().mean()),
+        ("argmax-flat", "배치 전체에서 하나를 골랐습니다.", (logits.argmax() == labels).float().mean()),
+        ("threshold", "두 로짓을 견주지 않았습니다.", ((logits[:, 1] > 0) == labels).float().mean()),
+    ]
+    recognise(got, wrong, idea="정확도", expected=want)
+    fail("정확도가 맞힌 비율과 다릅니다.", idea="정확도", expected=f"{want:.4f}", got=show(got))
+
+
+@todo("3-1")
+def test_dropout_stays_on_while_learning(model, batch):
+    """학습 모드에서 부르면 드롭아웃이 켜진 채입니다. 같은 배치의 손실도 부를 때마다 다릅니다."""
+    model.train()
+    losses = [trained(model, batch)["loss"] for _ in range(4)]
+    if all(isinstance(one, torch.Tensor) and matches(one, losses[0], 0) for one in losses):
         fail(
-            "맞힌 개수를 세었습니다.",
-            idea="정확도",
-            expected=f"{right.mean():.4f}",
-            got=f"{float(got):.0f}",
-            symptom="acc-count",
+            "학습하면서 드롭아웃이 꺼졌습니다.",
+            idea="train/eval",
+            expected="부를 때마다 다른 손실",
+            got="언제나 같은 손실",
+            symptom="eval-mode",
         )
-    assert_close(
-        got,
-        accuracy(logits.argmax(-1), batch["labels"]),
-        atol=1e-6,
-        idea="정확도",
-        message="정확도가 맞힌 비율과 다릅니다.",
-    )
+
+
+# ── 3-2 검증 한 걸음
+
+VALIDATED, TESTED = ("preds", "labels", "loss"), ("preds", "labels", "probs")
 
 
 @todo("3-2")
 def test_validation_predictions(model, batch, logits):
     """예측과 정답을 예문마다 돌려줍니다."""
-    got = outputs_of(model.validation_step(batch, 0), ("preds", "labels", "loss"), "validation_step")
-    check_predictions(got["preds"], logits)
-    check_labels(got["labels"], batch)
+    got = evaluated(model, "validation_step", batch, VALIDATED)
+    check_predictions(got["preds"], logits, batch)
+    check_labels(got["labels"], batch, logits)
 
 
 @todo("3-2")
 def test_validation_loss_is_per_example(model, batch, logits):
     """손실은 평균하지 않은, 예문마다의 값입니다."""
-    got = outputs_of(model.validation_step(batch, 0), ("preds", "labels", "loss"), "validation_step")["loss"]
-    want = cross_entropy(logits, batch["labels"], reduction="none")
-    if close(got, want.mean(), ATOL):
-        fail(
-            "배치의 평균을 돌려주었습니다.",
-            idea="평균의 평균",
-            expected=f"모양 ({len(want)},)",
-            got="스칼라",
-            symptom="loss-mean",
-        )
-    if close(got, cross_entropy(logits.softmax(-1), batch["labels"], reduction="none"), ATOL):
-        fail("softmax를 두 번 했습니다.", idea="교차 엔트로피", expected=want, got=got, symptom="double-softmax")
-    assert_close(got, want, atol=ATOL, idea="교차 엔트로피", message="예문마다의 손실이 다릅니다.")
+    got = evaluated(model, "validation_step", batch, VALIDATED)["loss"]
+    labels = batch["labels"]
+    want = cross_entropy(logits, labels, reduction="none")
+    if close(got, want, ATOL):
+        return
+    for mean in (want.mean(), want.mean().expand(1), want.mean().expand(len(want))):
+        if matches(got, mean, ATOL):
+            fail(
+                "배치의 평균을 돌려주었습니다.",
+                idea="평균의 평균",
+                expected=f"모양 ({len(want)},)",
+                got="모두 같은 평균" if got.dim() else "스칼라",
+                symptom="loss-mean",
+            )
+    shapes = {(len(want), 1): "loss-2d", tuple(logits.shape): "loss-every-label"}
+    if symptom := shapes.get(tuple(got.shape)):
+        message = "손실의 모양이 (배치,)가 아닙니다."
+        fail(message, idea="손실의 모양", expected=f"({len(want)},)", got=tuple(got.shape), symptom=symptom)
+    masked = cross_entropy(unmasked_logits(model, batch), labels, reduction="none")
+    own = cross_entropy(logits, logits.argmax(-1), reduction="none")
+    double = cross_entropy(logits.softmax(-1), labels, reduction="none")
+    wrong = [
+        ("loss-sum", "배치의 손실을 모두 더했습니다.", want.sum()),
+        ("double-softmax", "softmax를 두 번 했습니다.", double),
+        ("no-mask", "attention_mask를 건네지 않았습니다.", masked),
+        ("own-preds", "정답이 아니라 예측에 견주었습니다.", own),
+        ("loss-sign", "손실의 부호가 반대입니다.", -want),
+    ]
+    recognise(got, wrong, idea="교차 엔트로피", expected=want[:6])
+    fail("예문마다의 손실이 다릅니다.", idea="교차 엔트로피", expected=show(want[:6]), got=show(got.flatten()[:6]))
 
 
-@todo("3-2")
-def test_validation_does_not_change_the_mode(model, batch):
-    """평가 모드와 학습 모드를 바꾸는 일은 부른 쪽이 합니다."""
-    model.validation_step(batch, 0)
-    if model.training:
-        fail(
-            "validation_step이 모델을 학습 모드로 바꾸었습니다.",
-            idea="train/eval",
-            expected="평가 모드",
-            got="학습 모드",
-            symptom="train-mode",
-        )
+# ── 3-3 평가 한 걸음
 
 
 @todo("3-3")
 def test_test_predictions(model, batch, logits):
     """예측과 정답을 예문마다 돌려줍니다."""
-    got = outputs_of(model.test_step(batch, 0), ("preds", "labels", "probs"), "test_step")
-    check_predictions(got["preds"], logits)
-    check_labels(got["labels"], batch)
+    got = evaluated(model, "test_step", batch, TESTED)
+    check_predictions(got["preds"], logits, batch)
+    check_labels(got["labels"], batch, logits)
 
 
 @todo("3-3")
 def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
     """확률은 문장마다, 라벨 축에서 softmax를 한 값입니다."""
-    got = outputs_of(model.test_step(batch, 0), ("preds", "labels", "probs"), "test_step")["probs"]
+    got = evaluated(model, "test_step", batch, TESTED)["probs"]
     want = logits.softmax(dim=-1)
-    if close(got, logits, ATOL):
-        fail("로짓을 그대로 돌려주었습니다.", idea="softmax", expected=want[0], got=got[0], symptom="raw-logits")
-    if close(got, logits.softmax(dim=0), ATOL):
+    if close(got, want, ATOL):
+        return
+    wrong = [
+        ("raw-logits", "로짓을 그대로 돌려주었습니다.", logits),
+        ("softmax-dim0", "배치 축에서 softmax를 했습니다.", logits.softmax(dim=0)),
+        ("sigmoid", "시그모이드를 썼습니다.", logits.sigmoid()),
+        ("log-softmax", "확률의 로그를 돌려주었습니다.", logits.log_softmax(dim=-1)),
+        ("double-softmax", "softmax를 두 번 했습니다.", want.softmax(dim=-1)),
+        ("softmax-flat", "배치 전체에서 softmax를 했습니다.", logits.flatten().softmax(0).view_as(logits)),
+        ("softmax-of-preds", "로짓이 아니라 예측에 softmax를 했습니다.", logits.argmax(-1).float().softmax(-1)),
+        ("plain-ratio", "로짓을 합으로 나누었습니다.", logits / logits.sum(dim=-1, keepdim=True)),
+        ("swapped", "라벨의 순서를 뒤집었습니다.", want.flip(-1)),
+        ("percent", "확률에 100을 곱했습니다.", want * 100),
+        ("hard-probs", "확률을 0과 1로 바꾸었습니다.", want.round()),
+        ("transposed", "두 축이 바뀌었습니다.", want.T),
+        ("no-mask", "attention_mask를 건네지 않았습니다.", unmasked_logits(model, batch).softmax(-1)),
+    ]
+    for symptom, message, value in wrong:
+        if matches(got, value, ATOL):
+            first = got.flatten()[: want.shape[1]]
+            fail(message, idea="softmax", expected=show(want[0]), got=show(first), symptom=symptom)
+    one_each = zip(want, got.flatten(), strict=False)
+    if got.numel() == len(want) and all((row - one).abs().min() <= ATOL for row, one in one_each):
+        message = "라벨 하나의 확률만 담았습니다."
+        fail(message, idea="확률의 모양", expected=tuple(want.shape), got=tuple(got.shape), symptom="one-column")
+    assert_equal(tuple(got.shape), tuple(want.shape), idea="확률의 모양", message="확률의 모양이 다릅니다.")
+    message = "확률이 로짓의 softmax와 다릅니다."
+    fail(message, idea="softmax", expected=f"첫 문장 {show(want[0])}", got=f"첫 문장 {show(got[0])}")
+
+
+# ── 3-4 문장 하나
+
+
+def inferred(model, text):
+    """문장 하나의 답. 모델은 평가 모드 그대로이고, 확률은 파이썬의 수입니다."""
+    got = asked(model.infer_one, text)
+    if not all(hasattr(got, name) for name in ("text", "negative", "positive")):
+        kind = type(got).__name__
+        message = "infer_one의 결과가 Prediction이 아닙니다."
+        fail(message, idea="단계의 약속", expected="Prediction", got=kind, symptom="not-prediction")
+    if model.lang_model.training:
         fail(
-            "배치 축에서 softmax를 했습니다.", idea="softmax의 축", expected=want[0], got=got[0], symptom="softmax-dim0"
+            "infer_one이 모델을 학습 모드로 바꾸었습니다.",
+            idea="train/eval",
+            expected="평가 모드",
+            got="학습 모드",
+            symptom="train-mode",
         )
-    if close(got, logits.sigmoid(), ATOL):
-        fail("시그모이드를 썼습니다.", idea="softmax", expected=want[0], got=got[0], symptom="sigmoid")
-    assert_close(got, want, atol=ATOL, idea="softmax", message="확률이 로짓의 softmax와 다릅니다.")
+    kinds = [type(one).__name__ for one in (got.negative, got.positive) if not isinstance(one, float)]
+    if kinds:
+        message = "확률이 파이썬의 float이 아닙니다."
+        fail(message, idea="JSON으로 보낼 값", expected="float", got=kinds[0], symptom="not-float")
+    return got
+
+
+def answer_to(model, ids, mask=None):
+    """토큰 번호를 그대로 건넸을 때의 로짓, (라벨 수,)."""
+    ids = torch.tensor([ids], device=model.device)
+    mask = torch.ones_like(ids) if mask is None else mask
+    return support.reference_logits(model, {"input_ids": ids, "attention_mask": mask})[0]
+
+
+def wrong_answers(model):
+    """TEXT의 두 확률과 헷갈리는 값들."""
+    tokenizer = support.tokenizer()
+    ids = tokenizer(TEXT)["input_ids"]
+    logits = answer_to(model, ids)
+    negative, positive = logits.softmax(-1).tolist()
+    one, other = logits.sigmoid().tolist()
+    blanks = ids + [tokenizer.pad_token_id] * (support.SEQ_LEN - len(ids))
+    lone, half = "로짓 하나만 시그모이드에 넣었습니다.", "두 자리에 같은 확률을 담았습니다."
+    return [
+        ("swapped", "라벨의 순서를 뒤집었습니다.", [positive, negative]),
+        ("softmax-dim0", "배치 축에서 softmax를 했습니다.", [1.0, 1.0]),
+        ("raw-logits", "로짓을 그대로 돌려주었습니다.", logits),
+        ("log-softmax", "확률의 로그를 돌려주었습니다.", logits.log_softmax(-1)),
+        ("double-softmax", "softmax를 두 번 했습니다.", logits.softmax(-1).softmax(-1)),
+        ("percent", "확률에 100을 곱했습니다.", [100 * negative, 100 * positive]),
+        ("one-sigmoid", lone, [1 - other, other]),
+        ("one-sigmoid", lone, [one, 1 - one]),
+        ("same-twice", half, [negative, negative]),
+        ("same-twice", half, [positive, positive]),
+        ("no-special", "특수 토큰 없이 건넸습니다.", answer_to(model, ids[1:-1]).softmax(-1)),
+        ("no-mask", "채운 자리까지 읽게 했습니다.", answer_to(model, blanks).softmax(-1)),
+    ]
 
 
 @todo("3-4")
 def test_probabilities_match_the_models_logits(model):
     """확률은 로짓에 softmax를 한 값입니다."""
-    got = model.infer_one(TEXT)
-    negative, positive = support.reference_probabilities(model, TEXT)
+    got = inferred(model, TEXT)
+    want = support.reference_probabilities(model, TEXT)
     pair = [got.negative, got.positive]
-    if not all(isinstance(one, float) for one in pair):
-        fail(
-            "확률이 파이썬의 float이 아닙니다.",
-            idea="JSON으로 보낼 값",
-            expected="float",
-            got=type(pair[0]).__name__,
-            symptom="not-float",
-        )
-    if close(pair, [positive, negative], ATOL):
-        fail(
-            "라벨의 순서를 뒤집었습니다.",
-            idea="라벨의 순서",
-            expected=[negative, positive],
-            got=pair,
-            symptom="swapped",
-        )
-    if close(pair, [1.0, 1.0], ATOL):
-        fail(
-            "배치 축에서 softmax를 했습니다.",
-            idea="softmax의 축",
-            expected=[negative, positive],
-            got=pair,
-            symptom="softmax-dim0",
-        )
+    if close(pair, want, ATOL):
+        return
+    recognise(pair, wrong_answers(model), idea="softmax", expected=want)
+    for length in range(1, len(TEXT)):
+        if matches(pair, support.reference_probabilities(model, TEXT[:length]), ATOL):
+            message = "글의 앞부분만 읽었습니다."
+            expected, read = f"{len(TEXT)}글자", f"{length}글자"
+            fail(message, idea="truncation", expected=expected, got=read, symptom="cut-characters")
+    others = [inferred(model, text) for text in support.SENTENCES[:COUNT]]
+    if all(matches(pair, [one.negative, one.positive], 0) for one in others):
+        message = "어느 글에나 같은 답을 합니다."
+        fail(message, idea="모델의 입력", expected=show(want), got=show(pair), symptom="constant")
+    rounded = [("hard-probs", "확률을 반올림했습니다.", [round(one, digits) for one in want]) for digits in range(4)]
+    recognise(pair, rounded, idea="softmax", expected=want)
     total = sum(pair)
-    if not close(total, 1.0, ATOL):
-        symptom = "sigmoid" if all(0 <= one <= 1 for one in pair) else "raw-logits"
+    if not matches(total, 1.0, ATOL):
+        logits = answer_to(model, support.tokenizer()(TEXT)["input_ids"])
         fail(
             "두 확률의 합이 1이 아닙니다.",
             idea="softmax",
             expected="합 1.000",
             got=f"합 {total:.3f}",
-            symptom=symptom,
+            symptom="sigmoid" if matches(pair, logits.sigmoid(), ATOL) else None,
             sum=total,
         )
-    assert_close(pair, [negative, positive], atol=ATOL, idea="softmax", message="확률이 로짓의 softmax와 다릅니다.")
+    assert_close(pair, want, atol=ATOL, idea="softmax", message="확률이 로짓의 softmax와 다릅니다.")
+
+
+@todo("3-4")
+def test_answer_keeps_the_sentence(model):
+    """답에는 물어본 문장이 그대로 있습니다."""
+    got = inferred(model, TEXT).text
+    if not isinstance(got, str) or got.strip() != TEXT:
+        kind = show(got) if isinstance(got, str) else type(got).__name__
+        message = "답의 text가 물어본 문장이 아닙니다."
+        fail(message, idea="이름의 덮어쓰기", expected=TEXT, got=kind, symptom="text-lost")
 
 
 @todo("3-4")
 def test_long_text_is_truncated(model):
     """seq_len을 넘는 글도 잘려서 답을 얻습니다."""
     try:
-        got = model.infer_one(support.LONG_TEXT)
+        got = inferred(model, support.LONG_TEXT)
     except (IndexError, RuntimeError) as error:
         fail(
             "긴 글에서 멈췄습니다.",
@@ -265,24 +516,33 @@ def test_long_text_is_truncated(model):
             symptom="no-truncation",
         )
     want = support.reference_probabilities(model, support.LONG_TEXT)
-    if not close([got.negative, got.positive], want, ATOL):
-        short = model.infer_one(TEXT)  # 짧은 글에는 맞게 답한다면, 다른 것은 자르는 일뿐입니다.
-        right = close([short.negative, short.positive], support.reference_probabilities(model, TEXT), ATOL)
-        fail(
-            "긴 글의 답이 seq_len에서 자른 답과 다릅니다.",
-            idea="truncation",
-            expected=want,
-            got=[got.negative, got.positive],
-            symptom="no-truncation" if right else None,
-        )
+    pair = [got.negative, got.positive]
+    if close(pair, want, ATOL):
+        return
+    message = "긴 글의 답이 seq_len에서 자른 답과 다릅니다."
+    short = inferred(model, TEXT)
+    if not matches([short.negative, short.positive], support.reference_probabilities(model, TEXT), ATOL):
+        fail(message, idea="truncation", expected=show(want), got=show(pair))  # 자르는 일 말고도 다른 것이 있습니다.
+    tokenizer, limit = support.tokenizer(), support.SEQ_LEN
+    whole = tokenizer(support.LONG_TEXT, verbose=False)["input_ids"]
+    for length in range(3, tokenizer.model_max_length + 1):
+        ids = tokenizer(support.LONG_TEXT, truncation=True, max_length=length)["input_ids"]
+        if matches(pair, answer_to(model, ids).softmax(-1), ATOL):
+            # 토크나이저가 아는 한계까지 읽었다면, 몇 토큰에서 자를지 정하지 않은 것입니다.
+            symptom = "no-truncation" if length == tokenizer.model_max_length else "other-length"
+            fail(message, idea="truncation", expected=f"{limit}토큰", got=f"{length}토큰", symptom=symptom)
+    for ids in (whole[:limit], whole[-limit:], whole[1 : limit + 1]):
+        if matches(pair, answer_to(model, ids).softmax(-1), ATOL):
+            fail(message, idea="truncation", expected=show(want), got=show(pair), symptom="special-lost")
+    fail(message, idea="truncation", expected=show(want), got=show(pair))
 
 
 @todo("3-4")
 def test_dropout_is_off(model):
     """같은 문장은 두 번 물어도 같은 답입니다. 학습 도중에 물어도 그렇습니다."""
     model.train()
-    first, second = model.infer_one(TEXT), model.infer_one(TEXT)
-    if not close([first.negative], [second.negative], 1e-7):
+    first, second = inferred(model, TEXT), inferred(model, TEXT)
+    if not close([first.negative], [second.negative], 1e-6):
         fail(
             "같은 문장의 답이 부를 때마다 다릅니다.",
             idea="train/eval",

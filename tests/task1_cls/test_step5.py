@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import dataclass, fields
+import re
+from dataclasses import Field, dataclass, fields
 from typing import Any, get_type_hints
 
 import pytest
@@ -13,7 +14,7 @@ import typer
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 
-from course.checking import assert_close, assert_equal, close, fail, show, todo
+from course.checking import assert_close, assert_equal, fail, known_as, matches, show, todo
 from nlpbook.arguments import Arguments, ServeArguments, TestArguments, TrainArguments, default_of
 from nlpbook.options import UsageError
 
@@ -27,11 +28,12 @@ def step(load):
 
 # ---------------------------------------------------------------- 5-1 웹 API
 
-PRAISE = "그는 \"최고\"라며 <b>울었다</b> & '또' 보자 \\ 100% 😀"
+PRAISE = "그는 \"최고\"라며  <B>울었다</B> & '또' 보자 \\ 100% 😀"
 COMPLAINT = "시간이 아깝다"
 POSITIVE = {PRAISE: 0.8125, COMPLAINT: 0.0625}  # 두 문장의 긍정 확률. 어느 것도 서로의 뒤집은 값이 아닙니다.
 
 
+@known_as("Prediction")
 @dataclass(frozen=True)
 class FakePrediction:
     """3단계의 Prediction과 같은 모양."""
@@ -45,6 +47,7 @@ class FakePrediction:
         return "긍정" if self.positive >= self.negative else "부정"
 
 
+@known_as("NSMCModel")
 class FakeModel:
     """정해 둔 답을 하고, 받은 문장을 적어 두는 모델."""
 
@@ -56,7 +59,7 @@ class FakeModel:
 
     def infer_one(self, text: str) -> FakePrediction:
         self.asked.append(text)
-        positive = POSITIVE.get(text, 0.375)
+        positive = POSITIVE.get(text, 0.375) if isinstance(text, str) else 0.375
         return FakePrediction(text, negative=1 - positive, positive=positive)
 
 
@@ -80,11 +83,12 @@ class Service:
         if text not in asked:
             self._wrong_question(text, body, response.status_code)
         if response.status_code != 200:
-            idea, got = "웹 API", f"{response.status_code} {response.get_data(as_text=True)[:80]}"
-            fail("옳은 요청에 오류로 답했습니다.", idea=idea, expected="200", got=got)
+            more = {"idea": "웹 API", "expected": "200", "got": response.status_code, "symptom": "other-status"}
+            fail("옳은 요청에 200이 아닌 상태로 답했습니다.", **more)
         answer = response.get_json(silent=True)
         if not isinstance(answer, dict):
-            fail("답이 JSON 사전이 아닙니다.", idea="웹 API의 약속", expected="사전", got=type(answer).__name__)
+            more = {"expected": "사전", "got": type(answer).__name__, "symptom": "not-a-dict"}
+            fail("답이 JSON 사전이 아닙니다.", idea="웹 API의 약속", **more)
         return answer
 
     def _wrong_question(self, text: str, body: str, status: int) -> None:
@@ -93,7 +97,8 @@ class Service:
         got = (show(asked[-1]) if asked[-1] else "빈 글") if asked else f"문장 없음(응답 {status})"
         more: dict[str, Any] = {"idea": "요청 읽기", "expected": show(text), "got": got}
         if not asked and status == 200:
-            fail("모델에 문장을 묻지 않았습니다.", idea="infer_one", expected="infer_one을 부름", got="부르지 않음")
+            more = {"expected": "infer_one을 부름", "got": "부르지 않음", "symptom": "not-asked"}
+            fail("모델에 문장을 묻지 않았습니다.", idea="infer_one", **more)
         if asked and isinstance(asked[-1], str) and html.unescape(asked[-1]) == text:
             fail(message, symptom="escaped", **more)
         if not asked or asked[-1] in ("", b"", None, body, body.encode()) or isinstance(asked[-1], dict):
@@ -112,7 +117,8 @@ def test_answer_has_the_four_names(service):
     answer = service.ask(COMPLAINT)
     want = ("sentence", "prediction", "negative", "positive")
     if missing := [name for name in want if name not in answer]:
-        symptom = "wrong-names" if {"text", "label"} & set(answer) else None
+        nested = any(isinstance(one, dict) for one in answer.values())
+        symptom = "nested" if nested else "wrong-names" if {"text", "label"} & set(answer) else "missing-names"
         message = f"답에 빠진 이름이 있습니다: {', '.join(missing)}."
         got = ", ".join(sorted(answer))
         fail(
@@ -136,7 +142,7 @@ def test_probabilities_are_numbers_under_their_own_names(service, text):
         symptom = "text-probability" if all(isinstance(one, str) for one in pair) else None
         idea = "JSON의 수"
         fail("확률이 수가 아닙니다.", idea=idea, expected=show(want), got=json.dumps(pair), symptom=symptom)
-    if close(pair, want[::-1], 1e-3):
+    if matches(pair, want[::-1], 1e-3):
         fail(
             "negative와 positive가 뒤바뀌었습니다.",
             idea="라벨의 순서",
@@ -144,8 +150,13 @@ def test_probabilities_are_numbers_under_their_own_names(service, text):
             got=show(pair),
             symptom="swapped",
         )
-    if close(pair, [100 * one for one in want], 0.1):
+    if matches(pair, [100 * one for one in want], 0.1):
         fail("확률에 100을 곱했습니다.", idea="확률", expected=show(want), got=show(pair), symptom="percent")
+    digits = [n for n in (0, 1, 2) if matches(pair, [round(one, n) for one in want], 1e-9)]
+    if digits or pair[0] == pair[1]:
+        message = f"확률을 소수 {digits[0]}자리에서 반올림했습니다." if digits else "두 확률에 같은 값을 담았습니다."
+        symptom = "rounded" if digits else "same-twice"
+        fail(message, idea="확률", expected=show(want), got=show([float(one) for one in pair]), symptom=symptom)
     # 화면에 맞추어 소수 셋째 자리까지 반올림한 것은 괜찮습니다.
     assert_close(pair, want, atol=1e-3, idea="확률", message="확률이 모델의 답과 다릅니다.")
 
@@ -155,13 +166,18 @@ def test_probabilities_are_numbers_under_their_own_names(service, text):
 def test_prediction_is_the_word_for_the_likelier_label(service, text, want):
     """prediction은 더 그럴듯한 쪽의 이름, "긍정"이나 "부정"입니다."""
     got = service.ask(text).get("prediction")
-    message = "prediction이 더 그럴듯한 라벨의 이름과 다릅니다."
     if got == want:
         return
-    symptom = (
-        "label-reversed" if got in ("긍정", "부정") else "raw-label" if isinstance(got, (bool, int, float)) else None
-    )
-    fail(message, idea="사람이 읽을 라벨", expected=want, got=show(got), symptom=symptom, positive=POSITIVE[text])
+    message = "prediction이 더 그럴듯한 라벨의 이름과 다릅니다."
+    if got in ("긍정", "부정"):
+        both = {service.ask(one).get("prediction") for one in POSITIVE}
+        symptom = "label-reversed" if len(both) == 2 else "one-label"
+    elif isinstance(got, (bool, int, float)):
+        symptom = "raw-label"
+    else:
+        symptom = "whole-prediction" if isinstance(got, dict) else "other-word" if got else None
+    found = f"사전({', '.join(got)})" if isinstance(got, dict) else show(got)
+    fail(message, idea="사람이 읽을 라벨", expected=want, got=found, symptom=symptom, positive=POSITIVE[text])
 
 
 @todo("5-1")
@@ -172,7 +188,12 @@ def test_sentence_comes_back_unchanged(service, form):
     if got == PRAISE:
         return
     escaped = isinstance(got, str) and (html.unescape(got) == PRAISE or got == json.dumps(PRAISE, ensure_ascii=False))
-    symptom = "escaped" if escaped or got == json.dumps(PRAISE) else None
+    if isinstance(got, dict):
+        got, symptom = f"사전({', '.join(got)})", "whole-prediction"
+    elif got is None:
+        symptom = None
+    else:
+        symptom = "escaped" if escaped or got == json.dumps(PRAISE) else "changed-sentence"
     idea = "JSON과 HTML"
     fail("돌아온 문장이 보낸 문장과 다릅니다.", idea=idea, expected=PRAISE, got=show(got), symptom=symptom)
 
@@ -204,25 +225,67 @@ class CommandLine:
 
     def __init__(self, step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, Any]] = []
+        self.asked, self.wrapped = 0, 0  # cli.command와 with_options를 부른 횟수
         for name in KINDS:
             monkeypatch.setattr(step, name, self._recorder(name))
-        try:
-            cli = step.build_cli()
-        except (AttributeError, TypeError):
-            if self.calls:
-                self._called_too_early()
-            raise
-        if self.calls:
-            self._called_too_early()
-        self.command = self._built(cli)
+        monkeypatch.setattr(step, "new_app", self._counted_app(step.new_app))
+        monkeypatch.setattr(step, "with_options", self._counted_options(step.with_options))
+        self.command = self._built(self._build(step))
         self.commands = dict(getattr(self.command, "commands", {self.command.name: self.command}))
         if missing := [name for name in KINDS if name not in self.commands]:
             self._missing(missing)
         for name, kind in KINDS.items():
             if not self.options_of(name) & set(kind.options()):
-                more = {"symptom": "no-options", "command": name}
-                got = ", ".join(sorted(self.options_of(name))) or "없음"
-                fail(f"{name} 명령에 옵션이 없습니다.", idea="with_options", expected="--seq_len 등", got=got, **more)
+                self._without_options(name)
+
+    def _build(self, step: Any) -> Any:
+        """학생의 `build_cli`를 부릅니다. 알아본 예외는 무엇이 틀렸는지로 바꿉니다."""
+        try:
+            cli = step.build_cli()
+        except (AttributeError, TypeError, SystemExit) as error:
+            if self.calls or "'ctx'" in str(error):
+                self._called_too_early()
+            if isinstance(error, SystemExit):
+                more = {"expected": "등록만 함", "got": "실행함", "symptom": "run-now"}
+                fail("명령줄을 만들면서 실행까지 했습니다.", idea="등록과 실행", **more)
+            if re.search(r"'function' object has no attribute '(options|groups)'", str(error)):
+                more = {"expected": "with_options(설정 클래스)(함수)", "got": "with_options(함수)(…)"}
+                fail("with_options에 함수를 먼저 건넸습니다.", idea="with_options", symptom="options-first", **more)
+            raise
+        if self.calls:
+            self._called_too_early()
+        return cli
+
+    def _counted_app(self, new_app: Any) -> Any:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            app = new_app(*args, **kwargs)
+            command = app.command
+
+            def count(*args: Any, **kwargs: Any) -> Any:
+                self.asked += 1
+                return command(*args, **kwargs)
+
+            app.command = count
+            return app
+
+        return counted
+
+    def _counted_options(self, with_options: Any) -> Any:
+        def with_options_(kind: Any) -> Any:
+            self.wrapped += 1
+            return with_options(kind)
+
+        with_options_.__name__ = with_options_.__qualname__ = "with_options"
+        return with_options_
+
+    def _without_options(self, name: str) -> None:
+        """옵션이 없는 명령: 감싸지 않았거나, 감싸다 말았거나, 등록한 뒤에 감쌌습니다."""
+        got = ", ".join(sorted(self.options_of(name))) or "없음"
+        symptom = "no-options"
+        if self.wrapped:
+            symptom = "half-wrapped" if "function" in self.options_of(name) else "wrapped-late"
+        more = {"expected": "--seq_len 등", "got": got, "symptom": symptom, "command": name}
+        fail(f"{name} 명령에 옵션이 없습니다.", idea="with_options", **more)
 
     def _recorder(self, name: str) -> Any:
         def record(options: Any = None) -> None:
@@ -232,18 +295,27 @@ class CommandLine:
         return record
 
     def _built(self, cli: Any) -> Any:
+        self.registered = cli.registered_commands
         if not cli.registered_commands and not cli.registered_groups:
             self._missing(list(KINDS))
         return typer.main.get_command(cli)
 
     def _called_too_early(self) -> None:
-        message = f"명령을 등록하면서 {self.calls[0][0]} 함수를 불렀습니다."
+        called = self.calls[0][0] if self.calls else "감싼"
+        message = f"명령을 등록하면서 {called} 함수를 불렀습니다."
         fail(message, idea="함수를 건네기", expected="아무도 명령하기 전에는 0번", got="1번", symptom="called-now")
 
     def _missing(self, names: list[str]) -> None:
-        got = ", ".join(str(name) for name in getattr(self, "commands", {})) or "없음"
+        registered = [str(name) for name in getattr(self, "commands", {})]
         message = f"등록되지 않은 명령이 있습니다: {', '.join(names)}."
-        more = {"symptom": "missing-command", "missing": ", ".join(names)}
+        if [name for name in registered if name not in KINDS]:
+            symptom = "other-name"
+        elif len(registered) < len(self.registered):
+            symptom = "same-name"
+        else:
+            symptom = "missing-command" if self.asked > len(self.registered) else "left-out"
+        more = {"symptom": symptom, "missing": ", ".join(names)}
+        got = ", ".join(registered) or "없음"
         fail(message, idea="명령의 등록", expected=", ".join(KINDS), got=got, **more)
 
     def options_of(self, name: str) -> set[str]:
@@ -257,9 +329,10 @@ class CommandLine:
         except UsageError as error:
             fail(f"`{' '.join(words)}`를 알아듣지 못합니다.", idea="명령줄 옵션", expected="실행", got=show(error))
         if len(self.calls) != 1:
-            message = f"`{words[0]}` 명령이 부른 함수의 수가 다릅니다."
+            message = f"`{words[0]}` 명령이 {words[0]} 함수를 한 번 부르지 않습니다."
             got = ", ".join(name for name, _ in self.calls) or "부르지 않음"
-            fail(message, idea="명령과 함수", expected=f"{words[0]} 한 번", got=got)
+            more = {"symptom": None if self.calls else "not-called", "command": words[0]}
+            fail(message, idea="명령과 함수", expected=f"{words[0]} 한 번", got=got, **more)
         return self.calls[0]
 
 
@@ -307,16 +380,21 @@ def test_command_calls_its_own_function_with_the_options(command_line):
         name = words[0]
         called, options = command_line.run(*words)
         if called != name:
-            more = {"symptom": "wrong-function", "command": name}
+            same = len({command_line.run(*one)[0] for one, _ in COMMANDS}) == 1
+            more = {"symptom": "one-function" if same else "wrong-function", "command": name}
             fail(f"{name} 명령이 다른 함수를 불렀습니다.", idea="명령과 함수", expected=name, got=called, **more)
         if not isinstance(options, dict):
-            message, got = f"{name} 함수가 옵션을 받지 못했습니다.", type(options).__name__
-            fail(message, idea="with_options", expected="Options", got=got)
+            got = "아무것도 받지 못함" if options is None else type(options).__name__
+            more = {"expected": "Options", "got": got, "symptom": "options-lost", "command": name}
+            fail(f"{name} 함수가 옵션을 받지 못했습니다.", idea="with_options", **more)
         idea = "명령줄 옵션"
         got = {option: options.get(option) for option in want}
         assert_equal(got, want, idea=idea, message=f"{name} 함수가 받은 옵션의 값이 다릅니다.")
         given = sorted(getattr(options, "given", ()))
-        assert_equal(given, sorted(want), idea=idea, message="사람이 적은 옵션이 무엇인지가 전해지지 않았습니다.")
+        if given != sorted(want):
+            more = {"expected": f"Options(given: {', '.join(sorted(want))})", "got": type(options).__name__}
+            message = "사람이 적은 옵션이 무엇인지가 전해지지 않았습니다."
+            fail(message, idea=idea, symptom="options-lost", command=name, **more)
         defaults = {key: value for key, value in options_of(KINDS[name]).items() if key not in want}
         changed = [key for key, value in defaults.items() if options.get(key) != value]
         assert_equal(changed, [], idea=idea, message="적지 않은 옵션이 기본값이 아닙니다.")
@@ -366,31 +444,69 @@ def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
     try:
         args = step.arguments_from(kind, options)
     except KeyError as error:
-        name = error.args[0] if error.args else None
-        if name in kind.options() and name not in options:
-            more = {"expected": "기본값", "got": f"KeyError: {name}", "symptom": "needs-all", "name": name}
-            fail("빠진 옵션에서 멈췄습니다.", idea="기본값", **more)
+        _explain_key(error.args[0] if error.args else None, kind, options)
         raise
     except TypeError as error:
-        renamed = [name for name, (_, one) in kind.options().items() if name != one.name]
-        if name := next((name for name in renamed if f"'{name}'" in str(error)), None):
-            fail_with_option_name(kind, name, got="TypeError")
-        if "NoneType" in str(error) and "pretrained" not in options:
-            fail("빠진 옵션이 None이 되었습니다.", idea="기본값", expected="기본값", got="None")
+        _explain_type(str(error), kind, options)
         raise
     except AttributeError as error:
         if "'dict' object" in str(error):
-            fail("묶음이 아직 사전입니다.", idea="묶음의 클래스", expected="LearningArguments", got="dict")
+            not_built("dict")
         raise
     if not isinstance(args, kind):
-        fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", expected=kind.__name__, got=type(args).__name__)
+        symptom = "fixed-kind" if isinstance(args, Arguments) else "not-built"
+        more = {"expected": kind.__name__, "got": type(args).__name__, "symptom": symptom}
+        fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", **more)
     for group, group_kind in kind.groups().items():
         got = type(getattr(args, group, None))
+        if got is dict:
+            not_built("dict")
         if not issubclass(got, group_kind):
             fail(
                 f"{group} 묶음의 종류가 다릅니다.", idea="묶음의 클래스", expected=group_kind.__name__, got=got.__name__
             )
     return args
+
+
+def not_built(got: str) -> None:
+    more = {"expected": "LearningArguments 등", "got": got, "symptom": "not-built"}
+    fail("묶음이 아직 사전입니다.", idea="묶음의 클래스", **more)
+
+
+def _explain_key(name: Any, kind: type, options: dict[str, Any]) -> None:
+    """KeyError에서 알아볼 수 있는 실수."""
+    if isinstance(name, Field):
+        more = {"expected": "묶음의 이름", "got": "필드", "symptom": "unpacked-backwards"}
+        fail("묶음과 필드를 바꾸어 받았습니다.", idea="kind.options()", **more)
+    if name in kind.options() and name not in options:
+        more = {"expected": "기본값", "got": f"KeyError: {name}", "symptom": "needs-all", "name": name}
+        fail("빠진 옵션에서 멈췄습니다.", idea="기본값", **more)
+    if name in kind.groups() or name in kind.options():
+        more = {"expected": ", ".join(kind.groups()), "got": f"KeyError: {name}", "symptom": "no-group", "name": name}
+        fail(f"'{name}' 묶음을 찾지 못했습니다.", idea="묶음", **more)
+
+
+def _explain_type(message: str, kind: type, options: dict[str, Any]) -> None:
+    """TypeError에서 알아볼 수 있는 실수."""
+    renamed = [name for name, (_, one) in kind.options().items() if name != one.name]
+    name = next((name for name in renamed if f"'{name}'" in message), None)
+    if name and not message.startswith(tuple(one.__name__ for one in KINDS.values())):
+        fail_with_option_name(kind, name, got="TypeError")
+    if match := re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message):
+        owner, name = match.groups()
+        if owner == kind.__name__ and name in kind.options():
+            more = {"expected": "묶음들", "got": f"{owner}({name}=…)", "symptom": "flat"}
+            fail("옵션을 묶지 않고 설정 클래스에 바로 건넸습니다.", idea="묶음", **more)
+        if owner != kind.__name__ and owner in [one.__name__ for one in KINDS.values()]:
+            more = {"expected": kind.__name__, "got": owner, "symptom": "fixed-kind"}
+            fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", **more)
+        homes = [group for group, one in kind.groups().items() if name in [field.name for field in fields(one)]]
+        if homes and owner in [one.__name__ for one in kind.groups().values()]:
+            more = {"expected": f"{homes[0]} 묶음의 {name}", "got": f"{owner}({name}=…)", "symptom": "shared-dict"}
+            fail("한 묶음에 다른 묶음의 값이 섞였습니다.", idea="묶음", name=name, group=homes[0], **more)
+    if "NoneType" in message and "pretrained" not in options:
+        more = {"expected": "기본값", "got": "None", "symptom": "none-default"}
+        fail("빠진 옵션이 None이 되었습니다.", idea="기본값", **more)
 
 
 def fail_with_option_name(kind: type, name: str, got: str) -> None:
@@ -414,6 +530,28 @@ def assert_fields(args: Any, want: dict[tuple[str, str], Any], message: str, ide
             fail(message, idea=idea, expected=f"{where} = {value!r}", got=f"{where} = {got!r}", **more)
 
 
+def name_moves(args: Any, kind: type, values: dict[tuple[str, str], tuple[str, Any]]) -> None:
+    """옵션들이 제자리에 없을 때, 무엇을 잘못했는지 알아봅니다."""
+    got = {key: getattr(getattr(args, key[0]), key[1]) for key in values}
+    wrong = [key for key, (_, value) in values.items() if got[key] != value or type(got[key]) is not type(value)]
+    shown = {"idea": "옵션과 필드", "expected": f"옵션 {len(values)}개", "got": f"{len(values) - len(wrong)}개"}
+    option = next((name for name, _ in values.values() if hasattr(args, name)), None)
+    if not wrong:
+        return
+    if option:
+        found = {"expected": "묶음 속의 필드", "got": f"args.{option}"}
+        fail("값을 묶음이 아니라 설정에 바로 담았습니다.", symptom="on-top", **{**shown, **found})
+    if wrong == list(values):
+        fail("옵션의 값이 하나도 옮겨지지 않았습니다.", symptom="nothing-moved", **shown)
+    if wrong == list(values)[:-1]:
+        fail("마지막 옵션의 값만 옮겨졌습니다.", symptom="only-last", **shown)
+    if all(got[key] == str(values[key][1]) for key in wrong):
+        group, field = wrong[0]
+        where = f"args.{group}.{field}"
+        found = {"expected": f"{where} = {values[wrong[0]][1]!r}", "got": f"{where} = {got[wrong[0]]!r}"}
+        fail("값을 모두 글로 바꾸었습니다.", symptom="all-text", **{**shown, **found})
+
+
 def default_fields(kind: type) -> dict[tuple[str, str], Any]:
     """모든 필드의 기본값. 학습률은 내장 모델의 것입니다."""
     made = {(group, one.name): default_of(one) for group, cls in kind.groups().items() for one in fields(cls)}
@@ -425,6 +563,8 @@ def default_fields(kind: type) -> dict[tuple[str, str], Any]:
 def test_renamed_options_reach_their_fields(step, name):
     """data_name은 data 묶음의 name으로, server_port는 server 묶음의 port로 갑니다."""
     kind = KINDS[name]
+    values = distinct_values(kind)
+    name_moves(arguments(step, kind, dict(values.values())), kind, values)
     args = arguments(step, kind, {**options_of(kind), **{option: row[2] for option, row in RENAMED[name].items()}})
     for option, (group, field, value) in RENAMED[name].items():
         holder = getattr(args, group)
@@ -541,12 +681,20 @@ def make(step, monkeypatch):
         try:
             fabric = step.make_fabric(args)
         except ValueError as error:
-            if "auto" in str(error):
+            if "devices=" in str(error):
+                got = re.search(r"devices=(\S+?)\)", str(error))
+                more = {"expected": args.hardware.devices, "got": got[1] if got else "", "symptom": "no-devices"}
+                fail("설정의 devices가 아닌 수로 Fabric을 만들었습니다.", idea="devices", **more)
+            if re.search(r"Precision '(cpu|cuda|mps)'|accelerator='(\d|bf)", str(error)):
+                more = {"expected": "accelerator=cpu, precision=32-true", "got": "서로 바뀜", "symptom": "mixed-up"}
+                fail("인수의 이름과 값이 엇갈렸습니다.", idea="Fabric", **more)
+            if "Precision 'auto'" in str(error):
                 more = {"expected": "고른 정밀도", "got": "auto", "symptom": "raw-auto"}
                 fail("Fabric이 정밀도 auto를 알지 못합니다.", idea="auto", **more)
             raise
         if not isinstance(fabric, Fabric):
-            fail("만든 것이 Fabric이 아닙니다.", idea="Fabric", expected="Fabric", got=type(fabric).__name__)
+            got = "클래스 Fabric" if fabric is Fabric else type(fabric).__name__
+            fail("만든 것이 Fabric이 아닙니다.", idea="Fabric", expected="Fabric", got=got, symptom="not-fabric")
         return fabric
 
     return make
@@ -560,7 +708,7 @@ def assert_processes(fabric: Fabric, want: int) -> None:
 
 def assert_precision(fabric: Fabric, want: str) -> None:
     got = fabric.strategy.precision.precision
-    symptom = "no-precision" if got == "32-true" else None
+    symptom = "no-precision" if got == "32-true" else "fixed-precision"
     idea, message = "precision", "정밀도가 고른 것과 다릅니다."
     assert_equal(got, want, idea=idea, message=message, symptom=symptom)
 
@@ -586,8 +734,9 @@ def test_as_many_processes_as_devices(make, devices):
     assert_processes(fabric, devices)
     want, got = devices > 1, isinstance(fabric.strategy, DDPStrategy)
     if want != got:
-        more = {"expected": "ddp" if want else "장치 하나", "got": type(fabric.strategy).__name__}
-        fail("여러 프로세스를 쓰는 방법이 고른 것과 다릅니다.", idea="strategy", **more)
+        more = {"expected": "ddp" if want else "auto(장치 하나)", "got": type(fabric.strategy).__name__}
+        symptom = "no-strategy" if want else "fixed-strategy"
+        fail("여러 프로세스를 쓰는 방법이 고른 것과 다릅니다.", idea="strategy", symptom=symptom, **more)
 
 
 @todo("5-4")

@@ -1,0 +1,172 @@
+"""언어 모델 과제의 실행 폴더와 체크포인트: 어디에 두고, 어떻게 다시 찾고 읽는지.
+
+체크포인트 하나에 모델을 되살리는 데 필요한 것(설정, 어휘의 크기, 토크나이저)이 모두 들어 있어, 파일 하나만 옮겨도
+씁니다.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nlpbook.errors import UserError
+from nlpbook.lm_config import LMConfig, RunChoice
+from nlpbook.paths import shown, written_aside
+from nlpbook.runs import RunFolder, latest_run, new_version, unused
+from nlpbook.tokens import TextTokenizer
+
+SHAPE = ("d_embed", "num_heads", "num_layers", "max_seq_len")  # 이것이 다르면 가중치를 옮길 수 없습니다.
+
+
+def new_run(config: LMConfig) -> RunFolder:
+    """이 설정의 새 실행 폴더. 비워 둔 이름과 버전을 정해 설정에 적습니다.
+
+    Raises:
+        UserError: 같은 이름과 버전의 실행이 이미 있을 때.
+    """
+    config.job_name = config.job_name or Path(config.data).stem
+    config.job_version = config.job_version or new_version()
+    config.output = str(Path(config.output).expanduser().resolve())
+    config.data_home = str(Path(config.data_home).expanduser().resolve())
+    for name in ("data", "tokenizer"):
+        value = getattr(config, name)
+        if value and Path(value).expanduser().exists():
+            setattr(config, name, str(Path(value).expanduser().resolve()))
+    return unused(run_of(config))
+
+
+def run_of(choice: RunChoice) -> RunFolder:
+    """이름과 버전이 정해진 실행의 폴더."""
+    return RunFolder(Path(choice.output) / choice.project / f"{choice.job_name}-{choice.job_version}")
+
+
+def find_run(choice: RunChoice, resuming: bool = False) -> RunFolder:
+    """이름과 버전에 맞는 실행 가운데 가장 나중 것. 시작하자마자 멈춘 실행은 다른 것이 없을 때만 고릅니다.
+
+    Raises:
+        UserError: 하나도 없을 때.
+    """
+
+    def has_checkpoint(run: RunFolder) -> bool:
+        return (run.last_state if resuming else run.best_model).is_file()
+
+    home = Path(choice.output).expanduser() / choice.project
+    return latest_run(home, choice.job_name, choice.job_version, has_checkpoint)
+
+
+def save_state(fabric: Any, path: Path, state: dict[str, Any]) -> None:
+    """모든 프로세스가 함께 부릅니다. 옆에 쓴 뒤 이름을 바꾸므로, 도중에 꺼져도 앞의 것이 남습니다.
+
+    Args:
+        fabric: 학습에 쓰는 Fabric. 담긴 모델과 옵티마이저를 state_dict로 바꾸는 일을 맡습니다.
+    """
+    aside = path.with_name(f".{path.name}.tmp")  # 프로세스마다 같은 이름이어야 나누어 가진 가중치(fsdp)를 모읍니다.
+    try:
+        if fabric.is_global_zero:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        fabric.barrier()
+        fabric.save(aside, state)
+        fabric.barrier()
+        if fabric.is_global_zero:
+            aside.replace(path)
+    finally:
+        if fabric.is_global_zero:
+            aside.unlink(missing_ok=True)
+
+
+def facts_of(trainer: Any) -> dict[str, Any]:
+    """체크포인트에 함께 담을 것: 모델을 되살리는 데 드는 것과, 에포크의 기록.
+
+    Args:
+        trainer: 4단계의 `Trainer`.
+    """
+    return {
+        "epoch": trainer.position.epoch,
+        "best_step": trainer.best_step,
+        "sums": trainer.sums,
+        "scaler": trainer.fabric.strategy.precision.state_dict(),
+        "history": trainer.tracker.history,
+        "config": trainer.config.to_dict(),
+        "vocab_size": trainer.gpt.vocab_size,
+        "tokenizer": trainer.gpt.tokenizer.to_text(),
+    }
+
+
+def restore_facts(trainer: Any, state: dict[str, Any]) -> None:
+    """`facts_of`가 담은 것 가운데 학습이 이어받을 것을 되돌립니다."""
+    trainer.best_step = state["best_step"]
+    trainer.sums.copy_(state["sums"])
+    trainer.fabric.strategy.precision.load_state_dict(state["scaler"])
+    trainer.tracker.restore(state["history"])
+
+
+def keep_as_best(run: RunFolder) -> None:
+    """방금 저장한 마지막 상태를 가장 좋은 것으로도 남깁니다."""
+    with written_aside(run.best_model) as aside:
+        shutil.copyfile(run.last_state, aside)
+
+
+def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """체크포인트를 읽습니다. 텐서와 수, 문자열만 읽고 코드는 실행하지 않습니다(weights_only).
+
+    Raises:
+        UserError: 파일이 없거나, 깨졌거나, 이 과제의 체크포인트가 아닐 때.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"체크포인트가 없습니다: {shown(path)}. 먼저 train으로 학습하거나 경로를 확인해 주세요.")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"체크포인트를 읽을 수 없습니다: {shown(path)} ({type(error).__name__}). 파일이 깨졌다면 다시 학습해 "
+            "주세요."
+        ) from error
+    needed = {"model_state_dict", "config", "vocab_size", "tokenizer"}
+    if not isinstance(state, dict) or not needed <= state.keys():
+        raise UserError(f"{shown(path)} 은(는) 이 과제의 체크포인트가 아닙니다. train이 만든 .pt 파일을 주세요.")
+    return state
+
+
+def load_model(kind: type, path: Path | str) -> Any:
+    """체크포인트 파일 하나에서 모델을 되살립니다. 평가 모드입니다.
+
+    Args:
+        kind: 2단계의 `GPT`. `kind(설정, 어휘의 크기, 토크나이저)`로 만듭니다.
+
+    Raises:
+        UserError: 파일이 없거나, 깨졌거나, 이 과제의 체크포인트가 아닐 때.
+    """
+    state = read_checkpoint(path)
+    config = LMConfig.from_dict(state["config"], shown(path))
+    model = kind(config, state["vocab_size"], TextTokenizer.from_text(state["tokenizer"]))
+    model.load_state_dict(state["model_state_dict"])
+    return model.eval()
+
+
+def require_same_shape(state: dict[str, Any], config: LMConfig, vocab_size: int, path: Path | str) -> None:
+    """체크포인트의 모델이 지금 모델과 같은 모양인지 봅니다.
+
+    Raises:
+        UserError: 다를 때. 어느 항목이 어떻게 다른지 적습니다.
+    """
+    saved = {**state["config"], "vocab_size": state["vocab_size"]}
+    wanted = {**config.to_dict(), "vocab_size": vocab_size}
+    different = [
+        f"{name} {saved[name]} ≠ {wanted[name]}" for name in (*SHAPE, "vocab_size") if saved[name] != wanted[name]
+    ]
+    if different:
+        raise UserError(
+            f"{shown(path)} 은(는) 모양이 다른 모델의 체크포인트입니다({', '.join(different)}). 같은 설정으로 모델을 "
+            "만들거나 다른 체크포인트를 주세요."
+        )
+
+
+def export_folder(choice: Any, run: RunFolder | None) -> Path:
+    """내보낸 것을 둘 폴더: 적은 폴더, 없으면 실행 폴더(체크포인트를 골랐으면 그 옆)의 export/."""
+    if choice.export_to:
+        return Path(choice.export_to).expanduser()
+    return (run.path if run else Path(choice.checkpoint).parent) / "export"
