@@ -1,3 +1,16 @@
 """어느 폴더에서 pytest를 실행해도 검사의 옵션(--target, --todo)과 표시를 알아듣게 합니다."""
 
+import pytest
+
 pytest_plugins = ["course.pytest_plugin"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """여러 프로세스로 나누어 돌릴 때(-n), 무거운 준비를 함께 쓰도록 한 파일의 시험은 한 프로세스에 둡니다.
+
+    저마다 따로 도는 시험(`spread`)만 하나씩 나눕니다.
+    """
+    for item in items:
+        if not item.get_closest_marker("spread"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))

@@ -103,7 +103,7 @@ class Checker:
 
     def _answers_of(self, task: Task) -> Answers:
         """과제의 표. 읽는 데 0.1초쯤 걸리므로, 파일이 바뀌었을 때만 다시 읽습니다."""
-        times = [path.stat().st_mtime_ns for path in sorted(task.tests.glob("*.yaml"))]
+        times = [path.stat().st_mtime_ns for path in sorted(task.tests.rglob("*.yaml"))]
         if self._answers.get(task.name, (None,))[0] != times:
             self._answers[task.name] = times, Answers.load(task)
         return self._answers[task.name][1]

@@ -170,11 +170,16 @@ def names_needed(text: str, region: Region) -> list[str]:
                 made[node.id] = None
             elif line > region.end and isinstance(node.ctx, ast.Load):
                 used.add(node.id)
-        elif inside and isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        elif inside and _is_own_attribute(node) and isinstance(node.ctx, ast.Store):
             name = ast.unparse(node)
             made[name] = None
             used.add(name)
     return [name for name in made if name in used]
+
+
+def _is_own_attribute(node: ast.AST) -> bool:
+    """`self.이름`인가. 자리에서 만든 것의 속성(`tokenizer.decoder`)이나 더 깊은 것은 아닙니다: 답을 미리 알려 줍니다."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
 
 
 def _innermost_function(tree: ast.AST, region: Region) -> ast.AST | None:

@@ -23,7 +23,7 @@ def run_suite(arguments: list[str]) -> int:
         ("코드 규칙", [python, "-m", "ruff", "check", "."]),
         ("코드 모양", [python, "-m", "ruff", "format", "--check", "."]),
         ("해답과 실습의 일치", [python, "-m", "course", "build", "--check"]),
-        ("시험", [python, "-m", "pytest", *arguments]),
+        ("시험", [python, "-m", "pytest", *in_parallel(environment), *arguments]),
     ]
     if has_cuda(python):
         step_checks = sorted(str(path) for path in (ROOT / "tests").glob("*/test_step*.py"))
@@ -37,6 +37,15 @@ def run_suite(arguments: list[str]) -> int:
             failed.append(name)
     print("모두 통과했습니다." if not failed else f"실패: {', '.join(failed)}", flush=True)
     return 1 if failed else 0
+
+
+def in_parallel(environment: dict[str, str]) -> list[str]:
+    """코어마다 하나씩 나누어 돌리는 pytest의 인수. 프로세스마다 쓰레드를 하나만 쓰게 `environment`도 고칩니다.
+
+    쓰레드 둘을 쓰는 프로세스 둘이 코어 둘을 다투면, 서로를 기다리느라 하나씩 돌 때보다 느립니다.
+    """
+    environment.setdefault("OMP_NUM_THREADS", "1")
+    return ["-n", str(min(8, os.cpu_count() or 1)), "--dist", "loadgroup"]  # 프로세스마다 메모리를 1 GB쯤 씁니다.
 
 
 def has_cuda(python: str) -> bool:

@@ -23,7 +23,7 @@ class Sampling:
 
     Attributes:
         max_tokens: 이어 쓸 토큰 수의 상한.
-        temperature: 높을수록 다양하게. 0이면 언제나 가장 그럴듯한 것.
+        temperature: 높을수록 다양하게. 0이면 언제나 가장 그럴듯한 것. 0에 너무 가까우면 나눌 수 없어 받지 않습니다.
         top_k: 확률이 높은 이만큼의 토큰 가운데서만. 0이면 모두.
         top_p: 확률의 합이 이만큼이 될 때까지의 토큰 가운데서만. 1이면 모두.
         repetition_penalty: 이미 나온 토큰의 점수를 깎는 정도. 1이면 깎지 않습니다.
@@ -48,9 +48,17 @@ class Sampling:
             is_number = isinstance(value, kind) and not isinstance(value, bool)
             if not (is_number and low <= value <= high):
                 what = "정수" if kind is int else "수"
-                raise UserError(f"{name}은(는) {low} 이상 {high} 이하의 {what}여야 합니다: {value!r}")
+                raise UserError(f"{name}은(는) {low:,} 이상 {high:,} 이하의 {what}여야 합니다: {value!r}")
+        if 0 < self.temperature < COLDEST:
+            raise UserError(f"temperature는 0이거나 {COLDEST} 이상이어야 합니다: {self.temperature!r}")
+
+    @classmethod
+    def of(cls, config: Any) -> Sampling:
+        """같은 이름의 값들이 있는 설정에서 만듭니다."""
+        return cls(**{one.name: getattr(config, one.name) for one in fields(cls)})
 
 
+COLDEST = 0.001
 RANGES: dict[str, tuple[Any, float, float]] = {
     "max_tokens": (int, 1, 100_000),
     "temperature": ((int, float), 0, 10),
@@ -132,30 +140,39 @@ class Turnstile:
         self.slots.release()
 
 
-class StreamDecoder:
-    """토큰을 하나씩 받아, 새로 읽을 수 있게 된 글을 돌려줍니다.
+UNSURE = 3  # UTF-8 한 글자는 많아야 네 바이트라, 다 오지 않은 글자는 세 바이트(� 셋)를 넘지 않습니다.
 
-    한글 한 글자가 여러 토큰에 걸치기도 하므로, 글자가 다 모일 때까지(많아야 네 토큰) 기다립니다.
+
+class StreamDecoder:
+    """토큰을 하나씩 받아, 새로 읽을 수 있게 된 글을 돌려줍니다. 모두 이으면 한꺼번에 바꾼 글과 같습니다.
+
+    한 글자(한글 3바이트, 😀 4바이트)가 여러 토큰에 걸치기도 하고, 토큰 하나가 앞 글자의 끝과 다음 글자의 처음을
+    담기도 합니다. 아직 다 오지 않은 글자는 글 끝의 �로 보이므로, 끝의 �만 미루어 둡니다. 정말로 잘못된 바이트라면
+    다음 글자가 올 때(늦어도 `finish`에서) 그대로 나옵니다.
     """
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
         self.tokenizer = tokenizer
-        self.waiting: list[int] = []
+        self.ids: list[int] = []
+        self.shown = 0  # decode(self.ids) 가운데 이미 내놓은 글자 수
 
     def push(self, token: int) -> str:
         """토큰 하나. 아직 글자가 되지 않았으면 빈 글입니다."""
-        self.waiting.append(token)
-        text = self.tokenizer.decode(self.waiting)
-        if text.endswith("\N{REPLACEMENT CHARACTER}") and len(self.waiting) < 4:
-            return ""
-        self.waiting.clear()
-        return text
+        self.ids.append(token)
+        text = self.tokenizer.decode(self.ids)
+        unsure = len(text) - len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
+        ready = len(text) - min(unsure, UNSURE)
+        new, self.shown = text[self.shown : ready], max(self.shown, ready)
+        if self.shown == len(text):  # 길어져도 느려지지 않도록, 다 내놓았으면 마지막 토큰만 남깁니다.
+            self.ids = self.ids[-1:]
+            self.shown = len(self.tokenizer.decode(self.ids))
+        return new
 
     def finish(self) -> str:
         """남은 것을 모두 내놓습니다."""
-        text = self.tokenizer.decode(self.waiting)
-        self.waiting.clear()
-        return text
+        rest = self.tokenizer.decode(self.ids)[self.shown :]
+        self.ids, self.shown = [], 0
+        return rest
 
 
 def token_events(
@@ -191,3 +208,10 @@ def token_events(
     if rest:
         yield {"text": rest, "probability": None, "alternatives": []}
     yield {"done": True, "reason": reason, "text": text + rest}
+
+
+def collected(events: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """`token_events`를 끝까지 받아 한꺼번에 답할 것: `{"text", "tokens"(쓴 토큰의 수), "reason"}`."""
+    *pieces, end = events
+    count = sum(one["probability"] is not None for one in pieces)
+    return {"text": end["text"], "tokens": count, "reason": end["reason"]}

@@ -15,7 +15,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0 or x.device.type != "cpu" or not x.is_floating_point():
+        if not self.training or self.p in (0, 1) or x.device.type != "cpu" or not x.is_floating_point():
             return super().forward(x)
         return _CpuDropout.apply(x, self.p)
 

@@ -103,8 +103,8 @@ class LMConfig(RunChoice):
     min_lr: float = option(3e-5, "코사인의 끝에서 머무는 학습률.", min=0, group="learning")
     warmup_rate: float = option(0.1, "학습률을 0에서 올리는 구간의 비율.", min=0, max=1, group="learning")
     weight_decay: float = option(0.1, "AdamW의 weight decay. 행렬에만 걸립니다.", min=0, group="learning")
-    beta1: float = option(0.9, "AdamW의 첫째 모멘텀.", min=0, max=1, group="learning")
-    beta2: float = option(0.95, "AdamW의 둘째 모멘텀.", min=0, max=1, group="learning")
+    beta1: float = option(0.9, "AdamW의 첫째 모멘텀.", min=0, max=0.9999, group="learning")
+    beta2: float = option(0.95, "AdamW의 둘째 모멘텀.", min=0, max=0.9999, group="learning")
     max_grad_norm: float = option(1.0, "기울기의 크기를 자르는 한계.", min=0, group="learning")
     grad_accumulation: int = option(1, "가중치를 한 번 고칠 때 기울기를 모을 배치의 수.", min=1, group="learning")
     patience: int = option(

@@ -30,7 +30,8 @@ def recorded(trainer: Any) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            say("여기까지 저장했습니다. 같은 명령에 --resume을 붙이면 이어 갑니다.")
+            if run.last_state.is_file():
+                say("같은 명령에 --resume을 붙이면 마지막으로 저장한 곳부터 이어 갑니다.")
             raise
         learning_curve(trainer.tracker.history, run.learning_curve, trainer.best_step)
         say(f"가장 좋은 검증 손실 {trainer.best_val_loss:.4f} ({trainer.best_step:,}걸음): {shown(run.best_model)}")

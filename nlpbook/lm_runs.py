@@ -80,14 +80,17 @@ def save_state(fabric: Any, path: Path, state: dict[str, Any]) -> None:
 def facts_of(trainer: Any) -> dict[str, Any]:
     """체크포인트에 함께 담을 것: 모델을 되살리는 데 드는 것과, 에포크의 기록.
 
+    모든 프로세스가 함께 부릅니다.
+
     Args:
         trainer: 4단계의 `Trainer`.
     """
+    fabric = trainer.fabric
     return {
         "epoch": trainer.position.epoch,
         "best_step": trainer.best_step,
-        "sums": trainer.sums,
-        "scaler": trainer.fabric.strategy.precision.state_dict(),
+        "sums": fabric.all_reduce(trainer.sums.clone(), reduce_op="mean"),  # 저장하는 것은 0번 프로세스뿐입니다.
+        "scaler": fabric.strategy.precision.state_dict(),
         "history": trainer.tracker.history,
         "config": trainer.config.to_dict(),
         "vocab_size": trainer.gpt.vocab_size,
@@ -126,7 +129,7 @@ def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
             "주세요."
         ) from error
     needed = {"model_state_dict", "config", "vocab_size", "tokenizer"}
-    if not isinstance(state, dict) or not needed <= state.keys():
+    if not isinstance(state, dict) or not needed <= state.keys() or not isinstance(state["config"], dict):
         raise UserError(f"{shown(path)} 은(는) 이 과제의 체크포인트가 아닙니다. train이 만든 .pt 파일을 주세요.")
     return state
 
@@ -142,9 +145,20 @@ def load_model(kind: type, path: Path | str) -> Any:
     """
     state = read_checkpoint(path)
     config = LMConfig.from_dict(state["config"], shown(path))
-    model = kind(config, state["vocab_size"], TextTokenizer.from_text(state["tokenizer"]))
-    model.load_state_dict(state["model_state_dict"])
+    try:
+        tokenizer = TextTokenizer.from_text(state["tokenizer"])
+    except Exception as error:
+        raise _mismatch(path, "토크나이저") from error
+    model = kind(config, state["vocab_size"], tokenizer)
+    try:
+        model.load_state_dict(state["model_state_dict"])
+    except Exception as error:
+        raise _mismatch(path, "가중치") from error
     return model.eval()
+
+
+def _mismatch(path: Path | str, what: str) -> UserError:
+    return UserError(f"{shown(path)} 의 {what}이(가) 함께 담긴 설정과 맞지 않습니다. 깨졌다면 다시 학습해 주세요.")
 
 
 def require_same_shape(state: dict[str, Any], config: LMConfig, vocab_size: int, path: Path | str) -> None:
@@ -156,12 +170,30 @@ def require_same_shape(state: dict[str, Any], config: LMConfig, vocab_size: int,
     saved = {**state["config"], "vocab_size": state["vocab_size"]}
     wanted = {**config.to_dict(), "vocab_size": vocab_size}
     different = [
-        f"{name} {saved[name]} ≠ {wanted[name]}" for name in (*SHAPE, "vocab_size") if saved[name] != wanted[name]
+        f"{name} {saved.get(name)} ≠ {wanted[name]}"
+        for name in (*SHAPE, "vocab_size")
+        if saved.get(name) != wanted[name]
     ]
     if different:
         raise UserError(
             f"{shown(path)} 은(는) 모양이 다른 모델의 체크포인트입니다({', '.join(different)}). 같은 설정으로 모델을 "
             "만들거나 다른 체크포인트를 주세요."
+        )
+
+
+def require_same_tokenizer(learned: str, now: TextTokenizer) -> None:
+    """모델이 배운 토크나이저와 지금의 토크나이저가 같은지 봅니다. 다르면 같은 번호가 다른 토큰을 뜻합니다.
+
+    Args:
+        learned: 모델과 함께 저장된 토크나이저(`TextTokenizer.to_text()`).
+
+    Raises:
+        UserError: 다를 때. 배운 뒤에 글을 고치면 토크나이저도 새로 만들어져 달라집니다.
+    """
+    if learned != now.to_text():
+        raise UserError(
+            "글이나 토크나이저가 이 모델을 학습할 때와 달라졌습니다. 그때의 글로 되돌리거나, 지금의 글로 새로 학습해 "
+            "주세요."
         )
 
 

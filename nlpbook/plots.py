@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,34 @@ def line(
         axis.legend(frameon=False)
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axis.grid(color=GRID)
+    _save(figure, path)
+
+
+def small_multiples(
+    curves: dict[str, list[tuple[float, float]]], path: Path | str, ylabel: str, log_x: Collection[str] = ()
+) -> None:
+    """이름마다 작은 그림 하나씩을, 세로축을 함께 쓰도록 나란히 그립니다.
+
+    Args:
+        curves: 이름 → (x, y)들.
+        path: 저장할 PNG.
+        log_x: 가로축을 로그로 그릴 이름들.
+    """
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    figure, axes = _figure(rows, columns, (3.6 * columns, 2.8 * rows))
+    panels = list(getattr(axes, "flat", [axes]))
+    heights = [y for points in curves.values() for _, y in points]
+    margin = 0.05 * (max(heights) - min(heights)) or 1.0
+    for axis, (name, points) in zip(panels, curves.items(), strict=False):
+        axis.plot(*zip(*points, strict=True), color=BLUE, marker="o", linewidth=1.6)
+        axis.set_ylim(min(heights) - margin, max(heights) + margin)
+        if name in log_x:
+            axis.set_xscale("log")
+        axis.set(title=name, ylabel=ylabel)
+        axis.grid(color=GRID)
+    for axis in panels[len(curves) :]:
+        axis.set_visible(False)
     _save(figure, path)
 
 

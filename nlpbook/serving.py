@@ -27,6 +27,7 @@ def new_app(name: str) -> Flask:
         korean = {
             404: "그런 주소는 없습니다.",
             405: "이 주소에서 쓸 수 없는 방법(method)입니다.",
+            500: "서버에서 예상하지 못한 문제가 생겼습니다. 서버의 화면에 적힌 오류를 확인해 주세요.",
             413: f"요청이 너무 큽니다. {MAX_BYTES // 1024} KB까지 받습니다.",
         }
         return jsonify(error=korean.get(error.code, error.description)), error.code

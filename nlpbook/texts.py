@@ -162,9 +162,9 @@ def _lines(path: Path, title: re.Pattern[str] | None = None) -> Iterator[Piece]:
                         yield Piece(before, ends_document=starts_document and start == 0)
                     before = line[start : start + LONGEST_PIECE]
     except UnicodeDecodeError as error:
+        at = offset + len(raw) - len(error.object) + error.start + 1  # error.object에는 BOM이 없습니다.
         raise UserError(
-            f"{shown(path)} 의 {offset + error.start + 1:,}번째 바이트가 UTF-8이 아닙니다. 편집기에서 'UTF-8로 저장'한 "
-            "뒤 다시 실행해 주세요."
+            f"{shown(path)} 의 {at:,}번째 바이트가 UTF-8이 아닙니다. 편집기에서 'UTF-8로 저장'한 뒤 다시 실행해 주세요."
         ) from None
     except OSError as error:
         raise UserError(f"글을 읽을 수 없습니다: {shown(path)} ({error.strerror}).") from None

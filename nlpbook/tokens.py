@@ -84,7 +84,15 @@ class TextTokenizer:
 
         from nlpbook.pretrained import resolve_pretrained
 
-        loaded = AutoTokenizer.from_pretrained(resolve_pretrained(name))
+        folder = Path(name).expanduser()
+        source = str(folder) if folder.is_dir() else resolve_pretrained(name)  # 토크나이저만 있는 폴더도 됩니다.
+        try:
+            loaded = AutoTokenizer.from_pretrained(source)
+        except Exception as error:
+            raise UserError(
+                f"'{name}'에서 토크나이저를 읽을 수 없습니다({type(error).__name__}). tokenizer.json이 있는 폴더인지 "
+                "확인해 주세요."
+            ) from error
         ends = [one for one in (loaded.eos_token, loaded.sep_token) if one]
         if not getattr(loaded, "is_fast", False) or not ends:
             raise UserError(f"'{name}'의 토크나이저에는 빠른(fast) 구현이나 글의 끝을 뜻하는 토큰이 없습니다.")
@@ -105,7 +113,7 @@ class TokenFile:
             facts = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
             self.num_bytes = int(facts["num_bytes"])
             self.tokens = np.memmap(self.path, dtype=facts["dtype"], mode="r")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"토큰 파일을 읽을 수 없습니다: {shown(self.path)} ({type(error).__name__}). 지우고 다시 학습해 주세요."
             ) from None

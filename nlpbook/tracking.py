@@ -73,6 +73,7 @@ class Tracker:
         self.history = []
         for row in history:
             self.log(**{name: int(value) if name == "step" else value for name, value in row.items()})
+        self.save()  # 로거는 열릴 때 옛 파일을 지웁니다. 더 배울 것이 없어도 기록은 남아야 합니다.
 
     def save(self) -> None:
         for logger in self.loggers:

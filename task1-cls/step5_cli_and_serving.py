@@ -5,7 +5,7 @@
     python step5_cli_and_serving.py train --num_epochs 3         # 내장 데이터로 약 40초
     python step5_cli_and_serving.py test                         # 정확도, F1, 혼동표, 오답 페이지
     python step5_cli_and_serving.py serve --server_port 9164     # http://127.0.0.1:9164
-    python step5_cli_and_serving.py train --data_name nsmc --train_batch 128                   # 실제 NSMC 15만 개, 약 9분
+    python step5_cli_and_serving.py train --data_name nsmc --train_batch 128   # 실제 NSMC 15만 개, 약 9분
 
 배우는 것
     - Flask-Classful: 웹 API를 클래스 하나로. 모델은 서버가 뜰 때 한 번만 읽습니다
@@ -22,6 +22,7 @@ import typer
 from flask import Flask, jsonify, render_template, request
 from flask_classful import FlaskView, route
 from lightning.fabric import Fabric
+
 from step4_training_loops import NSMCModel, TrainingLoop, gather
 
 from nlpbook import plots, reports
@@ -33,7 +34,8 @@ from nlpbook.metrics import ClassificationReport, classification_report
 from nlpbook.options import Options, new_app, run, with_options
 from nlpbook.pretrained import resolve_pretrained
 from nlpbook.runs import RunFolder, find_run, new_run
-from nlpbook.serving import listen, new_app as new_web_app, read_text, require_page
+from nlpbook.serving import listen, read_text, require_page
+from nlpbook.serving import new_app as new_web_app
 from nlpbook.tracking import Stopwatch, Tracker, console, file_loggers, log_to, progress_bar, say
 from todo import todo
 
@@ -52,7 +54,9 @@ class WebAPI(FlaskView):
 
     @route("/", methods=["GET"])
     def index(self) -> str:
-        return render_template(self.args.server.page, model_name=f"{self.args.env.job_name}-{self.args.env.job_version}")
+        return render_template(
+            self.args.server.page, model_name=f"{self.args.env.job_name}-{self.args.env.job_version}"
+        )
 
     @route("/healthz", methods=["GET"])
     def healthz(self) -> Any:

@@ -1,7 +1,7 @@
 """완성된 감성분석의 시연: 학습하고, 평가하고, 몇 문장에 답합니다. `python -m course demo`가 실행합니다.
 
-    python -m course demo              # 학습 → 평가 → 예문
-    python -m course demo --serve      # 그 뒤에 웹 페이지까지
+python -m course demo              # 학습 → 평가 → 예문
+python -m course demo --serve      # 그 뒤에 웹 페이지까지
 """
 
 import argparse
@@ -13,7 +13,6 @@ import step5_cli_and_serving as step5
 from nlpbook.arguments import ServeArguments, TestArguments, TrainArguments
 from nlpbook.errors import UserError
 from nlpbook.options import Options, fail
-from nlpbook.runs import find_run
 from nlpbook.tracking import Stopwatch, console, say
 
 SENTENCES = (

@@ -8,7 +8,7 @@
 
 배우는 것
     - `LightningModule`: PyTorch의 `nn.Module`에 학습의 각 걸음을 적는 자리를 더한 클래스
-    - `AutoConfig` · `AutoTokenizer` · `AutoModelForSequenceClassification`: 이름만 알면 알맞은 클래스를 찾아 주는 세 입구
+    - `AutoConfig` · `AutoTokenizer` · `AutoModelForSequenceClassification`: 이름으로 알맞은 클래스를 찾는 세 입구
     - 미세조정(fine-tuning): 많은 글로 미리 배운 몸통에, 우리 과제의 작은 머리를 새로 얹어 함께 배우는 방법
 
 하지 않는 것: 데이터를 배치로 묶는 일(2단계), 학습(3, 4단계).
@@ -95,7 +95,8 @@ def main() -> None:
     print("  번호 ", " ".join(map(str, inputs["input_ids"][0].tolist())))
     with torch.no_grad():
         logits = model.lang_model(**inputs).logits  # (1, 라벨 수)
-    scores = ", ".join(f"{name} {score:+.3f}" for name, score in zip(model.data.label_names, logits[0].tolist(), strict=True))
+    named = zip(model.data.label_names, logits[0].tolist(), strict=True)
+    scores = ", ".join(f"{name} {score:+.3f}" for name, score in named)
     print(f"  점수  {scores}  ← 머리가 아직 배우지 않아 아무 뜻이 없습니다")
 
     # 더 해 보기: 리뷰에 오타나 새로 생긴 말을 넣어 보세요. 토큰은 어디에서 잘게 부서지나요?

@@ -16,10 +16,11 @@
 
 from typing import Any
 
-import step1_basic_structure
 import torch
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+
+import step1_basic_structure
 
 from nlpbook.arguments import TrainArguments
 from nlpbook.datasets import ClassificationDataset
@@ -142,7 +143,9 @@ def main() -> None:
     real = sum(loader.dataset.lengths) / len(loader.dataset)
     print(f"  모두 {longest}칸으로         {1 - real / longest:.1%}")
     print(f"  배치마다 가장 긴 문장으로  {padding_waste(loader):.1%}")
-    print(f"  길이가 비슷한 것끼리       {padding_waste(training_loader(loader, seed=7)):.1%}  ← 4단계의 학습이 쓰는 방법")
+    print(
+        f"  길이가 비슷한 것끼리       {padding_waste(training_loader(loader, seed=7)):.1%}  ← 4단계의 학습이 쓰는 방법"
+    )
 
     # 더 해 보기: train_batch를 4와 128로 바꾸면 낭비는 어느 쪽이 커질까요? 먼저 짐작하고 실행해 보세요.
 

@@ -13,6 +13,8 @@ from course.checker import Checker
 from course.paths import Task, all_tasks
 from course.regions import splice
 
+pytestmark = pytest.mark.spread
+
 TASKS = [task for task in all_tasks() if task.solution.is_dir()]
 MISTAKES = [(task, one) for task in TASKS for one in Answers.load(task).mistakes]
 ALSO_RIGHT = [(task, one) for task in TASKS for one in Answers.load(task).also_right]

@@ -165,6 +165,14 @@ def test_loop_variable_of_a_comprehension_is_not_needed():
     assert names_needed(TEXT, find(TEXT, "1-2")) == ["title"]
 
 
+def test_attributes_of_what_the_region_makes_are_not_told():
+    text = (
+        "def build(self):\n    # [TODO 1-1] 만드세요.\n    tool = make()\n    tool.part = 3\n"
+        "    self.inner.deep = 1\n    self.own = 2\n    # [END 1-1]\n    return tool\n"
+    )
+    assert names_needed(text, find(text, "1-1")) == ["tool", "self.own"]
+
+
 def test_names_in_the_exercise_are_those_of_the_solution_for_every_region():
     exercise = to_exercise(TEXT)
     assert code_of(exercise, "1-1").endswith("쓰는 이름: squared, self.size\n")

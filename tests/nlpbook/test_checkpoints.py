@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -193,3 +194,10 @@ def test_random_numbers_continue_where_they_were_saved(tmp_path):
     expected = [draw(), draw()]
     set_rng_state(CheckpointSaver(tmp_path).load_last()["rng"])
     assert [draw(), draw()] == expected
+
+
+def test_alone_the_random_states_of_everyone_are_ones_own():
+    (mine,) = checkpoints.all_rng_states(SimpleNamespace(world_size=1))
+    expected = draw()
+    set_rng_state(mine)
+    assert draw() == expected

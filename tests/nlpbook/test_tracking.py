@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 
 import pytest
+import torch
 
-from nlpbook.tracking import Position, Tracker, file_loggers, log_to, say, steps_between
+from nlpbook.errors import UserError
+from nlpbook.tracking import LossGuard, Position, Tracker, file_loggers, log_to, say, steps_between
 
 
 @pytest.mark.parametrize(
@@ -87,3 +90,22 @@ def test_other_processes_write_no_log(tmp_path):
     with log_to(tmp_path / "train.log", enabled=False):
         say("조용히")
     assert list(tmp_path.iterdir()) == []
+
+
+def guarded(*losses: float) -> LossGuard:
+    guard = LossGuard()
+    for step, loss in enumerate(losses, start=1200):
+        guard.note(step, 3e-3, torch.tensor(loss))
+    return guard
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_stops_with_its_first_step_and_rate(bad):
+    with pytest.raises(UserError, match=rf"^1,201걸음째에 손실이 {bad}.*학습률 3\.0e-03.*--learning_rate"):
+        guarded(2.0, bad, math.nan).check()
+
+
+def test_finite_losses_are_forgotten_once_seen():
+    guard = guarded(2.0, 1e30, -1.0)
+    guard.check()
+    assert guard.seen == []

@@ -17,10 +17,11 @@
 
 from dataclasses import dataclass
 
-import step2_data_processing
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+
+import step2_data_processing
 
 from nlpbook.arguments import TrainArguments
 from nlpbook.metrics import accuracy

@@ -18,12 +18,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import step3_training_steps
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
+
+import step3_training_steps
 
 from nlpbook.arguments import TrainArguments
 from nlpbook.checkpoints import CheckpointSaver, rng_state, set_rng_state
@@ -76,7 +77,9 @@ class TrainingLoop:
         val_steps: 검증 사이의 걸음 수.
     """
 
-    def __init__(self, fabric: Fabric, model: NSMCModel, saver: CheckpointSaver, tracker: Tracker | None = None) -> None:
+    def __init__(
+        self, fabric: Fabric, model: NSMCModel, saver: CheckpointSaver, tracker: Tracker | None = None
+    ) -> None:
         self.fabric, self.args, self.saver, self.tracker = fabric, model.args, saver, tracker or Tracker()
         use_fast_attention(model.lang_model, fabric.device.type)
         # 계산이 일어나는 lang_model을 감쌉니다: 정밀도(autocast)와 여러 프로세스의 기울기 맞추기가 여기서 끼어듭니다.
@@ -141,7 +144,8 @@ class TrainingLoop:
         outputs = [self.model.validation_step(batch, index) for index, batch in enumerate(loader)]
         count = len(loader.dataset)
         preds, labels, loss = (
-            gather(self.fabric, torch.cat([one[name] for one in outputs]), count) for name in ("preds", "labels", "loss")
+            gather(self.fabric, torch.cat([one[name] for one in outputs]), count)
+            for name in ("preds", "labels", "loss")
         )
         return {"val_loss": loss.double().mean().item(), "val_acc": accuracy(preds, labels).item()}
 
@@ -172,8 +176,8 @@ class TrainingLoop:
         lr, step = self.scheduler.get_last_lr()[0], self.position.step
         if not torch.isfinite(outputs["loss"]):
             raise UserError(
-                f"{step}걸음째에 손실이 {loss}이(가) 되었습니다(학습률 {lr:.1e}). --learning_rate를 10분의 1로 줄여 다시 "
-                "학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
+                f"{step}걸음째에 손실이 {loss}이(가) 되었습니다(학습률 {lr:.1e}). --learning_rate를 10분의 1로 줄여 "
+                "다시 학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
             )
         if self.fabric.is_global_zero:
             self.tracker.log(step, loss=loss, acc=acc, lr=lr)
