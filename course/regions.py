@@ -178,7 +178,7 @@ def names_needed(text: str, region: Region) -> list[str]:
 
 
 def _is_own_attribute(node: ast.AST) -> bool:
-    """`self.이름`인가. 자리에서 만든 것의 속성(`tokenizer.decoder`)이나 더 깊은 것은 아닙니다: 답을 미리 알려 줍니다."""
+    """`self.이름`인가. 자리에서 만든 것의 속성(`tokenizer.decoder`)은 아닙니다: 답을 미리 알려 줍니다."""
     return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
 
 

@@ -95,6 +95,12 @@ class LMConfig(RunChoice):
     num_heads: int = option(4, "어텐션 헤드의 수.", min=1, group="model")
     num_layers: int = option(4, "블록의 수.", min=1, group="model")
     max_seq_len: int = option(256, "문맥의 길이: 한 번에 보는 토큰 수.", min=2, group="model")
+    activation: str = option(
+        "gelu",
+        "MLP의 활성 함수. gelu_new는 GPT-2가 쓰는 tanh 근사로, CPU에서 다섯 배쯤 느립니다.",
+        choices=("gelu", "gelu_new"),
+        group="model",
+    )
     dropout: float = option(0.1, "드롭아웃 비율.", min=0, max=0.95, group="model")
 
     batch_size: int = option(8, "배치 크기(프로세스마다). 창의 수입니다.", min=1, group="learning")

@@ -1,0 +1,188 @@
+"""3단계 · 손실과 옵티마이저: 얼마나 틀렸고, 어느 쪽으로 얼마나 움직일까
+
+2단계의 모델은 자리마다 다음 토큰의 로짓을 냅니다. 이 단계에서는 그 로짓이 얼마나 틀렸는지를 재고(손실), 가중치를 어느
+쪽으로(AdamW), 얼마나(학습률) 움직일지를 정합니다.
+
+    python step3_loss_and_optimizer.py     # 손실과 지표, decay 묶음의 표, 학습률 곡선의 그림 (약 4초)
+
+배우는 것
+    - 교차 엔트로피(cross entropy): 정답에 준 확률의 로그를 뒤집은 것
+    - 혼란도(perplexity), 정확도(accuracy), 그리고 토크나이저가 달라도 견줄 수 있는 바이트당 비트(bits per byte)
+    - weight decay는 행렬에만: 정규화 층과 편향을 0으로 끌어당기면 층의 크기 조절이 망가집니다
+    - 학습률: 처음에는 천천히 올리고(warmup), 그 뒤로는 코사인을 따라 내립니다
+
+하지 않는 것: 반복. 4단계에서 합니다.
+
+출처: Loshchilov & Hutter "Decoupled Weight Decay Regularization"(AdamW)과 "SGDR"(코사인), Brown 외 2020 "GPT-3" 부록 B
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import AdamW
+
+from step1_tokenizer_and_data import LMData
+from step2_gpt_model import GPT
+
+from nlpbook import plots
+from nlpbook.lm_config import LMConfig
+from nlpbook.paths import OUTPUT, shown
+
+
+def compute_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """배치의 모든 자리에 걸친 평균 교차 엔트로피(nat).
+
+    Args:
+        logits: (배치, 길이, 어휘).
+        targets: (배치, 길이) 정답 토큰의 번호.
+
+    Returns:
+        () 손실. 기울기가 이어져 있습니다.
+    """
+    # [TODO 3-1] 로짓과 정답의 평균 교차 엔트로피를 loss에 담으세요.
+    # 힌트: functional.cross_entropy는 (예문, 어휘)와 (예문,)을 받습니다. 배치와 길이는 둘 다 "예문"의 축입니다.
+    loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    # [END 3-1]
+    return loss
+
+
+def configure_optimizer(model: nn.Module, config: LMConfig) -> AdamW:
+    """AdamW를 만듭니다. weight decay는 행렬(2차원 이상)에만 걸고, 편향과 정규화 층(1차원)에는 걸지 않습니다.
+
+    Args:
+        model: 학습할 모델.
+        config: `learning_rate`, `weight_decay`, `beta1`, `beta2`.
+
+    Returns:
+        decay를 거는 묶음과 걸지 않는 묶음이 있는 AdamW. CPU와 GPU에서 모두 빠른 fused 구현입니다.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]  # 얼려 둔 것은 뺍니다.
+    # [TODO 3-2] parameters를 두 묶음으로 나누어 groups에 담으세요. 묶음은 "params"와 "weight_decay"가 있는 사전입니다.
+    # 힌트: parameter.dim()이 차원의 수입니다. 편향은 1차원, 행렬은 2차원입니다. decay를 걸지 않는 묶음에도
+    #       weight_decay를 적어야 합니다. 적지 않으면 AdamW의 기본값은 얼마인가요?
+    groups = [
+        {"params": [one for one in parameters if one.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [one for one in parameters if one.dim() < 2], "weight_decay": 0.0},
+    ]
+    # [END 3-2]
+    return AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), fused=True)
+
+
+def learning_rate_at(step: int, total_steps: int, config: LMConfig) -> float:
+    """`step`번째 걸음(0부터)에 쓸 학습률.
+
+    처음 `warmup` 걸음은 곧게 올리고, 그 뒤로는 코사인의 반 바퀴를 따라 `min_lr`까지 내립니다. 첫 걸음의 학습률이 0이면
+    그 걸음은 버려지므로 1/warmup에서 시작해, warmup의 마지막 걸음에 가장 높아집니다.
+
+    Args:
+        step: 0 이상. `total_steps`부터는 `min_lr`입니다.
+        total_steps: 학습 전체의 걸음 수.
+        config: `learning_rate`(가장 높은 값), `min_lr`, `warmup_rate`.
+    """
+    highest, lowest = config.learning_rate, config.min_lr
+    warmup = round(config.warmup_rate * total_steps)
+    # [TODO 3-3] warmup 걸음까지는 곧게 올리고, total_steps까지는 코사인으로 내려 lr에 담으세요.
+    # 힌트: (1 + cos(π × progress)) / 2는 progress가 0에서 1로 갈 때 1에서 0으로 갑니다. progress는 warmup번째
+    #       걸음에서 0, total_steps번째 걸음에서 1이고, 그 뒤로는 언제나 lowest입니다. warmup이 0이거나
+    #       total_steps와 같을 때에도 0으로 나누지 않으려면 무엇을 먼저 물어야 할까요?
+    if step < warmup:
+        lr = highest * (step + 1) / warmup
+    elif step >= total_steps:
+        lr = lowest
+    else:
+        progress = (step - warmup) / (total_steps - warmup)
+        lr = lowest + (highest - lowest) * (1 + math.cos(math.pi * progress)) / 2
+    # [END 3-3]
+    return lr
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """글 하나를 얼마나 잘 맞혔는가.
+
+    Attributes:
+        loss: 토큰 하나의 평균 교차 엔트로피(nat).
+        accuracy: 가장 그럴듯하다고 한 토큰이 정답인 비율, 0~1.
+        bytes_per_token: 토큰 하나가 담은 글의 평균 크기(UTF-8 바이트).
+    """
+
+    loss: float
+    accuracy: float
+    bytes_per_token: float
+
+    @property
+    def perplexity(self) -> float:
+        """혼란도: 모델이 평균 몇 개의 후보 사이에서 망설이는가. 토크나이저가 같을 때만 견줄 수 있습니다."""
+        if self.loss > 700:  # e의 710제곱은 float에 담기지 않습니다.
+            return math.inf
+        # [TODO 3-4] 손실에서 혼란도 value를 구하세요.
+        # 힌트: 손실은 확률의 자연로그를 뒤집은 것의 평균입니다. 손실이 ln(100)이면 혼란도는 100입니다.
+        value = math.exp(self.loss)
+        # [END 3-4]
+        return value
+
+    @property
+    def bits_per_byte(self) -> float:
+        """바이트당 비트: 글 1바이트를 적는 데 드는 정보량. 토크나이저가 달라도 견줄 수 있습니다."""
+        # [TODO 3-5] 토큰 하나의 손실(nat)을 바이트 하나의 비트로 바꾸어 value에 담으세요.
+        # 힌트: 1비트는 ln 2 nat입니다. 토큰 하나는 평균 bytes_per_token바이트입니다. 단위를 하나씩 바꾸어 보세요.
+        value = self.loss / math.log(2) / self.bytes_per_token
+        # [END 3-5]
+        return value
+
+
+@torch.no_grad()
+def accuracy_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """가장 높은 로짓이 정답인 자리의 비율.
+
+    Args:
+        logits: (배치, 길이, 어휘).
+        targets: (배치, 길이).
+
+    Returns:
+        () 0과 1 사이.
+    """
+    # [TODO 3-6] 자리마다 로짓이 가장 큰 토큰이 정답과 같은 비율을 accuracy에 담으세요.
+    # 힌트: 어느 축을 따라 가장 큰 것을 골라야 모양이 targets와 같아질까요?
+    accuracy = (logits.argmax(dim=-1) == targets).float().mean()
+    # [END 3-6]
+    return accuracy
+
+
+def main() -> None:
+    config = LMConfig()
+    data = LMData(config)
+    torch.manual_seed(config.seed)
+    model = GPT(config, len(data.tokenizer), data.tokenizer)
+
+    inputs, targets = next(iter(data.val_dataloader()))
+    logits = model.eval()(inputs)
+    loss, accuracy = compute_loss(logits, targets).item(), accuracy_of(logits, targets).item()
+    metrics = Metrics(loss, accuracy, data.valid.num_bytes / len(data.valid))
+    print(
+        f"■ 배우기 전: 손실 {metrics.loss:.2f}, 혼란도 {metrics.perplexity:,.0f}, 정확도 {metrics.accuracy:.2%}", end=""
+    )
+    print(f", 바이트당 {metrics.bits_per_byte:.2f}비트")
+
+    print("\n■ AdamW의 두 묶음")
+    optimizer = configure_optimizer(model, config)
+    for group in optimizer.param_groups:
+        count = sum(parameter.numel() for parameter in group["params"])
+        print(f"  weight_decay {group['weight_decay']:.1f}: 텐서 {len(group['params']):>3}개, 값 {count:>10,}개")
+
+    total = config.num_epochs * len(data.train_dataloader())
+    curve = [learning_rate_at(step, total, config) for step in range(total)]
+    path = OUTPUT / config.project / "learning_rate.png"
+    plots.line(range(total), curve, path, xlabel="step", ylabel="learning rate", title="warmup + cosine")
+    print(f"\n■ 학습률 {total:,}걸음: 첫 {curve[0]:.1e} → 최고 {max(curve):.1e} → 끝 {curve[-1]:.1e}")
+    print(f"  그림: {shown(path)}")
+
+    # 더 해 보기: --warmup_rate를 0으로 하면 첫 걸음의 학습률은 얼마일까요? 갓 태어난 모델에게 그 걸음은 너무 크지
+    # 않을까요?
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""1단계 · 토크나이저와 데이터: 글을 번호로, 번호를 창으로
+
+언어 모델이 배우는 것은 단 하나, "다음 토큰은 무엇인가"입니다. 정답을 사람이 달 필요가 없습니다: 글 자체가 정답입니다.
+이 단계에서는 글을 토큰의 번호로 바꾸고, 일정한 길이의 창(window)으로 잘라 모델이 읽을 배치를 만듭니다.
+
+    python step1_tokenizer_and_data.py               # 내장된 이야기의 토큰과 창을 보여 줍니다 (약 3초)
+    python step1_tokenizer_and_data.py 내글.txt      # 내 글로 해 봅니다
+
+배우는 것
+    - 바이트 단위 BPE(byte-level byte pair encoding): 어떤 글자도 모르는 글자가 되지 않습니다
+    - 나누기가 먼저, 창이 나중: 겹치는 창을 만든 뒤에 나누면 검증할 글을 이미 배운 셈이 됩니다
+    - 입력과 정답: 같은 글을 한 칸 밀어 놓은 두 벌
+    - 로더: 학습은 섞고, 검증은 섞지 않습니다
+
+하지 않는 것: 모델. 2단계에서 만듭니다.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+# 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
+
+from nlpbook.errors import UserError  # noqa: E402
+from nlpbook.lm_config import LMConfig  # noqa: E402
+from nlpbook.texts import TextCorpus, TextPart  # noqa: E402
+from nlpbook.tokens import END_OF_TEXT, TextTokenizer, TokenFile, write_tokens  # noqa: E402
+from todo import todo  # noqa: E402
+
+SMALL_TEXT_WINDOWS = 1_200  # 작은 글은 창이 이만큼은 되도록 겹칩니다. 배치 8개씩이면 한 에포크가 150걸음입니다.
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:
+    """글에서 바이트 단위 BPE 토크나이저를 학습합니다. (Radford 외, GPT-2, 2.2절)
+
+    256가지 바이트에서 시작해 가장 자주 이웃하는 둘을 하나로 합치는 일을 되풀이합니다. 한글 한 글자는 UTF-8로 세
+    바이트라, 처음 보는 글자도 바이트 셋으로는 적을 수 있습니다.
+
+    Args:
+        texts: 학습할 글의 조각들. 검증할 글은 넣지 않습니다.
+        vocab_size: 어휘의 크기. 글이 짧으면 이보다 작게 끝납니다.
+
+    Returns:
+        `encode`와 `decode`가 있는 토크나이저. 글의 끝 토큰 `END_OF_TEXT`를 어휘에 담고 있습니다.
+    """
+    # [TODO 1-1] 바이트 단위 BPE tokenizer를 만들고 texts로 학습하세요. 특수 토큰은 END_OF_TEXT 하나입니다.
+    # 힌트: models.BPE, pre_tokenizers.ByteLevel(글 앞에 빈칸을 더하지 않습니다), decoders.ByteLevel,
+    #       trainers.BpeTrainer를 씁니다. 학습할 글에 없던 바이트도 적을 수 있으려면, 처음 어휘(initial_alphabet)에
+    #       무엇이 들어 있어야 할까요?
+    todo("1-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: tokenizer
+    # [END 1-1]
+    return TextTokenizer(tokenizer, END_OF_TEXT)
+
+
+def split_corpus(corpus: TextCorpus, val_ratio: float) -> tuple[TextPart, TextPart]:
+    """글을 학습할 앞부분과 검증할 뒷부분으로 나눕니다. 어느 줄도 두 쪽에 들어가지 않습니다.
+
+    Args:
+        corpus: `corpus.num_bytes`는 전체 크기, `corpus.part(시작, 끝)`은 첫 바이트가 그 사이에 있는 줄들입니다.
+        val_ratio: 뒤에서 검증으로 떼어 둘 비율, 0과 1 사이.
+
+    Returns:
+        (학습할 부분, 검증할 부분).
+    """
+    # [TODO 1-2] 글의 앞 (1 - val_ratio)만큼을 train에, 나머지를 valid에 담으세요. 크기는 바이트로 잽니다.
+    # 힌트: 두 부분이 만나는 곳은 하나입니다. 그 바이트에서 시작하는 줄은 어느 쪽의 것일까요?
+    todo("1-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: train, valid
+    # [END 1-2]
+    return train, valid
+
+
+class WindowDataset(Dataset):
+    """긴 토큰의 줄을 일정한 길이의 창으로 자른 데이터셋.
+
+    Args:
+        tokens: (토큰 수,) 토큰 번호. 메모리 맵이어도 됩니다.
+        max_seq_len: 창 하나의 길이(입력의 토큰 수).
+        stride: 이웃한 두 창의 시작이 떨어진 거리. max_seq_len이면 겹치지 않습니다.
+    """
+
+    def __init__(self, tokens, max_seq_len: int, stride: int) -> None:
+        self.tokens, self.max_seq_len, self.stride = tokens, max_seq_len, stride
+
+    def __len__(self) -> int:
+        """만들 수 있는 창의 수. 다 채우지 못하는 마지막 창은 버립니다."""
+        total, length, stride = len(self.tokens), self.max_seq_len, self.stride
+        # [TODO 1-3] total개의 토큰에서 stride마다 시작하는 창이 몇 개 나오는지 count에 담으세요. 하나도 없으면 0입니다.
+        # 힌트: 정답은 입력보다 한 칸 뒤까지 봅니다. 그러면 창 하나에는 토큰이 몇 개 필요할까요?
+        todo("1-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: count
+        # [END 1-3]
+        return count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """`index`번째 창의 입력과 정답. 둘 다 (max_seq_len,) int64이고, 정답은 입력보다 한 칸 뒤의 토큰입니다."""
+        start = index * self.stride
+        # [TODO 1-4] start에서 시작하는 inputs와, 그보다 한 칸 뒤에서 시작하는 targets를 self.tokens에서 꺼내세요.
+        # 힌트: 둘의 길이는 같습니다. 입력의 i번째 자리에서 모델이 맞혀야 할 것은 정답의 몇 번째 자리에 있나요?
+        todo("1-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: inputs, targets
+        # [END 1-4]
+        return torch.from_numpy(inputs.astype("int64")), torch.from_numpy(targets.astype("int64"))
+
+
+class LMData:
+    """설정에 적힌 글을 토큰 파일로 바꾸어 두고, 거기서 로더를 만듭니다.
+
+    같은 글과 설정이면 전에 만든 토큰 파일을 다시 씁니다. 이 파일의 코드를 고치면 새로 만듭니다.
+
+    Args:
+        config: 설정.
+        folder: 토큰 파일을 둘 폴더. None이면 `<output>/<project>/tokens/`.
+
+    Attributes:
+        tokenizer: 글 ↔ 번호.
+        train, valid: 두 부분의 `TokenFile`.
+
+    Raises:
+        UserError: 글이 없거나, UTF-8이 아니거나, 창 하나를 만들기에도 짧을 때.
+    """
+
+    def __init__(self, config: LMConfig, folder: Path | str | None = None) -> None:
+        self.config = config
+        corpus = TextCorpus(config.data, config.data_home, config.max_bytes)
+        train, valid = split_corpus(corpus, config.val_ratio)
+        given = TextTokenizer.load(config.tokenizer) if config.tokenizer else None
+        self.folder = Path(folder or Path(config.output) / config.project / "tokens") / self._key(corpus, given)
+        self.tokenizer = given or self._learned(train)
+        self.train = self._tokens(train, "train.bin")
+        self.valid = self._tokens(valid, "valid.bin")
+
+    def _key(self, corpus: TextCorpus, given: TextTokenizer | None) -> str:
+        """글과 이 파일의 코드, 토큰에 영향을 주는 설정으로 정해지는 폴더 이름."""
+        code = Path(__file__).read_text(encoding="utf-8")
+        tokenizer = given.to_text() if given else self.config.vocab_size
+        facts = [corpus.fingerprint(), code, tokenizer, self.config.val_ratio]
+        return f"{corpus.name}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
+
+    def _learned(self, train: TextPart) -> TextTokenizer:
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            train_tokenizer(train.texts(), self.config.vocab_size).save(path)
+        return TextTokenizer.load(str(path))
+
+    def _tokens(self, part: TextPart, name: str) -> TokenFile:
+        path = self.folder / name
+        tokens = TokenFile(path) if path.is_file() else write_tokens(self.tokenizer, part, path)
+        needed = self.config.max_seq_len + 1
+        if len(tokens) < needed:
+            kind = "학습" if name.startswith("train") else "검증"
+            raise UserError(
+                f"{kind}에 쓸 글이 {len(tokens):,}토큰뿐입니다. 창 하나를 만들려면 {needed:,}토큰이 있어야 합니다. 더 "
+                "긴 글을 --data에 주거나 --max_seq_len을 줄여 주세요."
+            )
+        return tokens
+
+    @property
+    def stride(self) -> int:
+        """학습할 창의 간격. 적지 않으면, 창이 `SMALL_TEXT_WINDOWS`개쯤 되도록 정하되 창보다 넓게 띄우지는 않습니다."""
+        spacing = (len(self.train) - self.config.max_seq_len) // SMALL_TEXT_WINDOWS
+        return self.config.stride or max(1, min(self.config.max_seq_len, spacing))
+
+    def train_dataloader(self) -> DataLoader:
+        """학습 로더. 배치는 (입력, 정답)이고 둘 다 (배치, 길이)입니다."""
+        dataset = WindowDataset(self.train.tokens, self.config.max_seq_len, self.stride)
+        # [TODO 1-5] dataset의 모든 창을 에포크마다 새로 섞어 batch_size개씩 내는 DataLoader를 loader에 담으세요.
+        # 힌트: 설정(self.config)의 batch_size와 workers를 씁니다. 겹치는 창을 순서대로 읽으면 이웃한 배치들은 서로
+        #       얼마나 닮았을까요? 마지막의 작은 배치도 남기나요?
+        todo("1-5")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: loader
+        # [END 1-5]
+        return loader
+
+    def val_dataloader(self) -> DataLoader:
+        """검증 로더. 창이 겹치지 않아 토큰마다 한 번씩만 재고, 순서를 섞지 않습니다."""
+        dataset = WindowDataset(self.valid.tokens, self.config.max_seq_len, self.config.max_seq_len)
+        return DataLoader(dataset, batch_size=self.config.batch_size, num_workers=self.config.workers)
+
+
+def main() -> None:
+    config = LMConfig(data=sys.argv[1]) if len(sys.argv) > 1 else LMConfig()
+    data = LMData(config)
+    print(f"■ 글: {TextCorpus(config.data, config.data_home)!r}")
+    print(f"  학습 {data.train.num_bytes:,}바이트 = {len(data.train):,}토큰")
+    print(f"  검증 {data.valid.num_bytes:,}바이트 = {len(data.valid):,}토큰")
+    print(f"  어휘 {len(data.tokenizer):,}개, 토큰 하나에 평균 {data.train.num_bytes / len(data.train):.1f}바이트")
+
+    sentence = "옛날 옛적에 작은 여우가 살았습니다. 😀"
+    ids = data.tokenizer.encode(sentence)
+    print(f"\n■ 문장 하나: {sentence}")
+    print("  " + " ".join(f"{one}[{data.tokenizer.decode([one])}]" for one in ids))
+    print("  (�는 글자의 일부만 담은 토큰입니다. 처음 보는 😀는 바이트 넷으로 적혔습니다)")
+
+    loader = data.train_dataloader()
+    inputs, targets = (part[None] for part in loader.dataset[len(loader.dataset) // 2])
+    print(
+        f"\n■ 창: 길이 {config.max_seq_len}, 간격 {data.stride}, 모두 {len(loader.dataset):,}개 → {len(loader):,}배치"
+    )
+    batch = next(iter(loader))
+    print(f"  배치의 모양: 입력 {tuple(batch[0].shape)}, 정답 {tuple(batch[1].shape)}")
+    for position in range(3):
+        context = data.tokenizer.decode(inputs[0, : position + 1].tolist())
+        answer = data.tokenizer.decode([targets[0, position].item()])
+        print(f"  {context!r} 다음은 {answer!r}")
+
+    # 더 해 보기: LMConfig()를 LMConfig(vocab_size=512)로 바꾸면 토큰의 수와, 문장 하나의 토큰은 어떻게 달라질까요?
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"오류: {error}")

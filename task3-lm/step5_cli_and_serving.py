@@ -1,0 +1,333 @@
+"""5단계 · 글쓰기와 웹 서비스: 잘 고르고, 빨리 쓰고, 쓰는 대로 보여 주기
+
+4단계에서 배운 모델로 글을 이어 씁니다. 다음 토큰을 어떻게 고르는지에 따라 같은 모델도 다른 글을 쓰고, 이미 읽은 것을
+기억해 두면(KV 캐시) 글이 길어져도 느려지지 않습니다. 그리고 누구나 쓸 수 있게 명령과 웹 페이지로 묶습니다.
+
+    python step5_cli_and_serving.py train                                  # 학습 (2코어 CPU에서 약 4분)
+    python step5_cli_and_serving.py test                                   # 검증 글의 손실, 혼란도, 바이트당 비트
+    python step5_cli_and_serving.py generate --prompt "옛날 옛적에" --prompt "까치가"
+    python step5_cli_and_serving.py serve --server_port 9166               # http://127.0.0.1:9166
+
+배우는 것
+    - 고르기: 온도(temperature), top-k, top-p, 되풀이 벌점(repetition penalty)
+    - KV 캐시: 자리마다 한 번 구한 열쇠와 값은 다시 구하지 않습니다
+    - 흘려보내기(server-sent events): 글이 다 될 때까지 기다리지 않고, 토큰이 나오는 대로 보냅니다
+
+출처: Keskar 외 2019 "CTRL"(되풀이 벌점), Holtzman 외 2020 "The Curious Case of Neural Text Degeneration"(top-p)
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from flask import Flask, Response, jsonify, render_template, request
+from flask_classful import FlaskView, route
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from step1_tokenizer_and_data import LMData, WindowDataset
+from step2_gpt_model import GPT, CausalSelfAttention
+from step3_loss_and_optimizer import Metrics
+from step4_training_pipeline import train
+
+from nlpbook import lm_reports, lm_runs, reports, serving
+from nlpbook.errors import UserError
+from nlpbook.generation import Sampling, Turnstile, collected, encode_prompt, read_generation, token_events
+from nlpbook.hardware import accelerator_of
+from nlpbook.lm_config import GenerateConfig, LMConfig, RunChoice, ServeConfig, TestConfig
+from nlpbook.metrics import window_scores
+from nlpbook.options import Options, new_app, run, with_options
+from nlpbook.runs import RunFolder
+from nlpbook.texts import TextCorpus
+from nlpbook.tokens import write_tokens
+from nlpbook.tracking import say
+from todo import todo
+
+
+def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """이미 나온 토큰의 점수를 깎습니다.
+
+    Args:
+        logits: (글, 어휘). 부른 쪽이 다시 쓰므로 바꾸지 않습니다.
+        seen: (글, 어휘) bool. 그 글에 이미 나온 토큰이면 참.
+        penalty: 1이면 그대로, 클수록 많이 깎습니다.
+
+    Returns:
+        (글, 어휘). 나온 적 없는 토큰의 점수는 그대로입니다.
+    """
+    # [TODO 5-1] 이미 나온 토큰의 점수를, 양수면 penalty로 나누고 음수면 곱한 penalized를 만드세요.
+    # 힌트: 음수를 나누면 점수는 커질까요, 작아질까요? torch.where가 자리마다 둘 가운데 하나를 고릅니다.
+    todo("5-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: penalized
+    # [END 5-1]
+    return penalized
+
+
+def keep_top_k(logits: Tensor, k: int) -> Tensor:
+    """글마다 점수가 높은 k개만 남기고 나머지를 -inf로 지웁니다. k가 0이거나 어휘보다 크면 그대로입니다. (글, 어휘)."""
+    if not 0 < k < logits.size(-1):
+        return logits
+    # [TODO 5-2] 글마다 k번째로 높은 점수보다 낮은 것을 -inf로 바꾼 kept를 만드세요.
+    # 힌트: logits.topk(k)의 values는 높은 것부터 (글, k)입니다. 그 가운데 문턱이 되는 것은 몇 번째인가요?
+    todo("5-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: kept
+    # [END 5-2]
+    return kept
+
+
+def keep_top_p(logits: Tensor, p: float) -> Tensor:
+    """글마다, 확률이 높은 것부터 더해 p에 이를 때까지의 토큰만 남깁니다. 가장 높은 것은 언제나 남습니다. (글, 어휘)."""
+    if p >= 1:
+        return logits
+    ordered, order = logits.sort(dim=-1, descending=True)
+    # [TODO 5-3] 높은 것부터 늘어놓은 ordered에서 지울 자리를 참으로, 남길 자리를 거짓으로 하는 removed를 만드세요.
+    # 힌트: 앞선 것들의 확률의 합이 이미 p 이상이면 지웁니다. 확률은 ordered.softmax(dim=-1), 여기까지의 합은
+    #       cumsum입니다. 합에서 무엇을 빼면 "앞선 것들"의 합이 될까요? 가장 높은 것(0번 자리)은 p가 0이어도 지우지
+    #       않습니다.
+    todo("5-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: removed
+    # [END 5-3]
+    return logits.masked_fill(torch.zeros_like(removed).scatter(1, order, removed), float("-inf"))
+
+
+def pick(logits: Tensor, seen: Tensor, sampling: Sampling, generator: torch.Generator | None = None) -> Tensor:
+    """글마다 다음 토큰을 하나씩 고릅니다.
+
+    Args:
+        logits: (글, 어휘).
+        seen: (글, 어휘) bool.
+
+    Returns:
+        (글,) 토큰 번호.
+    """
+    logits = penalize_repetition(logits.float(), seen, sampling.repetition_penalty)
+    # [TODO 5-4] 온도를 적용하고 top-k, top-p로 거른 뒤, 확률대로 하나씩 뽑아 tokens에 담으세요.
+    # 힌트: 온도는 로짓을 나누는 수입니다. 0으로는 나눌 수 없으니, 그때는 가장 높은 것을 고릅니다. 뽑는 것은
+    #       torch.multinomial(확률, 1, generator=generator)이고 모양은 (글, 1)입니다.
+    todo("5-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: tokens
+    # [END 5-4]
+    return tokens
+
+
+class LayerMemory:
+    """블록 하나가 기억하는 열쇠와 값. 자리를 미리 잡아 두므로, 새 토큰이 와도 옛것을 옮겨 적지 않습니다.
+
+    Args:
+        shape: (글, 헤드, 최대 길이, 차원/헤드).
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], device: torch.device) -> None:
+        self.keys, self.values = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+
+    def append(self, key: Tensor, value: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """새 토큰의 열쇠와 값을 `start`번째 자리부터 적고, 처음부터 거기까지를 돌려줍니다.
+
+        Args:
+            key, value: (글, 헤드, 새 길이, 차원/헤드).
+            start: 앞서 적은 자리의 수.
+
+        Returns:
+            둘 다 (글, 헤드, start + 새 길이, 차원/헤드).
+        """
+        end = start + key.size(2)
+        # [TODO 5-5] 새것을 self.keys와 self.values의 제자리에 적고, 처음부터 end까지를 keys와 values에 담으세요.
+        # 힌트: 자리의 축은 몇 번째인가요? torch.cat은 매번 모두를 옮겨 적습니다. 이미 잡아 둔 자리에 적으면 어떨까요?
+        todo("5-5")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: keys, values
+        # [END 5-5]
+        return keys, values
+
+
+class CachedReader:
+    """글 여럿을 함께 읽되, 이미 읽은 자리는 다시 계산하지 않습니다. 문맥이 차면 뒤의 절반만 다시 읽고 이어 갑니다.
+
+    Args:
+        model: 평가 모드의 GPT.
+        padding: (글,) 글마다 왼쪽에 채운 토큰의 수. 채운 것은 보지 않고 자리로 세지도 않습니다.
+    """
+
+    def __init__(self, model: GPT, padding: Tensor) -> None:
+        self.model, self.padding = model, padding
+        attention, config = model.blocks[0].attention, model.config
+        width = config.d_embed // attention.num_heads
+        shape = (len(padding), attention.num_heads, config.max_seq_len, width)
+        self.memories = [LayerMemory(shape, padding.device) for _ in model.blocks]
+        self.ids = torch.zeros(len(padding), 0, dtype=torch.long, device=padding.device)  # 지금까지 읽은 것
+
+    def read(self, new: Tensor) -> Tensor:
+        """새 토큰들을 읽습니다. (글, 새 길이) → 자리마다의 로짓 (글, 새 길이, 어휘)."""
+        start, end, limit = self.ids.size(1), self.ids.size(1) + new.size(1), self.model.config.max_seq_len
+        if end > limit:
+            kept = torch.cat([self.ids, new], dim=1)[:, -(limit // 2) :]
+            self.ids, self.padding = kept[:, :0], (self.padding - (end - kept.size(1))).clamp(min=0)
+            return self.read(kept)[:, -new.size(1) :]
+        rows, columns = torch.arange(start, end, device=new.device), torch.arange(end, device=new.device)
+        visible = (columns <= rows[:, None]) & (columns >= self.padding[:, None, None])  # (글, 새 길이, 지금까지)
+        visible |= columns == rows[:, None]  # 채운 자리도 자신은 봅니다. 아무것도 보지 않으면 NaN이 됩니다.
+        positions = (rows - self.padding[:, None]).clamp(min=0)  # (글, 새 길이)
+        x = self.model.token_embedding(new) + self.model.position_embedding(positions)
+        for block, memory in zip(self.model.blocks, self.memories, strict=True):
+            x = block(x, attend=partial(self._attend, block.attention, memory, visible[:, None], start))
+        self.ids = torch.cat([self.ids, new], dim=1)
+        return self.model.lm_head(self.model.norm(x))
+
+    @staticmethod
+    def _attend(attention: CausalSelfAttention, memory: LayerMemory, visible: Tensor, start: int, x: Tensor) -> Tensor:
+        query, key, value = attention.heads(x)
+        keys, values = memory.append(key, value, start)
+        return attention.merge(functional.scaled_dot_product_attention(query, keys, values, attn_mask=visible))
+
+
+@torch.no_grad()
+def continue_tokens(model: GPT, prompts: list[list[int]], sampling: Sampling) -> Iterator[tuple[Tensor, Tensor]]:
+    """앞글들을 함께 이어 쓰며, 한 걸음마다 고른 토큰과 모델의 확률을 냅니다. 모두 글의 끝에 이르면 멈춥니다.
+
+    Args:
+        prompts: 앞글마다의 토큰 번호. 길이가 서로 달라도 되고, 저마다 하나 이상입니다.
+
+    Yields:
+        (고른 토큰 (글,), 고르기 전의 확률 (글, 어휘)).
+    """
+    device, end_id, longest = next(model.parameters()).device, model.tokenizer.end_id, max(map(len, prompts))
+    ids = torch.tensor([[end_id] * (longest - len(one)) + one for one in prompts], device=device)  # 왼쪽을 채웁니다.
+    reader = CachedReader(model.eval(), torch.tensor([longest - len(one) for one in prompts], device=device))
+    seen = torch.zeros(len(prompts), model.vocab_size, dtype=torch.bool, device=device).scatter(1, ids, True)
+    seen[:, end_id] = False
+    generator = torch.Generator(device).manual_seed(sampling.seed) if sampling.seed is not None else None
+    finished = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    # [TODO 5-6] 읽지 않은 것을 reader로 읽고 토큰을 골라 내보내는 일을, max_tokens번까지 되풀이하세요.
+    # 힌트: 읽지 않은 것은 처음에는 앞글(ids), 그다음부터는 방금 고른 토큰 (글, 1)뿐입니다. reader.read의 마지막 자리가
+    #       다음 토큰의 로짓입니다. 고르면 읽기 전에 바로 yield tokens, 확률. 고른 토큰은 seen에, end_id를 고른 글은
+    #       finished에 적습니다. 모든 글이 끝났으면 멈춥니다.
+    todo("5-6")  # 여기를 지우고 채워 주세요.
+    # [END 5-6]
+
+
+def generate_texts(model: GPT, prompts: list[str], sampling: Sampling) -> list[str]:
+    """앞글들을 한꺼번에 이어 씁니다. 돌려주는 글은 저마다 앞글로 시작합니다."""
+    made: list[list[int]] = [[] for _ in prompts]
+    for tokens, _ in continue_tokens(model, [encode_prompt(model, one) for one in prompts], sampling):
+        for ids, token in zip(made, tokens.tolist(), strict=True):
+            if not ids or ids[-1] != model.tokenizer.end_id:
+                ids.append(token)
+    return [prompt + model.tokenizer.decode(ids) for prompt, ids in zip(prompts, made, strict=True)]
+
+
+def generate_text(model: GPT, prompt: str, max_tokens: int = 100, **sampling: Any) -> str:
+    """앞글 하나를 이어 씁니다. 예: `generate_text(model, "옛날 옛적에", max_tokens=100, temperature=0.7)`."""
+    return generate_texts(model, [prompt], Sampling(max_tokens=max_tokens, **sampling))[0]
+
+
+def server_sent_events(events: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """사건들을 server-sent events의 글로 바꿉니다. (https://html.spec.whatwg.org/multipage/server-sent-events.html)"""
+    for event in events:
+        # [TODO 5-7] event를 JSON으로 바꾸어, server-sent events의 메시지 하나인 message를 만드세요.
+        # 힌트: 메시지는 "data: "로 시작하는 한 줄과, 다 보냈다는 뜻의 빈 줄 하나입니다. 그러면 끝에는 줄바꿈이 몇 개
+        #       필요할까요? JSON 안에 줄바꿈이 들어가면 안 됩니다(json.dumps는 넣지 않습니다).
+        todo("5-7")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: message
+        # [END 5-7]
+        yield message
+
+
+class WebAPI(FlaskView):
+    """`GET /`는 사람이 쓰는 페이지, `POST /api/generate`는 이어 쓴 글, `GET /healthz`는 살아 있는지."""
+
+    route_base = "/"
+
+    def __init__(self, served: tuple[GPT, ServeConfig, Turnstile]) -> None:
+        """served는 (모델, 설정, 동시에 쓰는 글의 수를 막는 문)입니다. 서버가 뜰 때 한 번 건네받습니다."""
+        self.model, self.config, self.turnstile = served
+
+    @route("/", methods=["GET"])
+    def index(self) -> str:
+        count = self.model.num_parameters()
+        return render_template(self.config.server_page, limit=self.config.max_new_tokens, parameters=count)
+
+    @route("/healthz", methods=["GET"])
+    def healthz(self) -> Any:
+        return jsonify(status="ok", parameters=self.model.num_parameters())
+
+    @route("/api/generate", methods=["POST"])
+    def generate(self) -> Any:
+        """앞글을 이어 씁니다. `"stream": true`면 토큰마다 사건 하나를 보냅니다. 잘못된 요청에는 4xx로 답합니다."""
+        prompt, sampling, stream = read_generation(request, self.config.max_new_tokens)
+        steps = continue_tokens(self.model, [encode_prompt(self.model, prompt)], sampling)
+        events = token_events(self.model.tokenizer, steps)
+        self.turnstile.enter()
+        if stream:
+            answer = Response(server_sent_events(events), mimetype="text/event-stream")
+            answer.headers["Cache-Control"] = "no-store"
+            answer.call_on_close(self.turnstile.leave)  # 다 보냈거나, 받던 사람이 떠났을 때
+            return answer
+        try:
+            return jsonify(prompt=prompt, **collected(events))
+        finally:
+            self.turnstile.leave()
+
+
+def build_web_app(model: GPT, config: ServeConfig) -> Flask:
+    """모델을 물고 있는 Flask 앱."""
+    app = serving.new_app(__name__)
+    app.register_error_handler(UserError, lambda error: (jsonify(error=str(error)), 422))
+    WebAPI.register(app, route_base="/", init_argument=(model.eval(), config, Turnstile(config.max_parallel)))
+    return app
+
+
+def load_trained(choice: RunChoice) -> tuple[GPT, RunFolder]:
+    """학습해 둔 가장 좋은 모델(--checkpoint를 주면 그것)과 실행 폴더."""
+    run_folder = RunFolder(Path(choice.checkpoint).parent) if choice.checkpoint else lm_runs.find_run(choice)
+    model = lm_runs.load_model(GPT, choice.checkpoint or run_folder.best_model)
+    return model.to(accelerator_of(choice.accelerator)), run_folder
+
+
+@torch.no_grad()
+def test(options: Options) -> None:
+    """가장 좋은 모델을 검증 글(--data를 주면 그 글)로 재고 test.json에 남깁니다."""
+    config = TestConfig.of(options)
+    model, run_folder = load_trained(config)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows는 열려 있는 파일을 못 지웁니다.
+        if config.data:
+            corpus = TextCorpus(config.data, config.data_home)
+            tokens = write_tokens(model.tokenizer, corpus.part(0, corpus.num_bytes), Path(folder) / "test.bin")
+        else:
+            data = LMData(model.config)
+            lm_runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
+            tokens = data.valid
+        length, device = min(model.config.max_seq_len, len(tokens) - 1), model.lm_head.weight.device
+        loader = DataLoader(WindowDataset(tokens.tokens, length, length), batch_size=config.batch_size)
+        scores = [window_scores(model(x.to(device)), y.to(device)) for x, y in loader]
+    metrics = Metrics(*torch.cat(scores).mean(dim=0).tolist(), tokens.num_bytes / len(tokens))
+    row = lm_reports.metrics_row("test", metrics)
+    reports.write_json(run_folder.path / "test.json", {"data": config.data or model.config.data, **row})
+    say("  ".join(f"{name.removeprefix('test_')} {value:.4f}" for name, value in row.items()))
+
+
+def generate(options: Options) -> None:
+    """앞글들을 한꺼번에 이어 씁니다."""
+    config = GenerateConfig.of(options)
+    model, _ = load_trained(config)
+    for text in generate_texts(model, list(config.prompt), Sampling.of(config)):
+        say(text + "\n")
+
+
+def serve(options: Options) -> None:
+    """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
+    config = ServeConfig.of(options)
+    model, _ = load_trained(config)
+    serving.require_page(config.server_page)
+    say(f"http://{config.server_host}:{config.server_port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
+    serving.listen(build_web_app(model, config), config.server_host, config.server_port, config.server_threads)
+
+
+def build_cli() -> typer.Typer:
+    """`train`, `test`, `generate`, `serve` 네 명령을 가진 명령줄."""
+    cli = new_app("작은 GPT: 학습(train), 평가(test), 글쓰기(generate), 웹 서비스(serve)")
+    for kind, command in ((LMConfig, train), (TestConfig, test), (GenerateConfig, generate), (ServeConfig, serve)):
+        cli.command(command.__name__)(with_options(kind)(command))
+    return cli
+
+
+if __name__ == "__main__":
+    run(build_cli())

@@ -1,0 +1,312 @@
+"""4단계 · 학습 파이프라인: 걷고, 재고, 남기고, 이어 걷기
+
+3단계까지의 부품을 루프로 묶습니다. 학습률을 바꾸어 가며 걷고, 에포크마다 검증하고, 가장 좋은 모델을 남기고, 언제 꺼져도
+그 자리에서 이어 갑니다. Lightning Fabric이 장치와 정밀도(mixed precision), 여러 프로세스를 맡습니다.
+
+    python step4_training_pipeline.py                                # 아래의 config로 학습합니다 (2코어 CPU에서 약 4분)
+    python step4_training_pipeline.py --num_layers 2 --num_epochs 2  # config의 모든 항목은 옵션이기도 합니다
+    python step4_training_pipeline.py --find_lr                      # 알맞은 학습률 찾기 (약 30초)
+    python step4_training_pipeline.py --resume                       # 멈춘 학습 이어 하기
+
+배우는 것
+    - 기울기 누적(gradient accumulation)과 자르기(clipping): 작은 배치 여럿으로 큰 배치 하나를, 한 걸음은 너무 크지 않게
+    - 가장 좋은 모델과 조기 종료(early stopping): 학습 손실이 아니라 검증 손실로 정합니다
+    - 이어 하기: 옵티마이저, 학습률, 난수, 읽던 자리까지 되돌려야 같은 학습입니다
+    - 학습률 찾기(learning rate finder): 학습률을 곱하며 올려, 손실이 가장 잘 내려가는 곳을 봅니다
+
+하지 않는 것: 더 나은 글쓰기와 웹 서비스. 5단계에서 합니다.
+"""
+
+import copy
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from step1_tokenizer_and_data import LMData
+from step2_gpt_model import GPT, Block, generate_text
+from step3_loss_and_optimizer import Metrics, accuracy_of, compute_loss, configure_optimizer, learning_rate_at
+
+from nlpbook import lm_reports, lm_runs
+from nlpbook.checkpoints import all_rng_states, set_rng_state
+from nlpbook.hardware import make_fabric
+from nlpbook.interrupt import InterruptFlag
+from nlpbook.lm_config import LMConfig
+from nlpbook.loaders import evaluation_loader, training_loader
+from nlpbook.metrics import window_scores
+from nlpbook.options import Options, new_app, run, with_options
+from nlpbook.runs import RunFolder
+from nlpbook.tracking import LossGuard, Position, Tracker, progress_bar, say
+from todo import todo
+
+config = {
+    "d_embed": 256,  # 임베딩 차원
+    "num_heads": 4,  # 어텐션 헤드의 수. d_embed가 이것으로 나누어떨어져야 합니다
+    "num_layers": 4,  # 블록의 수
+    "max_seq_len": 256,  # 한 번에 보는 토큰 수
+    "batch_size": 8,
+    "num_epochs": 10,
+    "learning_rate": 3e-4,  # 가장 먼저 바꾸어 볼 것. --find_lr이 제안합니다
+    "dropout": 0.1,
+    "weight_decay": 0.1,
+}
+
+
+def fabric_of(config: LMConfig) -> Fabric:
+    """설정에 맞는 장치, 정밀도(mixed precision), 프로세스 수의 Fabric."""
+    return make_fabric(config.accelerator, config.strategy, config.devices, config.precision, wrap={Block})
+
+
+class Trainer:
+    """모델 하나를 처음부터 끝까지(또는 멈춘 곳부터 끝까지) 학습합니다.
+
+    Args:
+        model, data, config: 학습할 GPT(여기서 장치로 옮겨집니다), 토큰 파일과 로더가 있는 데이터, 설정.
+        fabric: `launch()`를 마친 Fabric. 없으면 설정에 맞게 만듭니다.
+        run_folder: 체크포인트와 그림을 남길 실행 폴더. None이면 아무것도 저장하지 않습니다.
+
+    Attributes:
+        position: 몇 에포크, 몇 배치, 몇 걸음까지 왔는지.
+        best_val_loss, bad_epochs: 지금까지 가장 낮은 검증 손실과, 그 뒤로 나아지지 않은 채 지난 에포크의 수.
+    """
+
+    def __init__(
+        self,
+        model: GPT,
+        data: LMData,
+        config: LMConfig,
+        fabric: Fabric | None = None,
+        run_folder: RunFolder | None = None,
+    ) -> None:
+        self.fabric, self.config, self.data = fabric or fabric_of(config), config, data
+        self.gpt, self.run_folder, self.tracker, self.guard = model, run_folder, Tracker(), LossGuard()
+        self.model, self.optimizer = self.fabric.setup(model, configure_optimizer(model, config))
+        rank, processes = self.fabric.global_rank, self.fabric.world_size
+        self.train_loader, self.val_loader = self.fabric.setup_dataloaders(
+            training_loader(data.train_dataloader(), config.seed, rank, processes),
+            evaluation_loader(data.val_dataloader(), rank, processes),
+            use_distributed_sampler=False,  # 나누는 일은 로더가 이미 했습니다.
+        )
+        self.steps_per_epoch = -(-len(self.train_loader) // config.grad_accumulation)
+        self.total_steps, peak = config.num_epochs * self.steps_per_epoch, config.learning_rate
+        self.scheduler = LambdaLR(self.optimizer, lambda step: learning_rate_at(step, self.total_steps, config) / peak)
+        self.position, self.best_val_loss, self.best_step, self.bad_epochs = Position(), math.inf, None, 0
+        self.sums = torch.zeros(3, device=self.fabric.device)  # 이 에포크의 손실 합, 정확도 합, 배치 수
+        torch.manual_seed(config.seed + rank)  # 드롭아웃은 프로세스마다 다르게
+
+    @property
+    def finished(self) -> bool:
+        """더 걸을 필요가 없는가: 정해진 에포크를 다 걸었거나, patience만큼 기다려도 나아지지 않을 때."""
+        epoch, num_epochs, patience = self.position.epoch, self.config.num_epochs, self.config.patience
+        # [TODO 4-1] 에포크를 다 걸었거나 조기 종료할 때이면 참, 아니면 거짓을 done에 담으세요.
+        # 힌트: self.bad_epochs가 patience에 이르면 멈춥니다. 다만 patience가 0이면 조기 종료를 쓰지 않는다는 뜻입니다.
+        todo("4-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: done
+        # [END 4-1]
+        return done
+
+    def train(self) -> None:
+        """남은 에포크를 모두 걷습니다. Ctrl-C를 받으면 하던 걸음을 마치고 저장한 뒤 멈춥니다."""
+        self.model.train()
+        with InterruptFlag(enabled=self.fabric.world_size == 1) as self.interrupt:
+            # [TODO 4-2] 끝날 때까지 한 에포크씩 학습하고, 검증하고, 그 결과로 에포크를 마무리하세요.
+            # 힌트: self.finished, self.train_epoch(), self.evaluate(), self.finish_epoch(검증 결과).
+            todo("4-2")  # 여기를 지우고 채워 주세요.
+            # [END 4-2]
+
+    def train_epoch(self) -> None:
+        """지금 에포크의 남은 배치를 모두 배웁니다."""
+        description = f"Epoch {self.position.epoch + 1}/{self.config.num_epochs}"
+        with progress_bar(description, self.steps_per_epoch, self.fabric.is_global_zero) as advance:
+            advance(self.position.batch // self.config.grad_accumulation)
+            for batches in self.remaining_batches():
+                loss, accuracy = self.train_step(batches)
+                self.position.batch += len(batches)
+                self.position.step += 1
+                self.sums += torch.stack([loss, accuracy, torch.ones_like(loss)]) * len(batches)
+                if self.fabric.device.type == "cpu" or self.position.step % 10 == 0:  # 수를 꺼내면 GPU가 기다립니다.
+                    self.guard.check()
+                    advance(0, f"loss={loss:.4f}, acc={accuracy:.4f}, lr={self.scheduler.get_last_lr()[0]:.1e}")
+                advance()
+                self.after_step()
+
+    def remaining_batches(self) -> Iterator[list[tuple[Tensor, Tensor]]]:
+        """지금 에포크에서 아직 배우지 않은 배치들을 `grad_accumulation`개씩 묶은 것. 순서는 시드가 정합니다."""
+        self.train_loader.batch_sampler.start_at(self.position.epoch, self.position.batch)
+        batches = iter(self.train_loader)
+        while group := list(itertools.islice(batches, self.config.grad_accumulation)):
+            yield group
+
+    def train_step(self, batches: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """배치 여럿의 기울기를 모아 가중치를 한 번 고칩니다.
+
+        Args:
+            batches: (입력, 정답) 배치들, 하나 이상. 저마다 (배치, 길이). 모델과 같은 장치.
+
+        Returns:
+            배치들의 평균 손실과 평균 정확도, 둘 다 () 이고 기울기가 없습니다.
+        """
+        lr, losses, accuracies = self.optimizer.param_groups[0]["lr"], [], []
+        # [TODO 4-3] 지난 기울기를 지우고, 배치마다 역전파하며 손실과 정확도를 losses와 accuracies에 모으세요.
+        # 힌트: self.fabric.backward(손실)를 부를 때마다 기울기는 더해집니다. 배치들을 하나로 이어 붙여 평균 낸 것과
+        #       같아지려면, 저마다의 손실을 무엇으로 나누어야 할까요? 모으는 손실에 매달린 기울기는 메모리를 붙듭니다.
+        todo("4-3")  # 여기를 지우고 채워 주세요.
+        # [END 4-3]
+        # [TODO 4-4] 기울기 전체의 크기를 설정의 max_grad_norm까지로 자르고, 가중치와 학습률을 한 걸음 고치세요.
+        # 힌트: self.fabric.clip_gradients(모델, 옵티마이저, max_norm=…) → self.optimizer → self.scheduler의 차례입니다.
+        #       자르기가 가중치를 고친 뒤에 온다면 무엇을 자르는 것일까요?
+        todo("4-4")  # 여기를 지우고 채워 주세요.
+        # [END 4-4]
+        average = torch.stack(losses).mean()
+        self.guard.note(self.position.step + 1, lr, average)
+        return average, torch.stack(accuracies).mean()
+
+    def after_step(self) -> None:
+        """한 걸음 뒤에 할 일: 때가 되었거나 멈추라는 신호가 왔으면 저장하기."""
+        save_every = self.config.save_every
+        if self.interrupt.requested or (save_every and self.position.step % save_every == 0):
+            self.save_checkpoint()
+        if self.interrupt.requested:
+            raise KeyboardInterrupt
+
+    def evaluate(self, loader: DataLoader | None = None) -> Metrics:
+        """검증 글 전체의 손실과 정확도. 프로세스가 몇이든 같은 값입니다."""
+        loader, scores = loader or self.val_loader, []
+        # [TODO 4-5] 평가 모드에서, 기울기 없이, 배치마다 window_scores(로짓, 정답)을 구해 scores에 모으세요.
+        # 힌트: 끝나면 학습 모드로 돌아와야 합니다. 평가 모드가 아니면 드롭아웃은 무엇을 할까요?
+        todo("4-5")  # 여기를 지우고 채워 주세요.
+        # [END 4-5]
+        count = len(loader.dataset)
+        mine = len(range(self.fabric.global_rank, count, self.fabric.world_size))  # 되풀이해 읽은 창은 세지 않습니다.
+        total = self.fabric.all_reduce(torch.cat(scores)[:mine].sum(dim=0), reduce_op="sum") / count
+        return Metrics(*total.tolist(), self.data.valid.num_bytes / len(self.data.valid))
+
+    def finish_epoch(self, metrics: Metrics) -> None:
+        """에포크를 마무리합니다: 보고하고, 저장하고, 이어 쓴 글과 과적합 경고를 보입니다."""
+        self.guard.note(self.position.step, self.optimizer.param_groups[0]["lr"], metrics.loss)
+        self.guard.check()
+        loss, accuracy, count = self.fabric.all_reduce(self.sums, reduce_op="sum").tolist()
+        train = Metrics(loss / count, accuracy / count, self.data.train.num_bytes / len(self.data.train))
+        self.sums.zero_()
+        self.position.next_epoch()
+        improved = self.is_best(metrics.loss)
+        if self.fabric.is_global_zero:
+            lm_reports.report_epoch(self, train, metrics)
+        self.save_checkpoint(best=improved)
+        if self.fabric.is_global_zero:
+            lm_reports.report_sample_and_advice(self, metrics, generate_text)
+
+    def is_best(self, val_loss: float) -> bool:
+        """검증 손실이 지금까지 가장 낮은가. 가장 낮은 값과, 나아지지 않은 에포크의 수를 고쳐 적습니다."""
+        # [TODO 4-6] improved를 정하고, self.best_val_loss와 self.bad_epochs를 고치세요.
+        # 힌트: 나아졌으면 bad_epochs는 처음부터 다시 셉니다. 같은 값은 나아진 것일까요?
+        todo("4-6")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: improved, self.bad_epochs, self.best_val_loss
+        # [END 4-6]
+        self.best_step = self.position.step if improved else self.best_step
+        return improved
+
+    def save_checkpoint(self, best: bool = False) -> None:
+        """지금의 모든 상태를 last.pt에, 가장 좋으면 best_model.pt에도 저장합니다."""
+        self.guard.check()
+        everyone = all_rng_states(self.fabric)  # 난수는 프로세스마다 다릅니다.
+        # [TODO 4-7] 그대로 이어 하는 데 필요한 것을 state에 담으세요. 이름은 load_checkpoint가 찾는 것과 같아야 합니다.
+        # 힌트: 모델과 옵티마이저는 그대로(self.model, self.optimizer) 담으면 Fabric이 state_dict로 바꿉니다. 나머지는
+        #       scheduler의 state_dict, position.to_dict(), best_val_loss와 bad_epochs, 난수(everyone)입니다.
+        todo("4-7")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: state
+        # [END 4-7]
+        state |= lm_runs.facts_of(self)  # 설정, 어휘의 크기, 토크나이저처럼 모델을 되살리는 데 드는 것들
+        if self.run_folder is None:
+            return
+        self.tracker.save()
+        lm_runs.save_state(self.fabric, self.run_folder.last_state, state)
+        if best and self.fabric.is_global_zero:
+            lm_runs.keep_as_best(self.run_folder)
+            say(f"  ✅ 최고 모델 저장! (Val Loss: {self.best_val_loss:.4f})")
+
+    def load_checkpoint(self, path: Path | str) -> None:
+        """저장된 상태(`last.pt`나 `best_model.pt`)로 되돌립니다. 그 뒤의 `train()`은 멈춘 적 없는 학습과 같아집니다.
+
+        Raises:
+            UserError: 파일이 없거나, 깨졌거나, 모양이 다른 모델의 것일 때.
+        """
+        state = lm_runs.read_checkpoint(path, self.fabric.device)
+        lm_runs.require_same_shape(state, self.config, self.gpt.vocab_size, path)
+        lm_runs.require_same_tokenizer(state["tokenizer"], self.gpt.tokenizer)
+        rank = self.fabric.global_rank
+        # [TODO 4-8] 모델, 옵티마이저, 스케줄러, 진행(position), 가장 좋은 값들, 난수를 state에서 되돌리세요.
+        # 힌트: 모델과 옵티마이저는 self.fabric.load(path, {"model_state_dict": self.model, …})가 되돌립니다. position은
+        #       Position(**…)으로 되살리고, 난수는 set_rng_state에 이 프로세스의 것(state["rng"][rank])을 줍니다.
+        todo("4-8")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.position, self.best_val_loss, self.bad_epochs
+        # [END 4-8]
+        lm_runs.restore_facts(self, state)
+
+
+def find_learning_rate(
+    model: GPT, data: LMData, config: LMConfig, fabric: Fabric, num_steps: int = 100
+) -> tuple[list[float], list[float]]:
+    """학습률을 배치마다 곱해 올리며 손실을 잽니다. 모델의 복사본으로 하므로 모델은 그대로입니다. (Smith 2017)
+
+    Returns:
+        (학습률, 그때의 손실). 손실이 가장 낮던 값의 4배를 넘거나 유한하지 않으면 거기서 멈추고, 그 값은 담지 않습니다.
+    """
+    trainer = Trainer(copy.deepcopy(model), data, config, fabric)
+    batches = itertools.chain.from_iterable(iter(lambda: trainer.train_loader, None))
+
+    def loss_at(lr: float) -> float:
+        """다음 배치로 학습률 lr의 한 걸음을 걷고, 걷기 전의 손실을 돌려줍니다."""
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = lr
+        return fabric.all_reduce(trainer.train_step([next(batches)])[0], reduce_op="mean").item()
+
+    lowest, highest, rates, losses = 1e-6, 1.0, [], []
+    # [TODO 4-9] 학습률을 lowest에서 highest까지 num_steps번에 걸쳐 같은 비율로 곱해 올리며, 학습률과 손실을 모으세요.
+    # 힌트: loss_at(학습률)이 한 걸음의 손실을 냅니다. index번째의 학습률은 lowest × (highest / lowest)의 몇 제곱일까요?
+    #       손실이 min(losses)의 4배를 넘거나 math.isfinite가 아니면 담지 않고 멈춥니다.
+    todo("4-9")  # 여기를 지우고 채워 주세요.
+    # [END 4-9]
+    return rates, losses
+
+
+def train(options: Options) -> None:
+    """글을 배워 실행 폴더에 남깁니다. --resume은 멈춘 학습을 처음의 설정 그대로 이어 합니다."""
+    settings = LMConfig.of(options)
+    resume, find_lr = settings.resume, settings.find_lr
+    if resume:
+        settings = LMConfig.load(lm_runs.find_run(settings, resuming=True).arguments)
+    fabric = fabric_of(settings)
+    fabric.launch()
+    fabric.seed_everything(settings.seed, verbose=False)
+    if fabric.is_global_zero and not (resume or find_lr):
+        lm_runs.new_run(settings)
+    settings = fabric.broadcast(settings)  # 프로세스마다 시작한 시각이 달라, 실행 폴더의 이름은 0번이 정합니다.
+    with fabric.rank_zero_first():
+        data = LMData(settings)
+    model = GPT(settings, len(data.tokenizer), data.tokenizer)
+    if find_lr:
+        found = find_learning_rate(model, data, settings, fabric)
+        if fabric.is_global_zero:
+            lm_reports.suggest_learning_rate(*found, settings)
+        return
+    trainer = Trainer(model, data, settings, fabric, lm_runs.run_of(settings))
+    with lm_reports.recorded(trainer):
+        if resume:
+            trainer.load_checkpoint(trainer.run_folder.last_state)
+            say(f"{trainer.position.step:,}걸음에서 이어 갑니다.")
+        trainer.train()
+
+
+def main(options: Options) -> None:
+    """위의 config로 학습합니다. 명령줄에 적은 옵션은 config보다 앞섭니다."""
+    options.update({name: value for name, value in config.items() if name not in options.given})
+    train(options)
+
+
+if __name__ == "__main__":
+    cli = new_app("GPT 학습", no_args_is_help=False)
+    cli.command()(with_options(LMConfig)(main))
+    run(cli)

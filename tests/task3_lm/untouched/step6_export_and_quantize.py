@@ -1,0 +1,240 @@
+"""6단계 · 내보내기와 양자화: 다른 곳에서도 쓰는 모델
+
+배운 모델을 다른 도구가 읽는 모양으로 옮깁니다. 2단계의 구조가 GPT-2와 같으므로 가중치의 이름과 놓인 방향만 바꾸면
+Hugging Face의 모델이 되고, 거꾸로 공개된 GPT-2도 우리 모델이 됩니다. PyTorch 없이 도는 ONNX와, 가중치를 8비트 정수로
+줄인 것도 만들어 크기와 속도, 혼란도를 나란히 놓고 봅니다.
+
+    python step6_export_and_quantize.py                    # 마지막 실행을 내보내고 표를 보여 줍니다 (약 30초)
+    python step6_export_and_quantize.py --export_to 폴더
+
+배우는 것
+    - 가중치 옮기기: 이름의 짝과 놓인 방향. GPT-2의 Conv1D는 Linear의 가중치를 눕혀 둡니다
+    - 옮긴 것이 같은 모델인지는 로짓을 견주어 확인합니다. 글이 그럴듯한 것은 증거가 아닙니다
+    - ONNX: 배치와 길이가 달라져도 되는 계산 그래프
+    - 동적 양자화(dynamic quantization): 가중치는 미리, 입력은 그때그때 8비트로. 무엇을 얻고 무엇을 잃나요?
+
+출처: ONNX Runtime의 양자화 문서 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+"""
+
+import math
+from pathlib import Path
+
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from rich.table import Table
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+import step2_gpt_model
+from step1_tokenizer_and_data import LMData, WindowDataset
+
+from nlpbook import lm_runs, reports
+from nlpbook.errors import UserError
+from nlpbook.lm_config import ExportConfig, LMConfig
+from nlpbook.metrics import window_scores
+from nlpbook.onnx_models import OnnxModel, quiet_export, seconds_per_call
+from nlpbook.options import Options, new_app, run, with_options
+from nlpbook.paths import shown, written_aside
+from nlpbook.pretrained import quiet_transformers, resolve_pretrained
+from nlpbook.tokens import TextTokenizer
+from nlpbook.tracking import console, say
+from todo import todo
+
+# 우리의 이름 → GPT-2의 이름. 블록의 것은 "blocks.0."을 "transformer.h.0."으로 바꾼 뒤에 맞춥니다.
+NAMES = {
+    "token_embedding": "transformer.wte",
+    "position_embedding": "transformer.wpe",
+    "norm": "transformer.ln_f",
+    "norm1": "ln_1",
+    "attention.qkv": "attn.c_attn",
+    "attention.projection": "attn.c_proj",
+    "norm2": "ln_2",
+    "mlp.expand": "mlp.c_fc",
+    "mlp.projection": "mlp.c_proj",
+}
+SAME_SHAPE = {  # 우리 모델과 같은 계산을 하는 GPT-2의 설정
+    "model_type": "gpt2",
+    "layer_norm_epsilon": 1e-5,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "tie_word_embeddings": True,
+}
+CLOSE_ENOUGH = 1e-3  # 내보낸 것과 원래 것의 로짓이 이보다 다르면 잘못 내보낸 것입니다.
+
+
+def gpt2_name(name: str) -> str:
+    """우리 모델의 파라미터 이름을 GPT-2의 것으로. 예: `blocks.0.mlp.expand.bias` → `transformer.h.0.mlp.c_fc.bias`."""
+    module, _, kind = name.rpartition(".")
+    if module.startswith("blocks."):
+        _, number, part = module.split(".", 2)
+        return f"transformer.h.{number}.{NAMES[part]}.{kind}"
+    return f"{NAMES[module]}.{kind}"
+
+
+def is_laid_down(name: str) -> bool:
+    """GPT-2가 눕혀 두는(전치한) 가중치인가: 블록 안의 Linear 네 개의 행렬."""
+    return name.endswith((".qkv.weight", ".projection.weight", ".expand.weight"))
+
+
+def to_gpt2_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """우리 모델의 가중치를 GPT-2의 이름과 모양으로 바꿉니다.
+
+    Args:
+        weights: `GPT.state_dict()`. `lm_head.weight`는 토큰 임베딩과 같은 것입니다.
+
+    Returns:
+        `GPT2LMHeadModel`에 넣을 가중치. `lm_head.weight`는 담지 않습니다(그쪽도 묶여 있습니다).
+    """
+    converted: dict[str, Tensor] = {}
+    # [TODO 6-1] lm_head.weight를 뺀 모든 가중치를 GPT-2의 이름으로 converted에 담되, 눕혀 두는 것은 눕히세요.
+    # 힌트: gpt2_name(이름)과 is_laid_down(이름)이 있습니다. 행렬을 눕히는 것은 전치입니다. 정사각 행렬(어텐션의
+    #       projection)은 눕히지 않아도 모양이 맞아 오류가 나지 않습니다. 그러면 무엇으로 알 수 있을까요?
+    todo("6-1")  # 여기를 지우고 채워 주세요.
+    # [END 6-1]
+    return converted
+
+
+class GPT(step2_gpt_model.GPT):
+    """2단계의 GPT에, Hugging Face의 GPT-2와 오가는 길을 더한 것."""
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> "GPT":
+        """공개된 GPT-2(예: `skt/kogpt2-base-v2`)나, 그런 모양의 폴더를 읽습니다. 평가 모드입니다.
+
+        Raises:
+            UserError: 받을 수 없거나, GPT-2가 아니거나, 구조가 우리와 다를 때.
+        """
+        source = resolve_pretrained(name)
+        shape = GPT2Config.from_pretrained(source)
+        same = all(getattr(shape, key) == value for key, value in SAME_SHAPE.items())
+        if (
+            not same
+            or shape.activation_function not in ("gelu", "gelu_new")
+            or shape.n_inner not in (None, 4 * shape.n_embd)
+        ):
+            raise UserError(
+                f"'{name}'은(는) GPT-2와 같은 구조의 모델이 아닙니다(gelu나 gelu_new, 네 배 넓은 MLP, 묶인 lm_head)."
+            )
+        config = LMConfig(
+            d_embed=shape.n_embd, num_heads=shape.n_head, num_layers=shape.n_layer, max_seq_len=shape.n_positions,
+            activation=shape.activation_function, dropout=shape.resid_pdrop, tokenizer=name,
+        )  # fmt: skip
+        model = cls(config, shape.vocab_size, TextTokenizer.load(name))
+        theirs = GPT2LMHeadModel.from_pretrained(source, dtype=torch.float32).state_dict()
+        # [TODO 6-2] theirs의 가중치를 우리의 이름과 모양으로 바꾸어 model에 넣으세요.
+        # 힌트: 이름의 짝은 우리 쪽 이름에서 찾는 것이 쉽습니다: model.state_dict()의 이름마다 gpt2_name을 물어 보세요.
+        #       lm_head.weight는 두 쪽의 이름이 같습니다. 눕혀 둔 것은 다시 세웁니다.
+        todo("6-2")  # 여기를 지우고 채워 주세요.
+        # [END 6-2]
+        return model.eval()
+
+    def to_hugging_face(self) -> GPT2LMHeadModel:
+        """같은 가중치의 `GPT2LMHeadModel`, 평가 모드."""
+        end_id, dropout = self.tokenizer.end_id, self.config.dropout
+        shape = GPT2Config(
+            vocab_size=self.vocab_size, n_positions=self.config.max_seq_len, n_embd=self.config.d_embed,
+            n_layer=self.config.num_layers, n_head=self.config.num_heads, bos_token_id=end_id, eos_token_id=end_id,
+            activation_function=self.config.activation, embd_pdrop=dropout, attn_pdrop=dropout, resid_pdrop=dropout,
+        )  # fmt: skip
+        model = GPT2LMHeadModel(shape)
+        missing, unexpected = model.load_state_dict(to_gpt2_weights(self.state_dict()), strict=False)
+        if unexpected or set(missing) - {"lm_head.weight"}:
+            raise UserError(f"가중치의 이름이 GPT-2와 맞지 않습니다: {sorted({*unexpected, *missing})[:3]}")
+        model.tie_weights()
+        return model.eval()
+
+    def save_hugging_face(self, folder: Path) -> None:
+        """`transformers.pipeline("text-generation", model=폴더)`가 읽는 폴더로 저장합니다."""
+        self.to_hugging_face().save_pretrained(folder)
+        end = self.tokenizer.end_of_text
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=self.tokenizer.tokenizer, bos_token=end, eos_token=end)
+        tokenizer.save_pretrained(folder)
+
+
+def to_onnx(model: step2_gpt_model.GPT, path: Path) -> None:
+    """모델을 ONNX로 내보냅니다. 입력 `ids`는 (배치, 길이), 출력 `logits`는 (배치, 길이, 어휘)입니다.
+
+    배치는 아무 크기나, 길이는 1부터 max_seq_len까지 됩니다.
+    """
+    length = model.config.max_seq_len
+    example = torch.zeros(2, min(8, length), dtype=torch.long)
+    model.eval()
+    with quiet_export():
+        # [TODO 6-3] 배치와 길이가 달라질 수 있다고 알리며 model을 내보내 program을 얻으세요.
+        # 힌트: torch.onnx.export(모델, (example,), dynamo=True, input_names=…, output_names=…, dynamic_shapes=…).
+        #       dynamic_shapes는 입력마다 달라지는 축의 번호와 이름을 적은 사전입니다. 적지 않으면 example과 같은 모양만
+        #       받는 그래프가 됩니다. 입력과 출력의 이름, 축의 차례는 이 함수의 설명에 있습니다.
+        todo("6-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: program
+        # [END 6-3]
+        with written_aside(path) as aside:
+            program.save(aside)
+
+
+def quantize(source: Path, target: Path) -> None:
+    """ONNX 모델의 가중치를 8비트 정수로 줄입니다. 입력은 돌 때마다 그때의 범위로 줄입니다(동적)."""
+    with quiet_export(), written_aside(target) as aside:
+        # [TODO 6-4] source의 행렬곱과 임베딩을, 가중치의 열마다 눈금을 따로 두고 8비트로 줄여 aside에 쓰세요.
+        # 힌트: quantize_dynamic(읽을 파일, 쓸 파일, weight_type=…, op_types_to_quantize=…, per_channel=…). ONNX에서
+        #       행렬곱은 MatMul, 임베딩은 Gather입니다. 큰 열과 작은 열이 눈금 하나를 함께 쓰면 작은 열은 어떻게
+        #       될까요?
+        todo("6-4")  # 여기를 지우고 채워 주세요.
+        # [END 6-4]
+
+
+def largest_difference(one, other, vocab_size: int, length: int) -> float:
+    """같은 입력에서 두 모델의 로짓이 가장 많이 다른 만큼."""
+    ids = torch.randint(vocab_size, (2, length), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first, second = (model(ids) for model in (one, other))
+        return (first - getattr(second, "logits", second)).abs().max().item()
+
+
+def main(options: Options) -> None:
+    """가장 좋은 모델을 Hugging Face, ONNX, 8비트 ONNX로 내보내고 나란히 잽니다."""
+    quiet_transformers()
+    config = ExportConfig.of(options)
+    run_folder = None if config.checkpoint else lm_runs.find_run(config)
+    model = lm_runs.load_model(GPT, config.checkpoint or run_folder.best_model)
+    folder = lm_runs.export_folder(config, run_folder)
+    model.save_hugging_face(folder / "hugging_face")
+    to_onnx(model, folder / "model.onnx")
+    quantize(folder / "model.onnx", folder / "model.int8.onnx")
+
+    length = model.config.max_seq_len
+    for name, other in (("Hugging Face", model.to_hugging_face()), ("ONNX", OnnxModel(folder / "model.onnx"))):
+        difference = largest_difference(model, other, model.vocab_size, length)
+        say(f"{name}: 로짓의 차이는 많아야 {difference:.1e}")
+        if difference > CLOSE_ENOUGH:
+            raise UserError(f"{name}(으)로 내보낸 모델이 원래와 다릅니다. 내보낸 것을 쓰지 마세요.")
+
+    data = LMData(model.config)
+    lm_runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
+    dataset = WindowDataset(data.valid.tokens, length, length)
+    rows = []
+    for name, candidate, path in (
+        ("PyTorch fp32", model, folder / "hugging_face" / "model.safetensors"),
+        ("ONNX fp32", OnnxModel(folder / "model.onnx"), folder / "model.onnx"),
+        ("ONNX int8", OnnxModel(folder / "model.int8.onnx"), folder / "model.int8.onnx"),
+    ):
+        with torch.no_grad():
+            scores = torch.cat([window_scores(candidate(x), y) for x, y in DataLoader(dataset, batch_size=8)])
+            seconds = seconds_per_call(candidate, torch.zeros(1, length, dtype=torch.long))
+        size, loss = path.stat().st_size / 2**20, scores[:, 0].mean().item()
+        rows.append(
+            {"model": name, "mebibytes": size, "tokens_per_second": length / seconds, "perplexity": math.exp(loss)}
+        )
+    table = Table("모델", "크기 (MiB)", "토큰/초", "검증 혼란도")
+    for row in rows:
+        table.add_row(
+            row["model"], f"{row['mebibytes']:.1f}", f"{row['tokens_per_second']:,.0f}", f"{row['perplexity']:.2f}"
+        )
+    console.print(table)
+    reports.write_json(folder / "export.json", rows)
+    say(f"내보낸 폴더: {shown(folder)}")
+
+
+if __name__ == "__main__":
+    cli = new_app("GPT 내보내기", no_args_is_help=False)
+    cli.command()(with_options(ExportConfig)(main))
+    run(cli)
