@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "solutions" / "task3-lm"), str(ROOT)]
 
 import torch  # noqa: E402
-from step6_export_and_quantize import GPT as ExportedGPT  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.optim import AdamW  # noqa: E402
@@ -36,6 +35,7 @@ from step2_gpt_model import GPT, CausalSelfAttention  # noqa: E402
 from step3_loss_and_optimizer import compute_loss, learning_rate_at  # noqa: E402
 from step4_training_pipeline import Trainer, fabric_of  # noqa: E402
 from step5_cli_and_serving import continue_tokens  # noqa: E402
+from step6_export_and_quantize import GPT as ExportedGPT  # noqa: E402
 
 from nlpbook.generation import Sampling  # noqa: E402
 from nlpbook.layers import Dropout  # noqa: E402
@@ -43,6 +43,13 @@ from nlpbook.lm_config import LMConfig  # noqa: E402
 from nlpbook.loaders import training_loader  # noqa: E402
 from nlpbook.metrics import window_scores  # noqa: E402
 from nlpbook.pretrained import quiet_transformers  # noqa: E402
+
+LABELS = {
+    "a": "학습: (a) Hugging Face Trainer의",
+    "b": "학습: (b) 평범한 루프의",
+    "whole": "글쓰기, 1→256토큰: 다시 읽기의",
+    "late": "글쓰기, 224→256토큰: 다시 읽기의",
+}
 
 
 class Setting:
@@ -133,14 +140,14 @@ def hugging_face(setting: Setting) -> tuple[float, float]:
         return time.perf_counter() - started, float("nan")
 
 
-def generation(setting: Setting, count: int = 255) -> tuple[float, float]:
-    """글 하나를 `count`토큰 이어 쓰는 속도: (캐시, 캐시 없이) 초당 토큰."""
-    model = setting.model.eval()
+def generation(setting: Setting, prompt: int, count: int) -> tuple[float, float]:
+    """`prompt`토큰의 앞글을 `count`토큰 이어 쓰는 속도: (캐시, 토큰마다 앞글을 다시 읽기) 초당 토큰."""
+    model, ids = setting.model.eval(), list(range(1, prompt + 1))
     model.tokenizer = _NeverEnds()
     speeds = []
     for write in (
-        lambda: sum(1 for _ in continue_tokens(model, [[1]], Sampling(max_tokens=count, seed=0))),
-        lambda: model.generate(torch.tensor([[1]]), count, seed=0),
+        lambda: sum(1 for _ in continue_tokens(model, [ids], Sampling(max_tokens=count, seed=0))),
+        lambda: model.generate(torch.tensor([ids]), count, seed=0),
     ):
         started = time.perf_counter()
         write()
@@ -160,24 +167,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     quiet_transformers()
-    ratios: dict[str, list[float]] = {"a": [], "b": [], "generation": []}
+    ratios: dict[str, list[float]] = {name: [] for name in LABELS}
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(asked, Path(folder))
         print(f"{setting.batches}걸음, {setting.tokens:,}토큰, 쓰레드 {torch.get_num_threads()}개", flush=True)
         for number in range(1, asked.rounds + 1):
             (fast, our_loss), (slow, plain_loss), (trainer, _) = ours(setting), plain(setting), hugging_face(setting)
-            cached, recomputed = generation(setting)
-            for name, ratio in (("a", trainer / fast), ("b", slow / fast), ("generation", cached / recomputed)):
+            whole, late = generation(setting, 1, 255), generation(setting, 224, 32)
+            for name, ratio in zip(
+                LABELS, (trainer / fast, slow / fast, whole[0] / whole[1], late[0] / late[1]), strict=True
+            ):
                 ratios[name].append(ratio)
             speeds = [f"{setting.tokens / seconds:,.0f}" for seconds in (fast, trainer, slow)]
             print(f"{number}번째  토큰/초: 우리 것 {speeds[0]}, (a) {speeds[1]}, (b) {speeds[2]}")
             print(f"  검증 손실: 우리 것 {our_loss:.4f}, (b) {plain_loss:.4f} (차이 {our_loss / plain_loss - 1:+.2%})")
-            print(f"  글쓰기 토큰/초: 캐시 {cached:,.0f}, 다시 읽기 {recomputed:,.0f}", flush=True)
-    for name, label in (
-        ("a", "학습: (a) Hugging Face Trainer의"),
-        ("b", "학습: (b) 평범한 루프의"),
-        ("generation", "글쓰기: 다시 읽기의"),
-    ):
+            print(f"  글쓰기 토큰/초, 1→256토큰: 캐시 {whole[0]:,.0f}, 다시 읽기 {whole[1]:,.0f}")
+            print(f"  글쓰기 토큰/초, 224→256토큰: 캐시 {late[0]:,.0f}, 다시 읽기 {late[1]:,.0f}", flush=True)
+    for name, label in LABELS.items():
         print(f"{label} {statistics.median(ratios[name]):.2f}배 (중앙값)")
 
 

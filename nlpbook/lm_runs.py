@@ -18,7 +18,7 @@ from nlpbook.paths import shown, written_aside
 from nlpbook.runs import RunFolder, latest_run, new_version, unused
 from nlpbook.tokens import TextTokenizer
 
-SHAPE = ("d_embed", "num_heads", "num_layers", "max_seq_len")  # 이것이 다르면 가중치를 옮길 수 없습니다.
+SHAPE = ("d_embed", "num_heads", "num_layers", "max_seq_len", "activation")  # 이것이 다르면 가중치를 옮길 수 없습니다.
 
 
 def new_run(config: LMConfig) -> RunFolder:

@@ -165,19 +165,19 @@ class CachedReader:
             return self.read(kept)[:, -new.size(1) :]
         rows, columns = torch.arange(start, end, device=new.device), torch.arange(end, device=new.device)
         visible = (columns <= rows[:, None]) & (columns >= self.padding[:, None, None])  # (글, 새 길이, 지금까지)
-        visible |= columns == rows[:, None]  # 채운 자리도 자신은 봅니다. 아무것도 보지 않으면 NaN이 됩니다.
+        bias = (~visible)[:, None] * -1e9  # -inf로 가리면, 볼 것이 하나도 없는 채운 자리가 NaN이 됩니다.
         positions = (rows - self.padding[:, None]).clamp(min=0)  # (글, 새 길이)
         x = self.model.token_embedding(new) + self.model.position_embedding(positions)
         for block, memory in zip(self.model.blocks, self.memories, strict=True):
-            x = block(x, attend=partial(self._attend, block.attention, memory, visible[:, None], start))
+            x = block(x, attend=partial(self._attend, block.attention, memory, bias, start))
         self.ids = torch.cat([self.ids, new], dim=1)
         return self.model.lm_head(self.model.norm(x))
 
     @staticmethod
-    def _attend(attention: CausalSelfAttention, memory: LayerMemory, visible: Tensor, start: int, x: Tensor) -> Tensor:
+    def _attend(attention: CausalSelfAttention, memory: LayerMemory, bias: Tensor, start: int, x: Tensor) -> Tensor:
         query, key, value = attention.heads(x)
         keys, values = memory.append(key, value, start)
-        return attention.merge(functional.scaled_dot_product_attention(query, keys, values, attn_mask=visible))
+        return attention.merge(functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias))
 
 
 @torch.no_grad()
