@@ -204,7 +204,7 @@ def test_confident_mistakes_have_a_finite_loss(step3, device):
     """모델이 정답을 굳게 아니라고 해도 손실은 유한합니다."""
     logits = torch.tensor([[[120.0, 0.0, 0.0], [1.0, 1.0, 1.0]]], device=device)
     targets = torch.tensor([[1, 2]], device=device)
-    if not matches(loss_of(step3, logits / 40, targets), reference_losses(logits / 40, targets).mean(), ATOL):
+    if not close(loss_of(step3, logits / 40, targets), reference_losses(logits / 40, targets).mean(), ATOL):
         return  # 흔한 로짓에서도 틀린 답은 앞의 검사가 말합니다.
     got, want = loss_of(step3, logits, targets), (120 + math.log(3)) / 2
     if not got.isfinite():

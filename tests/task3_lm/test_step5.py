@@ -162,7 +162,7 @@ def judge_kept(got: Tensor, want: Tensor, logits: Tensor, wrong: list[tuple[str,
             fail(message, idea=idea, symptom=symptom, **more)
     gone = want == -INF
     filled = got[gone][0].item() if gone.any() else -INF
-    if close(got[~gone], want[~gone], ATOL) and filled != -INF and (got[gone] == filled).all():
+    if matches(got[~gone], want[~gone], ATOL) and filled != -INF and (got[gone] == filled).all():
         fail(
             "지운 자리의 값이 -inf가 아닙니다.",
             idea=idea,
