@@ -44,6 +44,8 @@ class CheckFailed(AssertionError):
         self.message, self.idea, self.symptom = message, idea, symptom
         self.expected, self.got = str(expected), str(got)
         self.values = {"expected": self.expected, "got": self.got, **values}
+        if self.expected == self.got:  # 둘 다 "모양 (2, 3)"이라면 학생에게 알려 주는 것이 없습니다.
+            self.expected = self.got = ""
         super().__init__(f"{message} (기대: {self.expected}, 나온 값: {self.got}, 개념: {idea})")
 
 
@@ -107,7 +109,10 @@ def compared_by(compare: Callable[..., bool]) -> Iterator[None]:
 def assert_close(got: Any, want: Any, *, atol: float, idea: str, message: str, **more: Any) -> None:
     """값이 `want`와 `atol` 안에서 같은지 봅니다."""
     if not close(got, want, atol):
-        fail(message, idea=idea, expected=show(want), got=show(got), **more)
+        expected, came = show(want), show(got)
+        if expected == came:  # 큰 텐서는 모양만 보이므로, 모양이 같으면 값이 얼마나 다른지 적습니다.
+            expected, came = "옳은 값과의 차이 0", f"가장 큰 차이 {deviation(got, want):.3g}"
+        fail(message, idea=idea, expected=expected, got=came, **more)
 
 
 def assert_equal(got: Any, want: Any, *, idea: str, message: str, **more: Any) -> None:
