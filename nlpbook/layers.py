@@ -15,7 +15,9 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p in (0, 1) or x.device.type != "cpu" or not x.is_floating_point():
+        if not self.training:
+            return x  # 토큰을 하나씩 쓸 때는 아무 일도 하지 않는 함수를 부르는 시간도 아깝습니다.
+        if self.p in (0, 1) or x.device.type != "cpu" or not x.is_floating_point():
             return super().forward(x)
         return _CpuDropout.apply(x, self.p)
 

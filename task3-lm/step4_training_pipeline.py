@@ -3,7 +3,7 @@
 3단계까지의 부품을 루프로 묶습니다. 학습률을 바꾸어 가며 걷고, 에포크마다 검증하고, 가장 좋은 모델을 남기고, 언제 꺼져도
 그 자리에서 이어 갑니다. Lightning Fabric이 장치와 정밀도(mixed precision), 여러 프로세스를 맡습니다.
 
-    python step4_training_pipeline.py                                # 아래의 config로 학습합니다 (2코어 CPU에서 약 4분)
+    python step4_training_pipeline.py                                # 아래의 config로 학습합니다 (2코어 CPU에서 약 5분)
     python step4_training_pipeline.py --num_layers 2 --num_epochs 2  # config의 모든 항목은 옵션이기도 합니다
     python step4_training_pipeline.py --find_lr                      # 알맞은 학습률 찾기 (약 30초)
     python step4_training_pipeline.py --resume                       # 멈춘 학습 이어 하기

@@ -3,7 +3,7 @@
 4단계에서 배운 모델로 글을 이어 씁니다. 다음 토큰을 어떻게 고르는지에 따라 같은 모델도 다른 글을 쓰고, 이미 읽은 것을
 기억해 두면(KV 캐시) 글이 길어져도 느려지지 않습니다. 그리고 누구나 쓸 수 있게 명령과 웹 페이지로 묶습니다.
 
-    python step5_cli_and_serving.py train                                  # 학습 (2코어 CPU에서 약 4분)
+    python step5_cli_and_serving.py train                                  # 학습 (2코어 CPU에서 약 5분)
     python step5_cli_and_serving.py test                                   # 검증 글의 손실, 혼란도, 바이트당 비트
     python step5_cli_and_serving.py generate --prompt "옛날 옛적에" --prompt "까치가"
     python step5_cli_and_serving.py serve --server_port 9166               # http://127.0.0.1:9166
@@ -180,7 +180,7 @@ class CachedReader:
         return attention.merge(functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias))
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def continue_tokens(model: GPT, prompts: list[list[int]], sampling: Sampling) -> Iterator[tuple[Tensor, Tensor]]:
     """앞글들을 함께 이어 쓰며, 한 걸음마다 고른 토큰과 모델의 확률을 냅니다. 모두 글의 끝에 이르면 멈춥니다.
 
