@@ -73,6 +73,13 @@ class Options(dict):
 
     given: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, **given: Any) -> Options:
+        """명령줄에 `given`만 적은 것과 같은 옵션. 적지 않은 것은 설정의 기본값이 됩니다."""
+        options = cls(given)
+        options.given = frozenset(given)
+        return options
+
 
 class Settings(Protocol):
     """명령줄 옵션이 되는 설정 클래스. `nlpbook.arguments`와 `nlpbook.lm_config`의 것들이 이 모양입니다."""
@@ -173,6 +180,17 @@ def _with_korean_help(command: Any) -> Any:
         if option is not None:
             option.help = "이 도움말을 보여 줍니다."
     return command
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """명령이 하나뿐인 스크립트를 실행하고 프로세스를 끝냅니다. 오류는 `run`처럼 한 문장으로 알립니다."""
+    try:
+        main()
+    except UserError as error:
+        fail(str(error), EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        fail(STOPPED, EXIT_INTERRUPTED)
+    sys.exit(0)
 
 
 def fail(message: str, code: int) -> None:

@@ -6,13 +6,11 @@ python -m course demo --serve      # 그 뒤에 웹 페이지까지
 
 import argparse
 import json
-import sys
 
 import step5_cli_and_serving as step5
 
-from nlpbook.arguments import ServeArguments, TestArguments, TrainArguments
-from nlpbook.errors import UserError
-from nlpbook.options import Options, fail
+from nlpbook.arguments import ServeArguments
+from nlpbook.options import Options, run_script
 from nlpbook.tracking import Stopwatch, console, say
 
 SENTENCES = (
@@ -32,13 +30,13 @@ def main() -> None:
     watch = Stopwatch()
 
     console.rule("1. 학습: 이 강의를 위해 지어낸 리뷰로 세 에포크")
-    step5.train(options_of(TrainArguments, num_epochs=3, job_name="demo", print_every=0.2))
+    step5.train(Options.of(num_epochs=3, job_name="demo", print_every=0.2))
 
     console.rule("2. 평가: 학습할 때 보지 않은 리뷰")
-    step5.test(options_of(TestArguments, job_name="demo"))
+    step5.test(Options.of(job_name="demo"))
 
     console.rule("3. 몇 문장에 답하기")
-    _, run_folder, model = step5.load_trained(ServeArguments, options_of(ServeArguments, job_name="demo"))
+    _, run_folder, model = step5.load_trained(ServeArguments, Options.of(job_name="demo"))
     for sentence in SENTENCES:
         answer = model.eval().infer_one(sentence)
         say(f"  {answer.label}  긍정 {answer.positive:6.1%}   {answer.text}")
@@ -52,21 +50,8 @@ def main() -> None:
     say(f"웹 페이지   python solutions/task1-cls/step5_cli_and_serving.py serve --server_port {asked.server_port}")
     if asked.serve:
         console.rule("4. 웹 페이지")
-        step5.serve(options_of(ServeArguments, job_name="demo", server_port=asked.server_port))
-
-
-def options_of(kind: type, **given: object) -> Options:
-    """명령줄에 `given`만 적은 것과 같은 옵션."""
-    options = Options(given)
-    options.given = frozenset(given)
-    return options
+        step5.serve(Options.of(job_name="demo", server_port=asked.server_port))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        fail(str(error), 1)
-    except KeyboardInterrupt:
-        fail("멈췄습니다.", 130)
-    sys.exit(0)
+    run_script(main)

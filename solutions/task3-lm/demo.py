@@ -5,16 +5,14 @@ python -m course demo lm --serve      # 그 뒤에 웹 페이지까지
 """
 
 import argparse
-import sys
 
 import step4_training_pipeline as step4
 import step5_cli_and_serving as step5
 
-from nlpbook.errors import UserError
 from nlpbook.generation import Sampling
-from nlpbook.lm_config import LMConfig, RunChoice, ServeConfig, TestConfig
+from nlpbook.lm_config import RunChoice
 from nlpbook.lm_runs import find_run, load_model
-from nlpbook.options import Options, fail
+from nlpbook.options import Options, run_script
 from nlpbook.tracking import Stopwatch, console, say
 
 PROMPTS = ("옛날 옛적에 물새골에", '"큰일이야, 큰일!" 까미가', "순이 할머니는")
@@ -29,10 +27,10 @@ def main() -> None:
 
     console.rule("1. 학습: 이 강의를 위해 지어낸 이야기로 다섯 에포크")
     small = {"d_embed": 192, "num_layers": 3, "max_seq_len": 128, "batch_size": 16, "stride": 32}
-    step4.train(options_of(LMConfig, job_name="demo", num_epochs=5, learning_rate=1.5e-3, sample_tokens=30, **small))
+    step4.train(Options.of(job_name="demo", num_epochs=5, learning_rate=1.5e-3, sample_tokens=30, **small))
 
     console.rule("2. 평가: 학습할 때 보지 않은 이야기")
-    step5.test(options_of(TestConfig, job_name="demo"))
+    step5.test(Options.of(job_name="demo"))
 
     console.rule("3. 이어 쓰기")
     run_folder = find_run(RunChoice(job_name="demo"))
@@ -46,21 +44,8 @@ def main() -> None:
     say(f"웹 페이지 python solutions/task3-lm/step5_cli_and_serving.py serve --server_port {asked.server_port}")
     if asked.serve:
         console.rule("4. 웹 페이지")
-        step5.serve(options_of(ServeConfig, job_name="demo", server_port=asked.server_port))
-
-
-def options_of(kind: type, **given: object) -> Options:
-    """명령줄에 `given`만 적은 것과 같은 옵션."""
-    options = Options(given)
-    options.given = frozenset(given)
-    return options
+        step5.serve(Options.of(job_name="demo", server_port=asked.server_port))
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        fail(str(error), 1)
-    except KeyboardInterrupt:
-        fail("멈췄습니다.", 130)
-    sys.exit(0)
+    run_script(main)

@@ -27,7 +27,7 @@ from course.loading import load_step
 from course.paths import ROOT
 from nlpbook.errors import UserError
 from nlpbook.generation import Sampling
-from nlpbook.lm_config import GenerateConfig, LMConfig, ServeConfig
+from nlpbook.lm_config import LMConfig, ServeConfig, TestConfig
 from nlpbook.lm_runs import load_model
 from nlpbook.runs import RunFolder
 from nlpbook.tracking import Position
@@ -927,13 +927,19 @@ def test_a_sequence_longer_than_the_context_is_refused_by_the_model(model):
 # ── 시연 ──
 
 
-def test_the_demo_asks_only_for_what_the_commands_know(steps):
+def test_the_demo_asks_only_for_what_the_commands_know(steps, monkeypatch):
     spec = importlib.util.spec_from_file_location("lm_demo", FOLDER / "demo.py")
     demo = importlib.util.module_from_spec(spec)
     sys.modules.update({steps.step4.__name__: steps.step4, steps.step5.__name__: steps.step5})
     spec.loader.exec_module(demo)
-    options = demo.options_of(LMConfig, job_name="demo", num_epochs=5)
-    assert options == {"job_name": "demo", "num_epochs": 5}
-    assert options.given == {"job_name", "num_epochs"}
-    assert LMConfig.of(options).num_epochs == 5
-    assert GenerateConfig.of(demo.options_of(GenerateConfig)).max_tokens == 100
+    asked = []
+    monkeypatch.setattr(demo.step4, "train", asked.append)
+    monkeypatch.setattr(demo.step5, "test", asked.append)
+    monkeypatch.setattr(demo, "find_run", lambda choice: 1 / 0)  # 여기까지만 봅니다.
+    monkeypatch.setattr(sys, "argv", ["demo.py"])
+    with pytest.raises(ZeroDivisionError):
+        demo.main()
+    train, test = asked
+    assert LMConfig.of(train).num_epochs == train["num_epochs"]
+    assert TestConfig.of(test).job_name == LMConfig.of(train).job_name == "demo"
+    assert train.given == set(train)
