@@ -116,12 +116,18 @@ def build(module: Any, device: str = "cpu", **learning: Any) -> Any:
 
 def batch_of(model: Any, count: int = 6, mode: str = "train") -> dict[str, torch.Tensor]:
     """학생의 로더를 거치지 않고 만든 배치. `count`는 라벨 수(2)와 다릅니다."""
+    return {name: tensor.to(model.device, copy=True) for name, tensor in _batch(count, mode).items()}
+
+
+@cache
+def _batch(count: int, mode: str) -> dict[str, torch.Tensor]:
+    """한 번만 만들어 두는 배치. 파일을 읽고 토큰으로 바꾸는 일이 검사마다 되풀이되지 않습니다."""
     from nlpbook.datasets import ClassificationDataset, data_collator
     from nlpbook.nsmc import NsmcCorpus
 
-    dataset = ClassificationDataset(model.args, NsmcCorpus(model.args), tokenizer(), mode)
-    batch = data_collator([dataset[i] for i in range(count)])
-    return {name: tensor.to(model.device) for name, tensor in batch.items()}
+    args = tiny_args()
+    dataset = ClassificationDataset(args, NsmcCorpus(args), tokenizer(), mode)
+    return data_collator([dataset[i] for i in range(count)])
 
 
 @cache
