@@ -534,9 +534,11 @@ def test_long_text_is_truncated(model):
         fail(message, idea="truncation", expected=show(want), got=show(pair))  # 자르는 일 말고도 다른 것이 있습니다.
     tokenizer, limit = support.tokenizer(), support.SEQ_LEN
     whole = tokenizer(support.LONG_TEXT, verbose=False)["input_ids"]
-    for length in range(3, tokenizer.model_max_length + 1):
-        ids = tokenizer(support.LONG_TEXT, truncation=True, max_length=length)["input_ids"]
-        if matches(pair, answer_to(model, ids).softmax(-1), ATOL):
+    lengths = range(3, tokenizer.model_max_length + 1)
+    cut = [tokenizer(support.LONG_TEXT, truncation=True, max_length=length) for length in lengths]
+    inputs = tokenizer.pad(cut, return_tensors="pt").to(model.device)
+    for length, answer in zip(lengths, support.reference_logits(model, inputs).softmax(-1), strict=True):
+        if matches(pair, answer, ATOL):
             # 토크나이저가 아는 한계까지 읽었다면, 몇 토큰에서 자를지 정하지 않은 것입니다.
             symptom = "no-truncation" if length == tokenizer.model_max_length else "other-length"
             fail(message, idea="truncation", expected=f"{limit}토큰", got=f"{length}토큰", symptom=symptom)
