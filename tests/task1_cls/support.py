@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import atexit
-import copy
 import shutil
 import tempfile
 from functools import cache
@@ -140,8 +139,13 @@ def tokenizer() -> Any:
 @torch.no_grad()
 def reference_logits(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """드롭아웃을 끈 모델에서 곧바로 구한 로짓, (배치, 라벨 수)."""
-    twin = copy.deepcopy(model.lang_model).eval()
-    return twin(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.float()
+    modes = [(module, module.training) for module in model.lang_model.modules()]
+    model.lang_model.eval()
+    try:
+        return model.lang_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.float()
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 @torch.no_grad()
