@@ -160,6 +160,22 @@ PANELS = {
 }
 
 
+def read_settings(path: Path | str) -> Any:
+    """저장한 설정 파일의 JSON.
+
+    Raises:
+        UserError: 파일이 없거나 JSON이 아닐 때.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"설정 파일이 없습니다: {path}. 먼저 train으로 학습해 주세요.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"설정 파일을 읽을 수 없습니다: {path} ({error}). 다시 학습하거나 파일을 고쳐 주세요."
+        ) from None
+
+
 @dataclass
 class Arguments:
     """모든 명령에 공통인 설정."""
@@ -198,15 +214,7 @@ class Arguments:
         Raises:
             UserError: 파일이 없거나, JSON이 아니거나, 모르는 항목이 있을 때.
         """
-        path = Path(path)
-        try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"설정 파일이 없습니다: {path}. 먼저 train으로 학습해 주세요.") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise UserError(
-                f"설정 파일을 읽을 수 없습니다: {path} ({error}). 다시 학습하거나 파일을 고쳐 주세요."
-            ) from None
+        saved = read_settings(path)
         if not isinstance(saved, dict) or not all(isinstance(group, dict) for group in saved.values()):
             raise UserError(f"설정 파일이 묶음마다 항목을 적은 JSON이 아닙니다: {path}. 다시 학습해 주세요.")
         made = {}

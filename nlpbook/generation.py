@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -10,10 +9,10 @@ from typing import Any
 
 from flask import Request
 from torch import Tensor
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, ServiceUnavailable, UnprocessableEntity
+from werkzeug.exceptions import ServiceUnavailable, UnprocessableEntity
 
 from nlpbook.errors import UserError
-from nlpbook.serving import MAX_BYTES, MAX_CHARACTERS
+from nlpbook.serving import MAX_CHARACTERS, read_json, whole_characters
 from nlpbook.tokens import TextTokenizer
 
 
@@ -83,15 +82,10 @@ def read_generation(request: Request, max_tokens: int) -> tuple[str, Sampling, b
         RequestEntityTooLarge: 본문이 너무 클 때(413).
         UnprocessableEntity: 값이 맞지 않거나 모르는 항목이 있을 때(422).
     """
-    if request.content_length is not None and request.content_length > MAX_BYTES:
-        raise RequestEntityTooLarge
-    try:
-        body = json.loads(request.get_data(cache=False).decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise BadRequest('본문은 JSON이어야 합니다. 예: {"prompt": "옛날 옛적에", "max_tokens": 50}') from None
+    body = read_json(request, '{"prompt": "옛날 옛적에", "max_tokens": 50}')
     if not isinstance(body, dict) or not isinstance(body.get("prompt"), str):
         raise UnprocessableEntity('앞글을 문자열로 주세요. 예: {"prompt": "옛날 옛적에"}')
-    prompt = body.pop("prompt").encode("utf-8", "replace").decode("utf-8")
+    prompt = whole_characters(body.pop("prompt"))
     stream = body.pop("stream", False)
     if not isinstance(stream, bool):
         raise UnprocessableEntity("stream은 true나 false여야 합니다.")

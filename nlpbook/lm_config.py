@@ -11,7 +11,7 @@ from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from nlpbook.arguments import option
+from nlpbook.arguments import option, read_settings
 from nlpbook.errors import UserError
 from nlpbook.paths import DATA, OUTPUT, write_text
 
@@ -54,15 +54,7 @@ class FlatArguments:
         Raises:
             UserError: 파일이 없거나, JSON이 아니거나, 모르는 항목이 있을 때.
         """
-        try:
-            saved = json.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"설정 파일이 없습니다: {path}. 먼저 train으로 학습해 주세요.") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise UserError(
-                f"설정 파일을 읽을 수 없습니다: {path} ({error}). 다시 학습하거나 파일을 고쳐 주세요."
-            ) from None
-        return cls.from_dict(saved, str(path))
+        return cls.from_dict(read_settings(path), str(path))
 
     @classmethod
     def from_dict(cls, saved: Any, source: str = "설정"):

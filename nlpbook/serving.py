@@ -35,6 +35,29 @@ def new_app(name: str) -> Flask:
     return app
 
 
+def read_json(request: Request, example: str) -> Any:
+    """요청 본문의 JSON.
+
+    Args:
+        example: 본문이 JSON이 아닐 때 보여 줄 예.
+
+    Raises:
+        BadRequest: JSON이 아닐 때(400).
+        RequestEntityTooLarge: 64 KB를 넘을 때(413).
+    """
+    if request.content_length is not None and request.content_length > MAX_BYTES:
+        raise RequestEntityTooLarge
+    try:
+        return json.loads(request.get_data(cache=False).decode("utf-8-sig"))
+    except (ValueError, RecursionError):  # 수천 자리의 정수는 JSONDecodeError가 아닌 ValueError입니다.
+        raise BadRequest(f"본문은 JSON이어야 합니다. 예: {example}") from None
+
+
+def whole_characters(text: str) -> str:
+    """짝을 잃은 서로게이트(`\\ud800`)를 물음표로 바꾼 글. UTF-8로 적을 수 있습니다."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def read_text(request: Request) -> str:
     """요청 본문에서 문장을 꺼냅니다. 본문은 JSON 문자열이거나 `{"text": "…"}`입니다.
 
@@ -46,16 +69,11 @@ def read_text(request: Request) -> str:
         RequestEntityTooLarge: 64 KB를 넘을 때(413).
         UnprocessableEntity: 문자열이 아니거나, 비었거나, 너무 길 때(422).
     """
-    if request.content_length is not None and request.content_length > MAX_BYTES:
-        raise RequestEntityTooLarge
-    try:
-        payload = json.loads(request.get_data(cache=False).decode("utf-8-sig"))
-    except (ValueError, RecursionError):  # 수천 자리의 정수는 JSONDecodeError가 아닌 ValueError입니다.
-        raise BadRequest('본문은 JSON이어야 합니다. 예: "재미있어요" 또는 {"text": "재미있어요"}') from None
+    payload = read_json(request, '"재미있어요" 또는 {"text": "재미있어요"}')
     text = payload.get("text") if isinstance(payload, dict) else payload
     if not isinstance(text, str):
         raise UnprocessableEntity('문장은 문자열이어야 합니다. 예: {"text": "재미있어요"}')
-    text = text.encode("utf-8", "replace").decode("utf-8").strip()  # 짝을 잃은 서로게이트(\ud800)는 물음표로
+    text = whole_characters(text).strip()
     if not text:
         raise UnprocessableEntity("문장이 비어 있습니다. 한 글자 이상 적어 주세요.")
     if len(text) > MAX_CHARACTERS:

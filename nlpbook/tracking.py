@@ -140,6 +140,19 @@ def say(message: str) -> None:
         logger.info(message)
 
 
+def require_finite(step: int, lr: float, loss: float) -> None:
+    """손실이 유한한지 봅니다.
+
+    Raises:
+        UserError: NaN이나 무한대일 때. 몇 걸음째이고 그 걸음의 학습률이 얼마였는지 적습니다.
+    """
+    if not math.isfinite(loss):
+        raise UserError(
+            f"{step:,}걸음째에 손실이 {loss}이(가) 되었습니다(학습률 {lr:.1e}). --learning_rate를 10분의 1로 줄여 "
+            "다시 학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
+        )
+
+
 class LossGuard:
     """손실이 NaN이나 무한대가 되었는지 봅니다. 수를 꺼내는 일은 GPU를 기다리게 하므로, 모아 두었다가 가끔 봅니다."""
 
@@ -157,12 +170,7 @@ class LossGuard:
             UserError: 유한하지 않은 것이 있을 때. 처음으로 그렇게 된 걸음과 그때의 학습률을 적습니다.
         """
         for step, lr, loss in self.seen:
-            value = float(loss)
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{step:,}걸음째에 손실이 {value}이(가) 되었습니다(학습률 {lr:.1e}). --learning_rate를 10분의 1로 "
-                    "줄여 다시 학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
-                )
+            require_finite(step, lr, float(loss))
         self.seen.clear()
 
 

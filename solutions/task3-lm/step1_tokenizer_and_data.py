@@ -19,6 +19,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -137,33 +138,37 @@ class LMData:
 
     def __init__(self, config: LMConfig, folder: Path | str | None = None) -> None:
         self.config = config
-        corpus = TextCorpus(config.data, config.data_home, config.max_bytes)
-        train, valid = split_corpus(corpus, config.val_ratio)
+        self.corpus = TextCorpus(config.data, config.data_home, config.max_bytes)
         given = TextTokenizer.load(config.tokenizer) if config.tokenizer else None
-        self.folder = Path(folder or Path(config.output) / config.project / "tokens") / self._key(corpus, given)
-        self.tokenizer = given or self._learned(train)
-        self.train = self._tokens(train, "train.bin")
-        self.valid = self._tokens(valid, "valid.bin")
+        self.folder = Path(folder or Path(config.output) / config.project / "tokens") / self._key(given)
+        self.tokenizer = given or self._learned()
+        self.train = self._tokens("train.bin")
+        self.valid = self._tokens("valid.bin")
 
-    def _key(self, corpus: TextCorpus, given: TextTokenizer | None) -> str:
+    @cached_property
+    def parts(self) -> tuple[TextPart, TextPart]:
+        """(학습할 부분, 검증할 부분). 나누려면 글을 한 번 다 읽으므로, 토큰 파일이 이미 있으면 나누지 않습니다."""
+        return split_corpus(self.corpus, self.config.val_ratio)
+
+    def _key(self, given: TextTokenizer | None) -> str:
         """글과 이 파일의 코드, 토큰에 영향을 주는 설정으로 정해지는 폴더 이름."""
         code = Path(__file__).read_text(encoding="utf-8")
         tokenizer = given.to_text() if given else self.config.vocab_size
-        facts = [corpus.fingerprint(), code, tokenizer, self.config.val_ratio]
-        return f"{corpus.name}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
+        facts = [self.corpus.fingerprint(), code, tokenizer, self.config.val_ratio]
+        return f"{self.corpus.name}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
 
-    def _learned(self, train: TextPart) -> TextTokenizer:
+    def _learned(self) -> TextTokenizer:
         path = self.folder / "tokenizer.json"
         if not path.is_file():
-            train_tokenizer(train.texts(), self.config.vocab_size).save(path)
+            train_tokenizer(self.parts[0].texts(), self.config.vocab_size).save(path)
         return TextTokenizer.load(str(path))
 
-    def _tokens(self, part: TextPart, name: str) -> TokenFile:
-        path = self.folder / name
-        tokens = TokenFile(path) if path.is_file() else write_tokens(self.tokenizer, part, path)
+    def _tokens(self, name: str) -> TokenFile:
+        path, number = self.folder / name, 0 if name.startswith("train") else 1
+        tokens = TokenFile(path) if path.is_file() else write_tokens(self.tokenizer, self.parts[number], path)
         needed = self.config.max_seq_len + 1
         if len(tokens) < needed:
-            kind = "학습" if name.startswith("train") else "검증"
+            kind = ("학습", "검증")[number]
             raise UserError(
                 f"{kind}에 쓸 글이 {len(tokens):,}토큰뿐입니다. 창 하나를 만들려면 {needed:,}토큰이 있어야 합니다. 더 "
                 "긴 글을 --data에 주거나 --max_seq_len을 줄여 주세요."
@@ -195,7 +200,7 @@ class LMData:
 def main() -> None:
     config = LMConfig(data=sys.argv[1]) if len(sys.argv) > 1 else LMConfig()
     data = LMData(config)
-    print(f"■ 글: {TextCorpus(config.data, config.data_home)!r}")
+    print(f"■ 글: {data.corpus!r}")
     print(f"  학습 {data.train.num_bytes:,}바이트 = {len(data.train):,}토큰")
     print(f"  검증 {data.valid.num_bytes:,}바이트 = {len(data.valid):,}토큰")
     print(f"  어휘 {len(data.tokenizer):,}개, 토큰 하나에 평균 {data.train.num_bytes / len(data.train):.1f}바이트")

@@ -28,12 +28,11 @@ import step3_training_steps
 
 from nlpbook.arguments import TrainArguments
 from nlpbook.checkpoints import CheckpointSaver, rng_state, set_rng_state
-from nlpbook.errors import UserError
 from nlpbook.hardware import use_fast_attention
 from nlpbook.interrupt import InterruptFlag
 from nlpbook.loaders import evaluation_loader, training_loader
 from nlpbook.metrics import accuracy
-from nlpbook.tracking import Position, Tracker, progress_bar, say, steps_between
+from nlpbook.tracking import Position, Tracker, progress_bar, require_finite, say, steps_between
 from todo import todo
 
 
@@ -174,11 +173,7 @@ class TrainingLoop:
         """
         loss, acc = outputs["loss"].item(), outputs["acc"].item()
         lr, step = self.scheduler.get_last_lr()[0], self.position.step
-        if not torch.isfinite(outputs["loss"]):
-            raise UserError(
-                f"{step}걸음째에 손실이 {loss}이(가) 되었습니다(학습률 {lr:.1e}). --learning_rate를 10분의 1로 줄여 "
-                "다시 학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
-            )
+        require_finite(step, lr, loss)
         if self.fabric.is_global_zero:
             self.tracker.log(step, loss=loss, acc=acc, lr=lr)
             epoch = step / self.steps_per_epoch
