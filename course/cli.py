@@ -17,8 +17,8 @@ from course.checker import Checker
 from course.paths import ROOT, CourseError, Task, all_tasks, find_task
 from course.progress import Progress
 from course.regions import RegionError
-from course.show import show_verdict
-from course.verdict import BLOCKED, NOT_STARTED, Verdict
+from course.show import problem_line, show_verdict
+from course.verdict import Verdict
 
 console = Console(highlight=False)
 app = typer.Typer(
@@ -44,37 +44,35 @@ def check(
     device: Annotated[str, typer.Option(help="검사에 쓸 장치: cpu 또는 cuda")] = "cpu",
     file: Annotated[Optional[Path], typer.Option(help="이 단계 파일의 TODO를 모두 검사합니다(편집기용).")] = None,  # noqa: UP045
     lines: Annotated[
-        bool, typer.Option("--lines", help="편집기가 읽을 `파일:줄: error: 말` 모양으로 적습니다.")
+        bool, typer.Option("--lines", help="편집기가 읽을 `파일:줄:칸: error: 말` 모양으로 적습니다.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """TODO를 검사합니다. 틀렸으면 무엇을 잘못 생각했는지 알려 줍니다."""
     from course.pytest_plugin import target_folder
 
-    verdicts: list[tuple[Task, Verdict]] = []
+    verdicts: list[tuple[Path, Task, Verdict]] = []
     with Checker() as checker:
         for task, todo_ids in chosen_by_file(file) if file else chosen(where or []):
-            folder = target_folder(target, task)
+            folder = file.resolve().parent if file else target_folder(target, task)
             if not folder.is_dir():
                 raise CourseError(f"검사할 폴더가 없습니다: {folder}")
             found = checker.check(task, folder, todo_ids, device).values()
-            verdicts += [(task, one) for one in found]
+            verdicts += [(folder, task, one) for one in found]
             if folder == task.exercise:
                 progress = Progress()
                 for one in found:
                     progress.record(task, one)
     if as_json:
-        print(
-            json.dumps([{"task": task.name, **one.to_dict()} for task, one in verdicts], ensure_ascii=False, indent=2)
-        )
+        rows = [{"task": task.name, **one.to_dict()} for _, task, one in verdicts]
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
     elif lines:
-        for task, one in verdicts:
+        for folder, _, one in verdicts:
             if not one.is_right:
-                kind = "warning" if one.state in (NOT_STARTED, BLOCKED) else "error"
-                print(f"{task.name}/{one.file}:{one.line or 1}: {kind}: {one.todo} {one.title} {one.says}".rstrip())
+                print(problem_line(folder, one))
     else:
-        show_verdicts(verdicts, show_traceback)
-    raise typer.Exit(0 if all(one.is_right for _, one in verdicts) else 1)
+        show_verdicts([(folder, one) for folder, _, one in verdicts], show_traceback)
+    raise typer.Exit(0 if all(one.is_right for *_, one in verdicts) else 1)
 
 
 @app.command()
@@ -184,7 +182,7 @@ def test(ctx: typer.Context) -> None:
 
 
 def chosen_by_file(file: Path) -> list[tuple[Task, list[str]]]:
-    """단계 파일의 경로에서 (과제, 그 단계의 TODO들)을 고릅니다.
+    """단계 파일(실습이든 해답이든)의 경로에서 (과제, 그 단계의 TODO들)을 고릅니다.
 
     Raises:
         CourseError: 단계 파일이 아닐 때.
@@ -224,10 +222,10 @@ def chosen(where: list[str]) -> list[tuple[Task, list[str]]]:
     return picked
 
 
-def show_verdicts(verdicts: list[tuple[Task, Verdict]], show_traceback: bool = False) -> None:
-    """판정들을 적고, 몇 개가 맞았는지 셉니다."""
-    for task, one in verdicts:
-        show_verdict(console, task, one, with_traceback=show_traceback)
+def show_verdicts(verdicts: list[tuple[Path, Verdict]], show_traceback: bool = False) -> None:
+    """(검사한 폴더, 판정)들을 적고, 몇 개가 맞았는지 셉니다."""
+    for folder, one in verdicts:
+        show_verdict(console, folder, one, with_traceback=show_traceback)
     right = sum(one.is_right for _, one in verdicts)
     console.print(f"\n{right}/{len(verdicts)} 맞았습니다.", style="bold green" if right == len(verdicts) else "bold")
 

@@ -42,7 +42,7 @@ def check(line: str, cell: str | None = None) -> None:
             progress = Progress()
             for verdict in _checker.check(task, task.exercise, todo_ids).values():
                 progress.record(task, verdict)
-                show_verdict(console, task, verdict)
+                show_verdict(console, task.exercise, verdict)
     except (CourseError, RegionError) as error:
         console.print(f"오류: {error}", markup=False)
 

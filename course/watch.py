@@ -156,7 +156,7 @@ class Watch:
             if is_current or verdict.state != before[todo_id]:
                 self.progress.record(task, verdict)
                 seconds = time.perf_counter() - saved if is_current and saved is not None else None
-                show_verdict(self.console, task, verdict, seconds)
+                show_verdict(self.console, task.exercise, verdict, seconds)
 
     def right_in(self, task: Task) -> set[str]:
         return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.is_right}

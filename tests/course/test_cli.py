@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from course import cli
 from course.build import build
+from course.paths import ROOT
 from course.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
 from tests.course.workshop import STEP1, STEP2
 
@@ -79,6 +81,26 @@ def test_check_in_json_is_only_json(run, asked):
     assert code == 1
     [verdict] = json.loads(out)
     assert (verdict["task"], verdict["todo"], verdict["state"]) == ("task1-tiny", "1-2", "not started")
+
+
+def test_check_of_a_file_checks_the_folder_that_file_lies_in(run, asked, workshop):
+    folders = [workshop.root / "task1-tiny", workshop.root / "solutions/task1-tiny"]
+    for folder in folders:
+        run("check", "--file", str(folder / "step1_numbers.py"))
+    assert asked == [("task1-tiny", folder, ["1-1", "1-2"]) for folder in folders]
+
+
+def test_check_for_editors_gives_file_line_and_column(run, workshop):
+    workshop.install_engine()
+    file = workshop.write("task1-tiny/step1_numbers.py", STEP1.replace("* 2", "* 3"))
+    pattern = json.loads((ROOT / ".vscode/tasks.json").read_text("utf-8"))["tasks"][0]["problemMatcher"]["pattern"]
+    code, out, _ = run("check", "--file", str(file), "--lines")
+    assert code == 1
+    found = re.fullmatch(pattern["regexp"], out.strip())
+    place = [found[pattern[one]] for one in ("file", "line", "column", "severity")]
+    number, line = next(one for one in enumerate(file.read_text("utf-8").splitlines(), 1) if "* 3" in one[1])
+    assert place == ["task1-tiny/step1_numbers.py", str(number), str(len(line) - len(line.lstrip()) + 1), "error"]
+    assert found[pattern["message"]].startswith("1-1 ")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +198,7 @@ def test_interrupted_command_says_so(run, monkeypatch):
 def test_verdict_is_shown_with_place_values_and_idea(capsys, workshop):
     values = {"expected": "4", "got": "[5]", "idea": "곱셈", "file": "step1_numbers.py", "line": 9}
     verdict = Verdict("1-1", WRONG, "더했습니다 [x]", "곱해 보세요.", **values)
-    cli.show_verdicts([(workshop.task, verdict)])
+    cli.show_verdicts([(workshop.task.exercise, verdict)])
     out = " ".join(capsys.readouterr().out.split())
     assert "1-1 더했습니다 [x] task1-tiny/step1_numbers.py:9 기대: 4 나온 값: [5] 곱해 보세요. 관련된 개념: 곱셈" in out
 

@@ -25,7 +25,7 @@ def shown(workshop):
 
     def show(verdict, **more):
         console = Console(file=io.StringIO(), width=80, highlight=False, color_system=None)
-        show_verdict(console, workshop.task, verdict, **more)
+        show_verdict(console, workshop.task.exercise, verdict, **more)
         return console.file.getvalue().splitlines()
 
     return show
