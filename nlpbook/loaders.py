@@ -90,7 +90,9 @@ def training_loader(loader: DataLoader, seed: int, rank: int = 0, world_size: in
 
     순서를 바꾸려면 `loader.batch_sampler.start_at(epoch, batch)`를 부릅니다.
     """
-    batches = LengthBatchSampler(loader.sampler, lengths_of(loader.dataset), loader.batch_size, seed, rank, world_size)
+    plain = loader.batch_sampler  # batch_size와 sampler를 건네든 batch_sampler를 건네든, 여기에 있습니다.
+    lengths = lengths_of(loader.dataset)
+    batches = LengthBatchSampler(plain.sampler, lengths, plain.batch_size, seed, rank, world_size)
     return DataLoader(
         loader.dataset,
         batch_sampler=batches,
@@ -104,7 +106,7 @@ def evaluation_loader(loader: DataLoader, rank: int = 0, world_size: int = 1) ->
     """같은 예문을 길이순으로, 프로세스마다 나누어 읽는 평가 로더를 만듭니다."""
     return DataLoader(
         loader.dataset,
-        batch_size=loader.batch_size,
+        batch_size=loader.batch_sampler.batch_size,
         sampler=ShardedSampler(lengths_of(loader.dataset), rank, world_size),
         collate_fn=loader.collate_fn,
         num_workers=loader.num_workers,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from functools import partial
 from itertools import chain
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from nlpbook.loaders import ShardedSampler, evaluation_loader, padding_waste, training_loader
 
@@ -125,3 +126,16 @@ def test_grouping_by_length_wastes_less_than_a_third_of_the_padding():
 def test_a_dataset_without_lengths_is_read_whole_too():
     loader = DataLoader(range(10), batch_size=4, sampler=RandomSampler(range(10)), collate_fn=list)
     assert sorted(chain(*training_loader(loader, seed=7))) == list(range(10))
+
+
+@pytest.mark.parametrize("wrapped", [partial(training_loader, seed=3), evaluation_loader])
+def test_a_batch_sampler_is_the_same_as_batch_size_and_sampler(wrapped):
+    reviews = Reviews()
+    sampler = RandomSampler(reviews)
+    loaders = [
+        DataLoader(reviews, batch_size=BATCH, sampler=sampler, collate_fn=list),
+        DataLoader(reviews, batch_sampler=BatchSampler(sampler, BATCH, drop_last=False), collate_fn=list),
+    ]
+    one, other = (list(wrapped(loader)) for loader in loaders)
+    assert one == other
+    assert sorted(chain(*one)) == list(range(COUNT))

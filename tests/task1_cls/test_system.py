@@ -111,11 +111,12 @@ def train_until(moment: str, output: Path, **more: object) -> subprocess.Complet
     """학습을 시작하되, `moment`의 파이썬 코드를 먼저 실행해 정한 순간에 스스로 끊기게 합니다."""
     code = f"""
 import os, signal, sys
+from pathlib import Path
 sys.path.insert(0, {str(SCRIPT.parent)!r})
 import step5_cli_and_serving as step5
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 Loop, saves = step5.TrainingLoop, []
-optimize, save_last, replace = Loop.optimize, Loop.save_last, os.replace
+optimize, save_last, replace = Loop.optimize, Loop.save_last, Path.replace
 {moment}
 step5.run(step5.build_cli())
 """
@@ -142,7 +143,7 @@ def replace_or_die(source, target):
     if len(saves) == {save}:
         os.kill(os.getpid(), KILL)
     return replace(source, target)
-os.replace = replace_or_die
+Path.replace = replace_or_die
 """
 CTRL_C = """
 def optimize_then_interrupt(self, batch):

@@ -269,9 +269,10 @@ def test_any_text_can_be_evaluated(trained, tmp_path):
 
 PATCH = f"""
 import os, signal
+from pathlib import Path
 import {STEP4.stem} as step4
 Trainer, saves = step4.Trainer, []
-train_step, evaluate, replace = Trainer.train_step, Trainer.evaluate, os.replace
+train_step, evaluate, replace = Trainer.train_step, Trainer.evaluate, Path.replace
 """
 BEFORE_STEP = """
 def killed(self, batches):
@@ -293,7 +294,7 @@ def killed(source, target):
     if str(target).endswith(".pt") and sum(str(one).endswith(".pt") for one in saves) == {at}:
         os.kill(os.getpid(), signal.SIGKILL)
     return replace(source, target)
-os.replace = killed
+Path.replace = killed
 """
 CTRL_C = """
 def interrupted(self, batches):
@@ -304,7 +305,6 @@ def interrupted(self, batches):
 Trainer.train_step = interrupted
 """
 FULL_DISK = """
-from pathlib import Path
 from lightning.fabric import Fabric
 save = Fabric.save
 def full(self, path, state, **more):
