@@ -49,6 +49,15 @@ class RightAnswer:
     code: str
 
 
+COMMON = {  # 어느 TODO에서든 같은 실수
+    "reseeds": (
+        "전역 난수의 시드를 다시 정했습니다",
+        "{got}을(를) 불렀습니다. 값은 맞지만, 사용자가 고른 시드가 여기에서 지워지고 뒤따르는 드롭아웃과 섞기까지 "
+        "달라집니다. 시드는 프로그램의 처음에 한 번만 정합니다. 이 자리에 그 줄이 꼭 필요한가요?",
+    )
+}
+
+
 @dataclass
 class Answers:
     """과제 하나의 두 표와, TODO마다의 힌트와 설명."""
@@ -78,8 +87,12 @@ class Answers:
             raise CourseError(f"{task.name}의 answers.yaml이나 hints.yaml을 읽을 수 없습니다: {error}") from None
 
     def named(self, todo_id: str, symptom: str | None) -> Mistake | None:
-        """이 TODO에서 이 증상을 가진 실수."""
-        return next((one for one in self.mistakes if one.todo == todo_id and one.symptom == symptom), None)
+        """이 TODO에서 이 증상을 가진 실수. 표에 없으면 어느 TODO에나 있는 실수(`COMMON`)에서 찾습니다."""
+        own = next((one for one in self.mistakes if one.todo == todo_id and one.symptom == symptom), None)
+        if own is None and symptom in COMMON:
+            name, says = COMMON[symptom]
+            return Mistake(todo_id, symptom, name, code="", says=says)
+        return own
 
 
 def read_tables(task: Task, name: str) -> dict[str, Any]:

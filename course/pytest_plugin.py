@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from course import guard
+from course import guard, seeding
 from course.checking import CheckFailed
 from course.loading import file_hash, load_step
 from course.paths import ROOT, Task, all_tasks
+from course.regions import RegionError, parse
 from todo import TodoNotDone
 
 SOLUTION, EXERCISE = "solutions", "task"
@@ -117,8 +118,9 @@ def device(request: pytest.FixtureRequest) -> str:
 class Recorder:
     """검사마다의 결과를 JSON으로 옮길 수 있는 사전으로 모읍니다."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, checks: Path) -> None:
         self.folder = folder.resolve()
+        self._seeds = seeding.Watch(self.folder, checks.resolve())
         self.results: list[dict[str, Any]] = []
         self.errors: list[str] = []
         self._collected: list[pytest.Item] = []
@@ -130,6 +132,7 @@ class Recorder:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected, self._tools = list(session.items), guard.remember()
+        self._seeds.begin()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Any:
@@ -144,15 +147,31 @@ class Recorder:
         return report
 
     def pytest_sessionfinish(self) -> None:
-        """끝까지 가지 못한 검사와, 바꿔치기된 도구로 한 검사는 통과가 아닙니다."""
+        """끝까지 가지 못한 검사, 시드를 다시 정한 답, 바꿔치기된 도구로 한 검사는 통과가 아닙니다."""
+        self._seeds.end()
         stopped = {"kind": "error", "error": "Interrupted", "message": "검사가 끝나기 전에 실행이 중단되었습니다"}
         for item in self._collected:
             if item.nodeid not in self._reported:
                 self.results.append({"test": item.name, "todo": todo_of(item), "outcome": "failed", **stopped})
+        self._fail_what_reseeded()
         if changed := guard.changed(self._tools):
             message = f"단계 파일이 검사 도구를 바꿔치기했습니다: {', '.join(changed[:3])}"
             for result in self.results:
                 result |= {"outcome": "failed", **describe(CheckFailed(message, idea=""), self.folder)}
+
+    def _fail_what_reseeded(self) -> None:
+        """다른 검사는 모두 통과했는데 자리의 코드가 시드를 다시 정한 TODO를 실패로 바꿉니다."""
+        for (name, line), function in self._seeds.seeded.items():
+            try:
+                regions = parse((self.folder / name).read_text(encoding="utf-8-sig"))
+            except (OSError, UnicodeDecodeError, RegionError):
+                continue
+            todo_id = next((one.id for one in regions if one.begin < line - 1 < one.end), None)
+            results = [result for result in self.results if result["todo"] == todo_id]
+            error = CheckFailed("시드를 다시 정했습니다.", idea="난수", got=f"{function}(…)", symptom=seeding.SYMPTOM)
+            if all(result["outcome"] == "passed" for result in results):
+                for result in results:
+                    result |= {"outcome": "failed", **describe(error, self.folder), "file": name, "line": line}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -224,7 +243,7 @@ def run(
     Returns:
         `results`: 검사마다의 사전. `hashes`: 읽은 파일의 해시. `errors`: 검사 파일 자체의 문제.
     """
-    recorder = Recorder(folder)
+    recorder = Recorder(folder, task.tests)
     steps = sorted({int(todo_id.split("-")[0]) for todo_id in todo_ids})
     files = [str(task.tests / f"test_step{step}.py") for step in steps]
     keep = HashKeeper()

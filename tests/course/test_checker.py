@@ -57,6 +57,31 @@ def test_wrong_answer_tells_what_was_expected(check):
     assert (verdict.state, verdict.expected, verdict.got, verdict.idea) == ("wrong", "4", "6", "곱셈")
 
 
+def test_reseeding_the_global_random_state_is_named_where_it_was_done(check):
+    verdicts = check(answering("import random\nrandom.seed(42)\nanswer = number * 2"), "1-1", "1-2", "2-1")
+    assert states(verdicts) == ["wrong", "right", "right"]
+    assert (verdicts[0].title, verdicts[0].symptom) == ("전역 난수의 시드를 다시 정했습니다", "reseeds")
+    assert "random.seed" in verdicts[0].says
+    assert STEP1.splitlines()[verdicts[0].line - 2].strip().startswith("answer =")
+
+
+def test_a_wrong_answer_that_also_reseeds_hears_of_its_own_mistake(check):
+    [verdict] = check(answering("import random\nrandom.seed(42)\nanswer = number * 3"), "1-1")
+    assert (verdict.title, verdict.got) == ("두 배가 아닙니다.", "6")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import random\nrandom.Random(42).random()\nanswer = number * 2",
+        "import random\nbefore = random.getstate()\nrandom.seed(42)\nrandom.setstate(before)\nanswer = number * 2",
+    ],
+    ids=["a generator of its own", "put back"],
+)
+def test_a_seed_that_changes_nothing_for_others_is_right(check, code):
+    assert states(check(answering(code), "1-1")) == ["right"]
+
+
 def test_untouched_todo_is_not_started_and_those_who_need_it_are_blocked(check):
     step1 = to_exercise(STEP1)
     mine, other = check(step1, "1-1", "2-1")
