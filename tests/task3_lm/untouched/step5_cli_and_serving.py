@@ -32,7 +32,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from step1_tokenizer_and_data import LMData, WindowDataset
-from step2_gpt_model import GPT, CausalSelfAttention
+from step2_gpt_model import GPT, Block
 from step3_loss_and_optimizer import Metrics
 from step4_training_pipeline import train
 
@@ -149,10 +149,9 @@ class CachedReader:
     """
 
     def __init__(self, model: GPT, padding: Tensor) -> None:
-        self.model, self.padding = model, padding
+        self.model, self.padding, self.padded = model, padding, bool(padding.any())
         attention, config = model.blocks[0].attention, model.config
-        width = config.d_embed // attention.num_heads
-        shape = (len(padding), attention.num_heads, config.max_seq_len, width)
+        shape = (len(padding), attention.num_heads, config.max_seq_len, config.d_embed // attention.num_heads)
         self.memories = [LayerMemory(shape, padding.device) for _ in model.blocks]
         self.ids = torch.zeros(len(padding), 0, dtype=torch.long, device=padding.device)  # 지금까지 읽은 것
 
@@ -164,20 +163,21 @@ class CachedReader:
             self.ids, self.padding = kept[:, :0], (self.padding - (end - kept.size(1))).clamp(min=0)
             return self.read(kept)[:, -new.size(1) :]
         rows, columns = torch.arange(start, end, device=new.device), torch.arange(end, device=new.device)
-        visible = (columns <= rows[:, None]) & (columns >= self.padding[:, None, None])  # (글, 새 길이, 지금까지)
-        bias = (~visible)[:, None] * -1e9  # -inf로 가리면, 볼 것이 하나도 없는 채운 자리가 NaN이 됩니다.
+        bias = None  # 채운 것 없이 한 토큰씩 읽을 때는 가릴 것이 없습니다. 가린다면 (글, 1, 새 길이, 지금까지)입니다.
+        if self.padded or len(rows) > 1:  # -inf로 가리면, 볼 것이 하나도 없는 채운 자리가 NaN이 됩니다.
+            bias = ((columns > rows[:, None]) | (columns < self.padding[:, None, None]))[:, None] * -1e9
         positions = (rows - self.padding[:, None]).clamp(min=0)  # (글, 새 길이)
         x = self.model.token_embedding(new) + self.model.position_embedding(positions)
         for block, memory in zip(self.model.blocks, self.memories, strict=True):
-            x = block(x, attend=partial(self._attend, block.attention, memory, bias, start))
+            x = block(x, attend=partial(self._attend, block, memory, bias, start))
         self.ids = torch.cat([self.ids, new], dim=1)
         return self.model.lm_head(self.model.norm(x))
 
     @staticmethod
-    def _attend(attention: CausalSelfAttention, memory: LayerMemory, bias: Tensor, start: int, x: Tensor) -> Tensor:
-        query, key, value = attention.heads(x)
+    def _attend(block: Block, memory: LayerMemory, bias: Tensor | None, start: int, x: Tensor) -> Tensor:
+        query, key, value = block.attention.heads(x)
         keys, values = memory.append(key, value, start)
-        return attention.merge(functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias))
+        return block.attention.merge(functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias))
 
 
 @torch.inference_mode()
