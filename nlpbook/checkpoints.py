@@ -108,7 +108,12 @@ class CheckpointSaver:
         return found[0]
 
     def save_last(self, state: dict[str, Any]) -> None:
-        """이어 하는 데 필요한 모든 것을 `last.pt`에 저장합니다."""
+        """이어 하는 데 필요한 모든 것을 `last.pt`에 저장합니다.
+
+        Raises:
+            UserError: 가중치가 NaN이나 무한대일 때. 앞서 저장한 것은 그대로입니다.
+        """
+        require_finite_weights(state.get("model", {}), state)
         with written_aside(self.folder / LAST) as aside:
             torch.save(state, aside)
 
@@ -127,6 +132,26 @@ class CheckpointSaver:
             raise UserError(
                 f"{shown(path)} 을(를) 읽을 수 없습니다({type(error).__name__}). 처음부터 다시 학습해 주세요."
             ) from error
+
+
+def require_finite_weights(weights: torch.nn.Module | dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+    """망가진 가중치로 멀쩡한 체크포인트를 덮어쓰지 않게 합니다. 손실은 다음 걸음에야 NaN이 됩니다.
+
+    Args:
+        weights: 저장할 가중치.
+        state: 함께 저장할 것. 몇 걸음째인지(`position`)와 학습률(`scheduler`)을 여기에서 읽습니다.
+
+    Raises:
+        UserError: 가중치에 NaN이나 무한대가 있을 때.
+    """
+    tensors = weights.parameters() if isinstance(weights, torch.nn.Module) else weights.values()
+    if all(bool(torch.isfinite(one).all()) for one in tensors):
+        return
+    step, lr = state["position"]["step"], state["scheduler"]["_last_lr"][0]
+    raise UserError(
+        f"{step:,}걸음째에 가중치가 NaN이나 무한대가 되었습니다(학습률 약 {lr:.1e}). --learning_rate를 10분의 1로 줄여 "
+        "다시 학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
+    )
 
 
 def load_weights(model: torch.nn.Module, path: Path | str) -> None:

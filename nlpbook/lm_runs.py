@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from nlpbook.checkpoints import require_finite_weights
 from nlpbook.errors import UserError
 from nlpbook.lm_config import LMConfig, RunChoice
 from nlpbook.paths import shown, written_aside
@@ -62,7 +63,11 @@ def save_state(fabric: Any, path: Path, state: dict[str, Any]) -> None:
 
     Args:
         fabric: 학습에 쓰는 Fabric. 담긴 모델과 옵티마이저를 state_dict로 바꾸는 일을 맡습니다.
+
+    Raises:
+        UserError: 가중치가 NaN이나 무한대일 때.
     """
+    require_finite_weights(state.get("model_state_dict", {}), state)
     aside = path.with_name(f".{path.name}.tmp")  # 프로세스마다 같은 이름이어야 나누어 가진 가중치(fsdp)를 모읍니다.
     try:
         if fabric.is_global_zero:

@@ -105,6 +105,16 @@ def test_a_failed_save_leaves_the_old_last_state(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
+@pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
+def test_ruined_weights_do_not_replace_the_last_state(tmp_path, bad):
+    saver = CheckpointSaver(tmp_path)
+    state = {"position": {"step": 1_234}, "scheduler": {"_last_lr": [3e-2]}}
+    saver.save_last({"model": {"w": torch.zeros(2)}, **state})
+    with pytest.raises(UserError, match=r"^1,234걸음째에 가중치가 .*3.0e-02"):
+        saver.save_last({"model": {"v": torch.zeros(2), "w": torch.tensor([1.0, bad])}, **state})
+    assert torch.equal(saver.load_last()["model"]["w"], torch.zeros(2))
+
+
 def test_a_failed_save_leaves_the_old_best(tmp_path, monkeypatch):
     saver = CheckpointSaver(tmp_path, num_saving=1)
     offer(saver, 0.5)

@@ -153,6 +153,16 @@ def optimize_then_interrupt(self, batch):
     return outputs
 Loop.optimize = optimize_then_interrupt
 """
+WEIGHTS_OF_NAN = """
+import torch
+def optimize_and_ruin(self, batch):
+    outputs = optimize(self, batch)
+    if self.position.step == {step}:
+        with torch.no_grad():
+            self.model.lang_model.classifier.bias.fill_(float("nan"))
+    return outputs
+Loop.optimize = optimize_and_ruin
+"""
 SEEDED_STEPS = sorted(random.Random(20261122).sample(range(5, 18), 3))
 
 
@@ -196,6 +206,19 @@ def test_interrupted_training_saves_where_it_stopped(trained, tmp_path):
     resumed = run("train", "--resume", "--output", str(tmp_path))
     assert "3걸음에서 이어 갑니다" in resumed.stdout
     assert_same_as_never_stopped(tmp_path / "task1-cls" / "tiny-1", trained)
+
+
+def test_weights_that_became_nan_do_not_overwrite_the_last_state(tmp_path):
+    """기울기가 넘쳐 가중치가 망가져도 그 걸음의 손실은 멀쩡합니다. 걸음마다 저장해도 망가지기 전의 것이 남습니다."""
+    import torch
+
+    stopped = train_until(WEIGHTS_OF_NAN.format(step=5), tmp_path, save_every=1)
+    assert stopped.returncode == 1
+    (error,) = stopped.stderr.strip().splitlines()
+    assert error.startswith("오류: 5걸음째에 가중치가 NaN이나 무한대가 되었습니다(학습률 약 ")
+    state = final_state(tmp_path / "task1-cls" / "tiny-1")
+    assert state["position"]["step"] == 4
+    assert all(torch.isfinite(one).all() for one in state["model"].values())
 
 
 def test_resuming_a_finished_training_changes_nothing(trained, tmp_path):

@@ -323,6 +323,14 @@ def noticed(self, batches):
 Trainer.train_step = noticed
 step4.compute_loss = lambda *given: compute_loss(*given) * (float("nan") if seen[-1] == {at} else 1)
 """
+WEIGHTS_OF_NAN = """
+def ruined(self, batches):
+    made = train_step(self, batches)
+    if self.position.step == {at}:
+        self.gpt.norm.weight.data.fill_(float("nan"))
+    return made
+Trainer.train_step = ruined
+"""
 
 
 def at(when: object, moment: str) -> str:
@@ -428,6 +436,16 @@ def test_a_broken_loss_leaves_the_last_good_checkpoint(trained, tmp_path):
         assert state_of(kept, name)["position"]["step"] == steps
         assert all(torch.isfinite(one).all() for one in state_of(kept, name)["model_state_dict"].values())
     finished(run(STEP5, "generate", *words({"output": tmp_path, "max_tokens": 3})))
+
+
+@slow
+def test_weights_that_became_nan_do_not_overwrite_the_last_state(tmp_path):
+    """기울기가 넘쳐 가중치가 망가져도 그 걸음의 손실은 멀쩡합니다. 걸음마다 저장해도 망가지기 전의 것이 남습니다."""
+    done = run(STEP5, "train", *options(tmp_path, save_every=1), first=at(4, WEIGHTS_OF_NAN))
+    explained(done, r"^오류: 5걸음째에 가중치가 NaN이나 무한대가 되었습니다\(학습률 약 \d\.\de-0\d\)")
+    state = state_of(tmp_path / "task3-lm" / "tiny-1")
+    assert state["position"]["step"] == 4
+    assert all(torch.isfinite(one).all() for one in state["model_state_dict"].values())
 
 
 def tiny_trainer(steps, folder: Path | None = None, **changes: object):
