@@ -304,10 +304,11 @@ def _order(todo_id: str) -> tuple[int, ...]:
 
 
 def watch_files(folders: list[Path], events: queue.Queue, stop: threading.Event) -> None:
-    """폴더의 파이썬 파일이 저장되면 `events`에 넣습니다."""
+    """폴더의 파이썬 파일이 저장되면 `events`에 넣습니다. 알림이 없는 곳(WSL)에서는 0.1초마다 들여다봅니다."""
     from watchfiles import watch
 
-    for changes in watch(*folders, debounce=60, step=20, stop_event=stop, recursive=False, raise_interrupt=False):
+    quick = {"debounce": 60, "step": 20, "poll_delay_ms": 100}
+    for changes in watch(*folders, **quick, stop_event=stop, recursive=False, raise_interrupt=False):
         paths = {Path(path) for _, path in changes if path.endswith(".py") and not Path(path).name.startswith(".")}
         if paths:
             events.put((SAVED, paths))

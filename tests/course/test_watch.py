@@ -321,7 +321,9 @@ def until(condition, seconds=20):
     raise AssertionError("기다려도 오지 않았습니다")
 
 
-def test_real_save_is_noticed_and_other_files_are_not(tmp_path):
+@pytest.mark.parametrize("polling", ["", "1"], ids=["told by the system", "looking by itself, as on WSL"])
+def test_real_save_is_noticed_and_other_files_are_not(tmp_path, monkeypatch, polling):
+    monkeypatch.setenv("WATCHFILES_FORCE_POLLING", polling)
     events, stop = queue.Queue(), threading.Event()
     thread = threading.Thread(target=watch_files, args=([tmp_path], events, stop), daemon=True)
     thread.start()
