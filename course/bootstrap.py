@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
+import urllib.request
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "requirements.txt"
 OWN = ROOT / ".venv"
 STAMP = ".course-requirements"
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+NVIDIA = (Path("/dev/nvidia0"), Path("/dev/nvidiactl"), Path("/dev/dxg"))  # 마지막 것은 WSL의 GPU입니다.
 
 
 def main(arguments: list[str]) -> int:
@@ -134,11 +138,27 @@ def install(python: Path, what: list[str]) -> None:
     names = ", ".join(line.split("==")[0] for line in requirements())
     print(f"필요한 패키지를 설치합니다: {names}", flush=True)
     print("PyTorch가 커서 처음 한 번은 2~10분 걸립니다. 다음부터는 바로 시작합니다.", flush=True)
-    done = subprocess.run([str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", *what])
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q"]
+    done = subprocess.run([*pip, *cpu_wheels(), *what])
     if done.returncode != 0:
         raise SetupFailed(
             "패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인하고 같은 명령을 다시 실행해 주세요."
         )
+
+
+def cpu_wheels() -> list[str]:
+    """GPU가 없는 Linux에서 CPU용 PyTorch를 받게 하는 pip의 옵션.
+
+    PyPI에 있는 Linux용 torch에는 CUDA가 딸려 와 몇 GB를 받습니다. 같은 버전의 CPU용(`2.13.0+cpu`)이 있는 곳을 함께
+    알려 주면 pip은 그것을 고릅니다. Windows와 macOS의 것은 처음부터 CPU용입니다. 그곳에 닿지 않으면 PyPI의 것을 씁니다.
+    """
+    if not sys.platform.startswith("linux") or shutil.which("nvidia-smi") or any(one.exists() for one in NVIDIA):
+        return []
+    try:
+        urllib.request.urlopen(f"{CPU_WHEELS}/torch/", timeout=5).close()
+    except OSError:
+        return []
+    return ["--extra-index-url", CPU_WHEELS]
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import subprocess
 import sys
+import urllib.error
 from importlib import metadata
 from pathlib import Path
 
@@ -58,6 +60,7 @@ def commands(monkeypatch):
         return subprocess.CompletedProcess(command, int(failed), "", "까닭")
 
     monkeypatch.setattr(bootstrap.subprocess, "run", run)
+    monkeypatch.setattr(bootstrap, "cpu_wheels", list)
     return ran
 
 
@@ -192,6 +195,42 @@ def test_interrupted_installation_says_how_to_go_on(monkeypatch, capsys):
     monkeypatch.setattr(bootstrap, "ready_python", interrupted)
     assert bootstrap.main([]) == 130
     assert "같은 명령을 다시 실행하면" in capsys.readouterr().err
+
+
+@pytest.fixture
+def wheels(monkeypatch, tmp_path):
+    """CPU용 torch가 있는 곳과 GPU가 없는 Linux. `wheels.reachable`로 그곳에 닿는지를 정합니다."""
+
+    class Wheels:
+        reachable = True
+
+    def urlopen(url, timeout):
+        if not Wheels.reachable:
+            raise urllib.error.URLError("닿지 않습니다")
+        return io.BytesIO()
+
+    monkeypatch.setattr(bootstrap.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(bootstrap.shutil, "which", lambda _: None)
+    monkeypatch.setattr(bootstrap.sys, "platform", "linux")
+    monkeypatch.setattr(bootstrap, "NVIDIA", (tmp_path / "nvidia0",))
+    return Wheels
+
+
+def test_linux_without_a_gpu_gets_torch_without_cuda(wheels):
+    assert bootstrap.cpu_wheels() == ["--extra-index-url", bootstrap.CPU_WHEELS]
+
+
+@pytest.mark.parametrize("why", ["driver", "device", "windows", "macos", "unreachable"])
+def test_others_get_torch_from_the_usual_place(wheels, monkeypatch, tmp_path, why):
+    if why == "driver":
+        monkeypatch.setattr(bootstrap.shutil, "which", lambda name: f"/usr/bin/{name}")
+    elif why == "device":
+        (tmp_path / "nvidia0").touch()
+    elif why == "unreachable":
+        wheels.reachable = False
+    else:
+        monkeypatch.setattr(bootstrap.sys, "platform", {"windows": "win32", "macos": "darwin"}[why])
+    assert bootstrap.cpu_wheels() == []
 
 
 def imported(file: Path, *, top_level: bool = False) -> set[str]:
