@@ -1425,6 +1425,8 @@ def habits(saver):
         ("wrong-direction", lambda one, held: len(held) < count or sign * one > min(sign * two for two in held)),
         ("wrong-direction", lambda one, held: not held or sign * one > sign * held[0]),
     ]
+    for least in (1e-4, 1e-3, 1e-2):  # 이만큼은 나아져야 한다고 여길 때
+        rules.append(("margin", lambda one, held, least=least: len(held) < count or one > held[-1] + least))
     made = []
     for name, is_worth in rules:
         held, saved = [], []
@@ -1564,7 +1566,7 @@ class UnusedSaver(CheckpointSaver):
 
 
 def seeded_again(*args, **kwargs):
-    shown = {"expected": "set_rng_state", "got": "seed_everything"}
+    shown = {"expected": "저장한 자리", "got": "seed_everything이 정한 처음"}
     fail("난수를 되돌리지 않고 새로 시작했습니다.", idea="난수", symptom="reseeded", **shown)
 
 
