@@ -110,7 +110,7 @@ class Trainer:
         return done
 
     def train(self) -> None:
-        """남은 에포크를 모두 걷습니다. Ctrl-C를 받으면 하던 걸음을 마치고 저장한 뒤 멈춥니다."""
+        """남은 에포크를 모두 걷습니다. Ctrl-C를 받으면 하던 걸음을 마치고 저장한 뒤 KeyboardInterrupt로 멈춥니다."""
         self.model.train()
         with InterruptFlag(enabled=self.fabric.world_size == 1) as self.interrupt:
             # [TODO 4-2] 끝날 때까지 한 에포크씩 학습하고, 검증하고, 그 결과로 에포크를 마무리하세요.
