@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import inspect
+import re
+import sys
 import traceback
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from course.checking import assert_equal, close, fail, todo
+from course.checking import assert_equal, close, fail, show, todo
 from course.regions import RegionError, find
 from nlpbook.arguments import TrainArguments
 from nlpbook.errors import UserError
@@ -25,9 +28,12 @@ from todo import TodoNotDone
 
 PART = {"1-1": "data", "1-2": "lm_config", "1-3": "lm_tokenizer", "1-4": "lang_model"}
 ALIAS = "checks-tiny-bert"  # resolve_pretrained만이 아는 이름. 그대로 from_pretrained에 주면 찾지 못합니다.
-SPLITS = {"train": 22, "valid": 10, "test": 7}
+SPLITS = {"train": 21, "valid": 9, "test": 6}  # 파일에는 하나씩 더 있습니다. 설정의 상한이 이만큼입니다.
 TEXTS = [*support.SENTENCES[:4], "처음 보는 낱말도 Apple 123 ㅋㅋㅋ", ""]
 NOTHING = object()
+SHAPES = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size", "max_position_embeddings")
+# 모양은 그대로 두고 몸통이 셈하는 방법을 바꾸는 설정들
+MANNERS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_act", "layer_norm_eps", "return_dict")
 
 
 class NotStored(AttributeError):
@@ -40,6 +46,9 @@ class Trial:
     Attributes:
         value: 이 TODO가 self에 담은 것. 담지 않았으면 `NOTHING`.
         error: `__init__`을 멈춘 예외. 없으면 None.
+        changed: 이 TODO의 자리가 부른 쪽의 설정을 바꾸었다면 (이름, 전, 후).
+        loaded: `from_pretrained`가 돌려준 모델들.
+        taught: `train_new_from_iterator`로 새로 가르친 토크나이저가 있는지.
         seen: 라벨의 이름을 다 붙이기 전에 `self.lm_config`를 읽을 때마다, 그 순간의 라벨 수. 1-2에서만 모읍니다.
         model: 만들어지다 만, 또는 다 만들어진 모델.
     """
@@ -47,13 +56,23 @@ class Trial:
     def __init__(self) -> None:
         self.value: Any = NOTHING
         self.error: BaseException | None = None
+        self.changed: tuple[str, Any, Any] | None = None
+        self.loaded: list[Any] = []
+        self.taught = False
         self.seen: list[Any] = []
         self.model: Any = None
 
 
+def limited_args() -> Any:
+    """작은 모델과 말뭉치의 설정. 예문 수의 상한까지 적혀 있어, 설정을 통째로 건네지 않으면 드러납니다."""
+    args = support.tiny_args()
+    args.data.max_train_samples, args.data.max_valid_samples, args.data.max_test_samples = SPLITS.values()
+    return args
+
+
 def attempt(module: Any, todo_id: str) -> Trial:
     """이 TODO의 자리만 학생의 것으로 하여 `__init__`을 부릅니다."""
-    args = support.tiny_args()
+    args = limited_args()
     args.model.pretrained = ALIAS
     target, trial = PART[todo_id], Trial()
     stand_ins = {
@@ -88,6 +107,8 @@ def attempt(module: Any, todo_id: str) -> Trial:
     with pytest.MonkeyPatch.context() as patch:
         _find_models_without_the_hub(module, patch)
         _ignore_other_todos(module, todo_id, patch)
+        _watch_settings(args, trial, todo_id, patch)
+        _watch_library(trial, patch)
         try:
             trial.model.__init__(args)
         except Exception as error:  # noqa: BLE001 - 다른 TODO의 예외일 수 있습니다. 담은 것을 보고 판단합니다.
@@ -120,11 +141,56 @@ def _ignore_other_todos(module: Any, todo_id: str, patch: pytest.MonkeyPatch) ->
         patch.setattr(module, "todo", lambda one: real(one) if one == todo_id else None)
 
 
+def _watch_settings(args: Any, trial: Trial, todo_id: str, patch: pytest.MonkeyPatch) -> None:
+    """이 TODO의 자리가 부른 쪽의 설정(묶음들까지)을 바꾸면 적어 둡니다."""
+    watched = [args, *vars(args).values()]
+    names = {id(args): "args"} | {id(group): f"args.{name}" for name, group in vars(args).items()}
+    place = _region(trial.model, todo_id)
+
+    def noticing(self: Any, name: str, value: Any) -> None:
+        before = getattr(self, name, NOTHING)
+        if any(self is one for one in watched) and before is not value and before != value and place:
+            frame = sys._getframe(1)
+            while frame is not None and not place(frame.f_code.co_filename, frame.f_lineno):
+                frame = frame.f_back
+            if frame is not None:
+                trial.changed = (f"{names[id(self)]}.{name}", before, value)
+        object.__setattr__(self, name, value)
+
+    for kind in {type(one) for one in watched}:
+        patch.setattr(kind, "__setattr__", noticing, raising=False)
+
+
+def _watch_library(trial: Trial, patch: pytest.MonkeyPatch) -> None:
+    """저장된 가중치를 읽은 모델과, 새로 가르친 토크나이저를 적어 둡니다. 말뭉치의 클래스는 끝나면 되돌립니다."""
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    for name in ("labels", "label_names"):
+        patch.setattr(NsmcCorpus, name, getattr(NsmcCorpus, name))
+    load, teach = PreTrainedModel.from_pretrained.__func__, PreTrainedTokenizerFast.train_new_from_iterator
+
+    def loading(kind: type, *args: Any, **more: Any) -> Any:
+        made = load(kind, *args, **more)
+        trial.loaded.append(made[0] if isinstance(made, tuple) else made)
+        return made
+
+    def teaching(self: Any, *args: Any, **more: Any) -> Any:
+        trial.taught = True
+        return teach(self, *args, **more)
+
+    patch.setattr(PreTrainedModel, "from_pretrained", classmethod(loading))
+    patch.setattr(PreTrainedTokenizerFast, "train_new_from_iterator", teaching)
+
+
 def stored(trial: Trial, todo_id: str) -> Any:
     """이 TODO가 self에 담은 것. 담지 않았으면 왜인지 말합니다."""
     error, name = trial.error, f"self.{PART[todo_id]}"
     if isinstance(error, TodoNotDone) and error.todo_id == todo_id:
         raise error
+    if trial.changed is not None:
+        where, before, after = trial.changed
+        message = "부른 쪽의 설정을 바꾸었습니다."
+        fail(message, idea="설정의 흐름", expected=show(before), got=show(after), symptom="args-changed", name=where)
     if trial.value is not NOTHING:
         if error is not None and _is_from(error, trial.model, todo_id):
             raise error
@@ -132,6 +198,8 @@ def stored(trial: Trial, todo_id: str) -> Any:
     if isinstance(error, OSError) and "designed to be instantiated" in str(error):
         message = "Auto…는 이름을 보고 알맞은 클래스를 찾아 주는 입구라, 곧바로 객체가 되지 않습니다."
         fail(message, idea="from_pretrained", expected="from_pretrained", got="생성자", symptom="constructor")
+    if todo_id != "1-1" and error is not None and _is_from(error, trial.model, todo_id):
+        _explain(error, todo_id)
     if isinstance(error, (OSError, UserError)):
         fail(
             "그 이름의 사전학습 모델을 찾지 못했습니다.",
@@ -153,6 +221,17 @@ def stored(trial: Trial, todo_id: str) -> Any:
     raise error
 
 
+def _explain(error: BaseException, todo_id: str) -> None:
+    """from_pretrained에 다른 것을 건네어 멈췄다면, 무엇을 건넸는지 말합니다."""
+    text = str(error)
+    if isinstance(error, TypeError) and (kind := re.search(r"path should be string, .* not (\w+)", text)):
+        message = "이름이나 경로가 와야 하는 자리에 다른 것을 건넸습니다."
+        fail(message, idea="from_pretrained", expected="이름이나 경로(글)", got=kind[1], symptom="not-a-name")
+    if todo_id == "1-4" and isinstance(error, TypeError) and "takes 2 positional arguments but 3 were" in text:
+        message = "설정을 이름 없이 두 번째 인수로 건넸습니다."
+        fail(message, idea="인수의 이름", expected="config=…", got="이름 없는 인수", symptom="config-positional")
+
+
 def finished(value: Any, name: str) -> Any:
     """담은 것. 아직 값이 아니면(빈 자리, 부르지 않은 함수, 쉼표가 만든 튜플) 그렇다고 말합니다."""
     if value is None or value is ...:
@@ -169,20 +248,26 @@ def finished(value: Any, name: str) -> Any:
 
 def _is_from(error: BaseException, model: Any, todo_id: str) -> bool:
     """예외가 이 TODO의 자리에서 났는지. 담은 뒤에 이어지는 줄에서 멈춘 것도 이 TODO의 잘못입니다."""
+    place = _region(model, todo_id)
+    frames = traceback.extract_tb(error.__traceback__)
+    return place is not None and any(place(one.filename, one.lineno) for one in frames)
+
+
+def _region(model: Any, todo_id: str) -> Callable[[str, int], bool] | None:
+    """어느 파일의 몇 번째 줄이 이 TODO의 자리인지 답하는 함수. 학생이 표시를 지웠으면 None이고, 탓하지 않습니다."""
     file = inspect.getsourcefile(type(model).__mro__[1])
     try:
         region = find(Path(file).read_text(encoding="utf-8"), todo_id)
-    except RegionError:  # 학생이 표시를 지웠습니다. 어느 자리인지 알 수 없으면 탓하지 않습니다.
-        return False
-    frames = traceback.extract_tb(error.__traceback__)
-    return any(one.filename == file and region.begin < one.lineno <= region.end for one in frames)
+    except RegionError:
+        return None
+    return lambda name, line: name == file and region.begin < line <= region.end
 
 
 @cache
 def rows(mode: str) -> list[tuple[str, str]]:
-    """작은 말뭉치의 (글, 라벨). 라이브러리를 거치지 않고 읽습니다."""
+    """작은 말뭉치의 (글, 라벨), 상한까지. 라이브러리를 거치지 않고 읽습니다."""
     lines = (support.tiny_corpus() / f"ratings_{mode}.txt").read_text(encoding="utf-8").splitlines()[1:]
-    return [tuple(line.split("\t")[1:]) for line in lines]
+    return [tuple(line.split("\t")[1:]) for line in lines[: SPLITS[mode]]]
 
 
 def config() -> Any:
@@ -214,6 +299,9 @@ def data(load):
         is_examples = isinstance(value, list) and value and hasattr(value[0], "text")
         symptom = "not-a-corpus" if is_examples else "other-thing"
         fail("self.data가 말뭉치가 아닙니다.", idea="말뭉치", expected="NsmcCorpus", got=got, symptom=symptom)
+    if list(getattr(value, "labels", ("0", "1"))) != ["0", "1"]:
+        message, got = "말뭉치의 라벨을 바꾸었습니다.", ", ".join(map(str, value.labels))
+        fail(message, idea="라벨", expected="0, 1", got=got, symptom="labels-changed")
     return value
 
 
@@ -300,8 +388,7 @@ def test_config_describes_the_pretrained_body(config_trial):
     """층, 차원, 어휘의 수는 사전학습 모델의 것입니다."""
     got, want = config_trial.value, config()
     assert_equal(got.model_type, want.model_type, idea="사전학습", message="다른 종류의 모델의 설정입니다.")
-    names = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size", "max_position_embeddings")
-    if all(getattr(got, name) == getattr(type(want)(), name) for name in names):
+    if all(getattr(got, name) == getattr(type(want)(), name) for name in SHAPES):
         fail(
             "사전학습 모델의 설정을 불러오지 않고 새로 만들었습니다.",
             idea="from_pretrained",
@@ -309,11 +396,16 @@ def test_config_describes_the_pretrained_body(config_trial):
             got=f"차원 {got.hidden_size}",
             symptom="fresh-config",
         )
-    for name in (*names, "num_attention_heads", "pad_token_id"):
+    for name in (*SHAPES, "num_attention_heads", "pad_token_id"):
         here, there = getattr(got, name), getattr(want, name)
         if here != there:
             message = f"설정의 {name}이(가) 사전학습 모델과 다릅니다."
             fail(message, idea="사전학습", expected=there, got=here, symptom="other-config", name=name)
+    for name in MANNERS:
+        here, there = getattr(got, name, None), getattr(want, name, None)
+        if here != there:
+            message = f"설정의 {name}이(가) 사전학습 모델과 다릅니다."
+            fail(message, idea="사전학습", expected=there, got=here, symptom="other-setting", name=name)
 
 
 @todo("1-2")
@@ -323,7 +415,7 @@ def test_config_makes_a_working_classifier(config_trial):
 
     model = AutoModelForSequenceClassification.from_config(config_trial.value).eval()
     with torch.no_grad():
-        got = model(torch.tensor([[2, 7, 3]])).logits
+        got = model(torch.tensor([[2, 7, 3]]), return_dict=True).logits
     assert_equal(tuple(got.shape), (1, 2), idea="로짓의 모양", message="이 설정의 모델이 내는 로짓의 모양이 다릅니다.")
     kind = config_trial.value.problem_type
     if kind not in (None, "single_label_classification"):
@@ -341,7 +433,8 @@ def test_config_makes_a_working_classifier(config_trial):
 
 @pytest.fixture(scope="module")
 def got_tokenizer(load):
-    value = stored(attempt(load(1), "1-3"), "1-3")
+    trial = attempt(load(1), "1-3")
+    value = stored(trial, "1-3")
     if isinstance(value, type) or not (callable(value) and hasattr(value, "convert_ids_to_tokens")):
         got = value.__name__ if isinstance(value, type) else type(value).__name__
         fail(
@@ -351,6 +444,9 @@ def got_tokenizer(load):
             got=got,
             symptom="not-a-tokenizer",
         )
+    if trial.taught and value.get_vocab() != support.tokenizer().get_vocab():
+        message = "사전학습 모델의 것이 아니라, 새로 가르친 토크나이저입니다."
+        fail(message, idea="토큰 번호", expected="모델이 배운 번호", got="새로 매긴 번호", symptom="retrained")
     return value
 
 
@@ -396,7 +492,8 @@ def test_tokenizer_pads_and_truncates_like_the_models_own(got_tokenizer):
         got, want = getattr(got_tokenizer, name), getattr(support.tokenizer(), name)
         if got != want:
             message = f"{name}이(가) 다릅니다."
-            fail(message, idea="특수 토큰", expected=want, got=got, symptom="special-token", name=name)
+            symptom = "special-lost" if got is None else "special-token"
+            fail(message, idea="특수 토큰", expected=want, got=got, symptom=symptom, name=name)
     texts = [support.LONG_TEXT, support.SENTENCES[3]]
     got, want = (
         one(texts, padding=True, truncation=True, max_length=9) for one in (got_tokenizer, support.tokenizer())
@@ -504,7 +601,7 @@ def test_model_gives_one_score_per_label(classifier, device):
 
 
 @todo("1-4")
-def test_model_brings_the_pretrained_weights(classifier, device):
+def test_model_brings_the_pretrained_weights(classifier_trial, classifier, device):
     """몸통의 가중치는 사전학습에서 배운 것입니다."""
     logits_of(classifier, device)
     got, want = classifier.state_dict(), saved_weights()
@@ -512,6 +609,9 @@ def test_model_brings_the_pretrained_weights(classifier, device):
     # 1차원은 배우기 전에도 0이나 1로 같습니다. 행렬은 자료형을 바꾸어도 0.01 안에서 같습니다.
     matrices = [name for name, value in want.items() if value.dim() == 2]
     if not any(name in got and close(got[name], want[name], 1e-2) for name in matrices):
+        if any(one is classifier_trial.value for one in classifier_trial.loaded):
+            message = "불러온 가중치를 다른 값으로 덮어썼습니다."
+            fail(message, idea="사전학습", expected="저장된 가중치", got="덮어쓴 값", symptom="overwritten")
         fail(
             "몸통의 가중치가 사전학습한 것이 아닙니다.",
             idea="사전학습",
@@ -522,6 +622,41 @@ def test_model_brings_the_pretrained_weights(classifier, device):
     if len(same) != len(want):
         message = "가중치의 일부가 저장된 것과 다릅니다."
         fail(message, idea="사전학습", expected=f"{len(want)}개", got=f"{len(same)}개", symptom="other-weights")
+
+
+@todo("1-4")
+def test_model_works_as_the_settings_say(classifier, device):
+    """드롭아웃 같은 나머지도 건네받은 설정 그대로이고, 라벨을 주면 라벨 하나를 고르는 손실을 냅니다."""
+    logits = logits_of(classifier, device)
+    got, want = classifier.config, config()
+    if any(getattr(got, name, None) != getattr(want, name, None) for name in SHAPES):
+        return  # 다른 모양의 몸통은 가중치의 검사가 말합니다.
+    rates = [{one.p for one in part.modules() if isinstance(one, torch.nn.Dropout)} for part in (classifier, twin())]
+    pairs = [(name, getattr(got, name, None), getattr(want, name, None)) for name in MANNERS]
+    for name, here, there in [*pairs, ("드롭아웃", *(", ".join(map(str, sorted(one))) for one in rates))]:
+        if here != there:
+            message = f"모델의 {name}이(가) 건네받은 설정과 다릅니다."
+            fail(message, idea="설정의 흐름", expected=there, got=here, symptom="other-setting", name=name)
+    if logits.shape == (3, 2) and got.problem_type not in (None, "single_label_classification"):
+        kind = got.problem_type
+        message = "라벨 하나를 고르는 문제가 아닌 것으로 적었습니다."
+        fail(
+            message,
+            idea="설정의 흐름",
+            expected="라벨 하나 고르기",
+            got=kind,
+            symptom="other-setting",
+            name="problem_type",
+        )
+
+
+@cache
+def twin() -> torch.nn.Module:
+    """1-2의 설정으로 만든 분류 모델. 모양만 봅니다."""
+    from transformers import BertForSequenceClassification
+
+    with torch.random.fork_rng(), torch.device("meta"):
+        return BertForSequenceClassification(config())
 
 
 @todo("1-4")

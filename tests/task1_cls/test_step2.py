@@ -7,18 +7,19 @@
 from __future__ import annotations
 
 import copy
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader, default_collate
 
-from course.checking import assert_close, assert_equal, close, fail, matches, todo
+from course.checking import assert_close, assert_equal, close, fail, matches, show, todo
 from nlpbook.loaders import evaluation_loader, training_loader
 from nlpbook.nsmc import NsmcCorpus
 from tests.task1_cls import support
@@ -32,7 +33,11 @@ NAMES = {"train": "학습", "valid": "검증", "test": "평가"}
 
 @cache
 def distinct_reviews() -> Path:
-    """예문의 토큰이 모두 서로 다른 말뭉치. 같은 예문을 두 번 읽으면 드러납니다."""
+    """학습 예문의 토큰이 모두 서로 다른 말뭉치. 같은 예문을 두 번 읽으면 드러납니다.
+
+    갈래마다 빈 리뷰와 한 낱말의 리뷰, 잘리는 긴 리뷰가 있습니다. 검증과 평가에는 빈 리뷰가 둘이라, 겹치는 것을
+    지워도 드러납니다.
+    """
     folder = support.workspace() / "distinct-reviews"
     folder.mkdir(exist_ok=True)  # 검사 프로세스에서 갈라진 자식들이 이 폴더를 함께 씁니다.
     words = sorted({word for sentence in support.SENTENCES for word in sentence.split()})
@@ -41,7 +46,9 @@ def distinct_reviews() -> Path:
         lines = ["id\tdocument\tlabel"]
         for i in range(start, start + count):
             text = " ".join([words[i % 7], words[7 + i // 7], *words[20 : 20 + i % 5]])
-            lines.append(f"{i}\t{text}\t{i * i % 3 % 2}")
+            odd = {3: "", 6: "" if name != "train" else text, 5: words[7 + i // 7], 9: f"{text} {support.LONG_TEXT}"}
+            text = odd.get(i - start, text)
+            lines.append(f"{i}\t{text}\t{i * i % 3 % 2 if text else 0}")
         (folder / f"ratings_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
         start += count
     return folder
@@ -81,6 +88,27 @@ def classifier() -> torch.nn.Module:
     return made
 
 
+def settings_of(model: Any) -> dict[str, Any]:
+    """설정의 모든 값. 이름은 `args.data.name`처럼 적습니다."""
+    groups = model.args.to_dict().items()
+    return {f"args.{group}.{name}": value for group, values in groups for name, value in values.items()}
+
+
+def check_settings(before: dict[str, Any], model: Any) -> None:
+    """부른 쪽의 설정이 그대로인지."""
+    after = settings_of(model)
+    for name, value in before.items():
+        if after[name] != value:
+            fail(
+                "부른 쪽의 설정을 바꾸었습니다.",
+                idea="설정의 흐름",
+                expected=show(value),
+                got=show(after[name]),
+                symptom="args-changed",
+                name=name,
+            )
+
+
 # ── 2-1 옵티마이저
 
 
@@ -93,8 +121,14 @@ def model(load, device):
 
 @pytest.fixture
 def optimizer(model):
+    before = settings_of(model)
     try:
         got = model.configure_optimizers()
+    except ValueError as error:
+        if "more than one parameter group" in str(error):
+            message = "같은 가중치를 두 묶음에 넣었습니다."
+            fail(message, idea="파라미터 묶음", expected="꼭 한 번씩", got="두 번", symptom="in-two-groups")
+        raise
     except TypeError as error:
         if "optimizer can only optimize Tensors" in str(error):
             message = "묶음의 목록을 한 번 더 목록에 넣었습니다."
@@ -110,6 +144,7 @@ def optimizer(model):
         kind = type(got).__name__
         message = "configure_optimizers의 결과가 옵티마이저가 아닙니다."
         fail(message, idea="옵티마이저", expected="AdamW", got=kind, symptom="not-optimizer")
+    check_settings(before, model)
     return got
 
 
@@ -150,6 +185,20 @@ def test_every_parameter_is_held_exactly_once(model, optimizer):
         )
     twice = [name for name, count in parts.items() if count > 1]
     assert_equal(twice, [], idea="파라미터 묶음", message="두 번 들어간 가중치가 있습니다.")
+
+
+@todo("2-1")
+def test_nothing_is_frozen_or_moved(model, optimizer):
+    """옵티마이저를 만들 뿐입니다. 가중치를 얼리거나, 모델의 모드와 가중치를 바꾸지 않습니다."""
+    parameters = dict(model.lang_model.named_parameters())
+    frozen = sum(not one.requires_grad for one in parameters.values())
+    if frozen:
+        got = f"{frozen}개가 얼어 있음"
+        fail("가중치를 얼렸습니다.", idea="미세조정", expected="모두 학습", got=got, symptom="frozen")
+    want = dict(classifier().named_parameters())
+    for name, one in parameters.items():
+        message = f"{name}의 값이 바뀌었습니다."
+        assert_close(one, want[name], atol=0, idea="옵티마이저", message=message, symptom="weights-moved", name=name)
 
 
 @todo("2-1")
@@ -288,9 +337,16 @@ def make(load, mode: str) -> Any:
     model.collate = Collating()
     name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
     size = 4 if mode == "train" else 8
+    before = settings_of(model)
     try:
         loader = getattr(model, name)()
     except ValueError as error:
+        if str(error).startswith("batch_sampler option is mutually exclusive"):
+            message = "batch_sampler와 겹치는 인수를 함께 주었습니다."
+            fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="batches-twice")
+        if "num_workers > 0" in str(error):
+            message = "보조 프로세스가 있어야 쓰는 인수를 주었습니다."
+            fail(message, idea="num_workers", expected="없음", got=str(error).split()[0], symptom="needs-workers")
         if "mutually exclusive with shuffle" in str(error):
             message = "sampler와 shuffle을 함께 주었습니다."
             fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
@@ -307,6 +363,9 @@ def make(load, mode: str) -> Any:
             message = "collate를 건네지 않고 불렀습니다."
             fail(message, idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
         if "'NsmcCorpus' has no len" in str(error):
+            files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+            if not any(file.endswith("/dataloader.py") for file in files):
+                _sampler_over("NsmcCorpus")
             fail(RAW, idea="데이터셋", expected="데이터셋", got="NsmcCorpus", symptom="raw-examples")
         raise
     if not isinstance(loader, DataLoader):
@@ -316,15 +375,27 @@ def make(load, mode: str) -> Any:
     if not callable(loader.collate_fn):
         message = "collate를 건네지 않고 불렀습니다."
         fail(message, idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
-    if loader.batch_size is None:
+    check_settings(before, model)
+    plain = loader.batch_sampler
+    if not (isinstance(getattr(plain, "batch_size", None), int) and hasattr(plain, "sampler")):
         fail(
-            "배치 크기(batch_size)가 로더에 적혀 있지 않습니다. 4단계가 이것을 읽어 배치를 다시 묶습니다.",
+            "배치 크기와 순서를 로더에서 읽을 수 없습니다. 4단계가 이것을 읽어 배치를 다시 묶습니다.",
             idea="DataLoader",
             expected="batch_size와 sampler",
-            got="batch_sampler" if loader.batch_sampler is not None else "batch_size=None",
+            got="batch_size=None" if plain is None else type(plain).__name__,
             symptom="no-batch-size",
         )
+    if not hasattr(type(loader.dataset), "__len__"):
+        fail(RAW, idea="데이터셋", expected="데이터셋", got=type(loader.dataset).__name__, symptom="raw-examples")
+    source = getattr(plain.sampler, "data_source", ())
+    if not hasattr(type(source), "__len__"):
+        _sampler_over(type(source).__name__)
     return loader
+
+
+def _sampler_over(kind: str) -> NoReturn:
+    message = "sampler에 데이터셋이 아닌 것을 주었습니다."
+    fail(message, idea="sampler", expected="데이터셋", got=kind, symptom="sampler-source")
 
 
 def batches(loader: DataLoader) -> list[list[tuple[tuple[int, ...], int]]]:
@@ -369,11 +440,23 @@ def check_split(loader: DataLoader, mode: str) -> None:
                 split=NAMES[other],
             )
     message = f"{NAMES[mode]} 예문의 수가 다릅니다."
-    want = f"{SPLITS[mode]}개"
-    if sum(got.values()) != SPLITS[mode]:
-        fail(message, idea="갈래", expected=want, got=f"{sum(got.values())}개", symptom="part-of-split")
-    if got != Counter(reference(mode)):
-        same = sum((got & Counter(reference(mode))).values())
+    want, count = f"{SPLITS[mode]}개", f"{got.total()}개"
+    right = Counter(reference(mode))
+    missing, extra = right - got, got - right
+    if missing and not extra:
+        short = max(len(ids) for ids, _ in missing) < min(len(ids) for ids, _ in got) if got else False
+        twice = all(got[one] for one in missing)
+        symptom = "short-dropped" if short else "twins-dropped" if twice else "part-of-split"
+        fail(message, idea="갈래", expected=want, got=count, symptom=symptom)
+    if extra and not missing:
+        others = Counter(one for other in SPLITS if other != mode for one in reference(other))
+        symptom = "more-splits" if extra <= others else "repeated" if extra.keys() <= right.keys() else None
+        fail(message, idea="갈래", expected=want, got=count, symptom=symptom)
+    if not got & right:
+        message = "설정이 가리키는 말뭉치의 예문이 하나도 없습니다."
+        fail(message, idea="설정의 흐름", expected=want, got=count, symptom="other-corpus")
+    if got != right:
+        same = (got & right).total()
         want = f"{SPLITS[mode]}개 모두 같음"
         fail(f"{NAMES[mode]} 예문의 내용이 다릅니다.", idea="갈래", expected=want, got=f"{same}개만 같음")
 
@@ -391,19 +474,23 @@ def dataset_items(loader: DataLoader) -> list[Any]:
 def check_sizes(loader: DataLoader, mode: str) -> None:
     """배치의 크기가 설정과 같고, 마지막의 작은 배치도 남는지."""
     want, other = (4, 8) if mode == "train" else (8, 4)
-    if loader.batch_size == other:
+    plain = loader.batch_sampler
+    if plain.batch_size == other:
         symptom = "infer-batch" if mode == "train" else "train-batch"
         fail("배치 크기가 다른 쪽의 것입니다.", idea="배치 크기", expected=want, got=other, symptom=symptom)
-    if loader.batch_size == 1:
+    if plain.batch_size == 1:
         fail(
             "배치 크기를 적지 않아 한 문장씩 읽습니다.", idea="배치 크기", expected=want, got=1, symptom="batch-of-one"
         )
-    if loader.batch_size != want:
-        got = loader.batch_size
+    if plain.batch_size == len(loader.dataset) != want:
+        got, message = f"예문 {plain.batch_size}개 모두", "모든 예문을 한 배치에 담았습니다."
+        fail(message, idea="배치 크기", expected=f"{want}개씩", got=got, symptom="whole-set")
+    if plain.batch_size != want:
+        got = plain.batch_size
         fail("배치 크기가 설정과 다릅니다.", idea="배치 크기", expected=want, got=got, symptom="batch-size")
     sizes = [len(one) for one in batches(loader)]
     left = len(loader.dataset) % want
-    if loader.drop_last and left and sizes == [want] * (len(loader.dataset) // want):
+    if drops_last(loader) and left and sizes == [want] * (len(loader.dataset) // want):
         fail(
             "마지막의 작은 배치를 버렸습니다.",
             idea="drop_last",
@@ -420,6 +507,11 @@ def check_sizes(loader: DataLoader, mode: str) -> None:
     assert_equal(sizes, full, idea="배치 크기", message="배치들의 크기가 다릅니다.")
 
 
+def drops_last(loader: DataLoader) -> bool:
+    """마지막의 작은 배치를 버리는 로더인지. batch_sampler를 건넨 로더에서는 그것이 압니다."""
+    return bool(getattr(loader.batch_sampler, "drop_last", False))
+
+
 def check_in_file_order(loader: DataLoader) -> None:
     """파일 순서대로, 모든 예문을 한 번씩, 몇 번을 읽어도 같게 읽는지."""
     items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
@@ -429,7 +521,7 @@ def check_in_file_order(loader: DataLoader) -> None:
         fail("평가할 예문을 섞었습니다.", idea="sampler", expected="파일 순서", got="뒤섞인 순서", symptom="shuffled")
     # 마지막 배치를 버린 답은 다른 검사가 잡습니다. 여기서는 읽은 데까지의 순서를 봅니다.
     if first != want[: len(first)]:
-        partial = len(first) < len(items) and not loader.drop_last  # 빠뜨린 것은 다른 검사가 말합니다.
+        partial = len(first) < len(items) and not drops_last(loader)  # 빠뜨린 것은 다른 검사가 말합니다.
         fail(
             "예문을 파일 순서대로 읽지 않습니다.",
             idea="sampler",
@@ -449,8 +541,8 @@ def check_collate(loader: DataLoader, mode: str) -> None:
     everything = {ids: (ids, label) for ids, label in flat([reference(one) for one in SPLITS])}
     try:
         read = list(loader)
-    except (RuntimeError, TypeError) as error:
-        if isinstance(loader.collate_fn, Collating) or isinstance(error, TodoNotDone):
+    except Exception as error:
+        if isinstance(loader.collate_fn, Collating) or isinstance(error, TodoNotDone) or not _in_fetch(error):
             raise
         if loader.collate_fn is not default_collate:
             kind = type(error).__name__
@@ -472,6 +564,8 @@ def check_collate(loader: DataLoader, mode: str) -> None:
             tuple(ids[mask.bool()].tolist())
             for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
         ]
+        if not all(ids in everything for ids in rows):
+            continue  # 다른 말뭉치를 읽었다는 것은 다른 검사가 말합니다.
         items = [{"input_ids": list(ids), "labels": everything.get(ids, (ids, -1))[1]} for ids in rows]
         want = padded(items, tokenizer().pad_token_id)
         if any(not close(batch[name], want[name], 0) for name in want):
@@ -482,6 +576,12 @@ def check_collate(loader: DataLoader, mode: str) -> None:
                 got="다른 함수가 묶은 배치",
                 symptom="other-collate",
             )
+
+
+def _in_fetch(error: Exception) -> bool:
+    """예외가 배치를 묶다가 났는지."""
+    files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+    return any(file.endswith("/_utils/fetch.py") for file in files)
 
 
 @todo("2-2")
@@ -521,7 +621,10 @@ def test_train_order_changes_every_epoch(load):
 def test_no_example_is_read_twice_in_an_epoch(load):
     """한 에포크에 같은 예문이 두 번 나오지 않습니다."""
     loader = make(load, "train")
-    read = flat(batches(loader))
+    batches(loader)
+    read = flat(
+        loader.batch_sampler
+    )  # 데이터셋에 같은 예문이 여럿인지는 다른 검사가 봅니다. 여기서는 뽑은 번호를 봅니다.
     distinct = len(set(read))
     if distinct < len(read):
         fail(
@@ -532,7 +635,7 @@ def test_no_example_is_read_twice_in_an_epoch(load):
             symptom="replacement",
             missing=len(read) - distinct,
         )
-    dropped = len(loader.dataset) % loader.batch_size if loader.drop_last else 0
+    dropped = len(loader.dataset) % loader.batch_sampler.batch_size if drops_last(loader) else 0
     message = "한 에포크에 읽은 예문의 수가 다릅니다."
     assert_equal(len(read), len(loader.dataset) - dropped, idea="에포크", message=message)
 
@@ -612,6 +715,22 @@ LENGTHS = [5, 12, 3, 9]  # 가장 긴 문장은 12. 8의 배수로 채우면 16�
 def collating(load):
     model = bare(load)
     model.args.model.seq_len = 40
+    before, manners = settings_of(model), ("padding_side", "truncation_side", "pad_token", "model_max_length")
+    own = {name: getattr(model.lm_tokenizer, name) for name in manners}
+    collate = model.collate
+
+    def watched(features: list[dict[str, Any]]) -> Any:
+        got = collate(features)
+        check_settings(before, model)
+        for name, value in own.items():
+            changed = getattr(model.lm_tokenizer, name)
+            setattr(model.lm_tokenizer, name, value)  # 토크나이저는 다음 검사도 씁니다.
+            if changed != value:
+                message = "토크나이저를 바꾸었습니다."
+                fail(message, idea="부작용", expected=value, got=changed, symptom="tokenizer-changed", name=name)
+        return got
+
+    model.collate = watched
     return model
 
 
@@ -649,11 +768,19 @@ def collated(model: Any, features: list[dict[str, Any]]) -> Mapping[str, torch.T
             fail(f"{name}이(가) 텐서가 아닙니다.", idea="배치", expected="텐서", got=kind, symptom="not-tensor")
     message = "input_ids의 모양이 (배치, 길이)가 아닙니다."
     shape, count = tuple(got["input_ids"].shape), len(features)
+    if count == 1 and len(shape) < 2 and collated(model, features * 2):
+        squeezed("(1, 길이)", shape)
     if len(shape) != 2 or shape[0] != count:
         symptom = "transposed" if shape[1:] == (count,) else "other-shape"
         fail(message, idea="배치의 모양", expected=f"({count}, 길이)", got=shape, symptom=symptom)
     assert_equal(tuple(got["attention_mask"].shape), shape, idea="배치의 모양", message="두 텐서의 모양이 다릅니다.")
     return got
+
+
+def squeezed(expected: str, shape: tuple[int, ...]) -> NoReturn:
+    """여럿일 때는 옳은데, 문장이 하나뿐이면 배치 축이 사라졌습니다."""
+    message = "문장이 하나뿐인 배치에서 배치 축이 사라졌습니다."
+    fail(message, idea="배치의 모양", expected=expected, got=f"모양 {shape}", symptom="squeezed")
 
 
 @todo("2-5")
@@ -752,6 +879,10 @@ def test_labels_follow_their_sentences(collating, features):
         message, shape = "라벨이 문장마다 하나가 아닙니다.", tuple(got.shape)
         fail(message, idea="배치의 모양", expected=tuple(want.shape), got=shape, symptom="label-shape")
     assert_close(got, want, atol=0, idea="정답", message="라벨이 문장과 맞지 않습니다.")
+    alone = collated(collating, features[1:2])["labels"]
+    if alone.shape == ():
+        squeezed("(1,)", ())
+    assert_close(alone, want[1:2], atol=0, idea="정답", message="문장 하나의 라벨이 다릅니다.")
     if got.dtype != torch.int64:
         got = str(got.dtype).removeprefix("torch.")
         fail("라벨이 정수(int64)가 아닙니다.", idea="자료형", expected="int64", got=got, symptom="label-dtype")

@@ -6,7 +6,8 @@ import copy
 import re
 import traceback
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from course.checking import CheckFailed, assert_close, assert_equal, close, fail, matches, show, todo
 from nlpbook.metrics import accuracy
 from tests.task1_cls import support
+from todo import TodoNotDone
 
 TEXT = "배우들 연기가 좋아서 두 번 봤어요"
 COUNT = 7  # 배치의 예문 수. 라벨 수와도, 설정의 배치 크기와도 다릅니다.
@@ -81,24 +83,76 @@ def asked(step: Callable, *inputs: Any) -> Any:
         return step(*inputs)
     except (AttributeError, TypeError, ValueError) as error:
         try:
-            _explain(error)
+            _explain(error, inputs[0])
         except CheckFailed as failure:
             raise failure.with_traceback(error.__traceback__) from None
         raise
 
 
-def _explain(error: Exception) -> None:
+TENSORS_OWN = "argmax|softmax|log_softmax|sigmoid|float|max|detach|squeeze|topk|dim|gather"
+
+
+def _explain(error: Exception, given: Any) -> None:
     if shapes := re.match(r"예측 (\(.*?\))과 라벨 (\(.*?\))의 모양이 다릅니다", str(error)):
         message = "accuracy에 건넨 둘의 모양이 다릅니다."
         fail(message, idea="argmax의 축", expected=shapes[2], got=shapes[1], symptom="acc-shapes")
+    kind = re.search(rf"'(\w+)' object has no attribute '(?:{TENSORS_OWN})'|must be Tensor, not (\w+)", str(error))
+    kind = kind and (kind[1] or kind[2])
+    if kind == "str":
+        got_names()
+    if kind and kind.endswith("Output"):
+        message = "모델의 출력에서 로짓을 꺼내지 않았습니다."
+        fail(message, idea="모델의 출력", expected="로짓(Tensor)", got=kind, symptom="whole-output")
     files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
     in_model = "/transformers/" in files[-1] and any(file.endswith("torch/nn/modules/module.py") for file in files)
     if not in_model or isinstance(error, ValueError):
         return
     kind = re.search(r"'(\w+)' object has no attribute", str(error))
+    if kind and kind[1] == "str" and isinstance(given, dict):
+        got_names()
     got = kind[1] if kind else "ndarray" if "not callable" in str(error) else "BatchEncoding"
     message = "모델에 텐서가 아닌 것을 건넸습니다."
     fail(message, idea="모델의 입력", expected="input_ids 등의 텐서", got=got, symptom="not-tensors")
+
+
+def got_names() -> NoReturn:
+    message = "사전을 쉼표로 나누어 담아, 값이 아니라 이름을 받았습니다."
+    fail(message, idea="사전의 이름과 값", expected="Tensor", got="str", symptom="names-not-values")
+
+
+class Given:
+    """부른 쪽이 건넨 것들의 지금 모습. 한 걸음이 끝난 뒤에도 그대로여야 합니다."""
+
+    def __init__(self, model: Any, batch: dict[str, Any] | None = None) -> None:
+        self.model, self.batch = model, batch
+        self._names = list(batch or {})
+        self._tensors = {name: (one, one.clone()) for name, one in (batch or {}).items()}
+        self._settings = model.args.to_dict()
+        self._weights = [(one, one._version) for one in model.parameters()]
+
+    def check(self) -> None:
+        """배치와 설정, 가중치가 그대로인지."""
+        changed = [name for name in self._names if name not in (self.batch or {})]
+        for name, (one, before) in self._tensors.items():
+            now = self.batch.get(name)
+            same = isinstance(now, torch.Tensor) and now.dtype == before.dtype and close(now, before, 0)
+            if name not in changed and not (same and close(one, before, 0)):
+                changed.append(name)
+        changed += [name for name in self.batch or {} if name not in self._names]
+        if changed:
+            what = ", ".join(changed)
+            message = "부른 쪽의 배치를 바꾸었습니다."
+            fail(
+                message, idea="부작용", expected="그대로", got=f"{what}이(가) 바뀜", symptom="batch-changed", name=what
+            )
+        for group, values in self.model.args.to_dict().items():
+            for name, value in values.items():
+                if value != (want := self._settings[group][name]):
+                    message, where = "부른 쪽의 설정을 바꾸었습니다.", f"args.{group}.{name}"
+                    fail(message, idea="부작용", expected=want, got=value, symptom="args-changed", name=where)
+        if any(one._version != version for one, version in self._weights):
+            message = "한 걸음이 가중치를 고쳤습니다."
+            fail(message, idea="한 걸음의 나눔", expected="그대로", got="바뀐 가중치", symptom="weights-changed")
 
 
 def outputs_of(got, names, todo_name):
@@ -110,12 +164,30 @@ def outputs_of(got, names, todo_name):
 
 
 def trained(model, batch):
-    return outputs_of(asked(model.training_step, batch, 0), ("loss", "acc"), "training_step")
+    """학습 한 걸음의 결과. 부른 쪽의 배치와 가중치는 그대로입니다."""
+    given = Given(model, batch)
+    got = outputs_of(asked(model.training_step, batch, 0), ("loss", "acc"), "training_step")
+    given.check()
+    return got
+
+
+def trained_alone(model, one):
+    """예문이 하나뿐인 배치의 결과. 여럿일 때는 되던 것이 멈추면, 배치 축이 사라진 것입니다."""
+    try:
+        return trained(model, one)
+    except (IndexError, RuntimeError, ValueError) as error:
+        squeezed("(1, 라벨 수)", type(error).__name__)
+    except CheckFailed as failure:
+        if failure.symptom != "acc-shapes":
+            raise
+        squeezed(failure.expected, failure.got, "예측")
 
 
 def evaluated(model, step, batch, names):
     """평가 한 걸음의 결과. 모델은 부르기 전과 같이 평가 모드이고, 결과는 모두 텐서입니다."""
+    given = Given(model, batch)
     got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
+    given.check()
     if model.training or model.lang_model.training:
         fail(
             f"{step}이 모델을 학습 모드로 바꾸었습니다.",
@@ -135,11 +207,35 @@ def evaluated(model, step, batch, names):
     return got
 
 
+def alone(model, step, batch, names):
+    """첫 예문 하나뿐인 배치의 결과. 여럿일 때는 있던 배치 축이 사라졌으면 그렇다고 말합니다."""
+    whole = evaluated(model, step, batch, names)
+    one = {name: tensor[:1].clone() for name, tensor in batch.items()}
+    usual = {name: tuple(whole[name].shape) for name in names}
+    if any(shape[:1] != (COUNT,) for shape in usual.values()):
+        return None  # 여럿일 때부터 틀린 모양은 다른 검사가 말합니다.
+    try:
+        got = evaluated(model, step, one, names)
+    except (IndexError, RuntimeError, ValueError) as error:
+        squeezed("(1, …)", type(error).__name__)
+    for name, shape in usual.items():
+        want = (1, *shape[1:])
+        if tuple(got[name].shape) != want:
+            squeezed(want, tuple(got[name].shape), name)
+    return {name: (got[name], whole[name][:1]) for name in names}
+
+
+def squeezed(expected, got, name="로짓") -> NoReturn:
+    message = "예문이 하나뿐인 배치에서 배치 축이 사라졌습니다."
+    fail(message, idea="크기가 1인 축", expected=expected, got=got, symptom="squeezed", name=name)
+
+
 def recognise(got, wrong, *, idea, expected):
     """틀린 값들의 표(증상, 문장, 값)에서 같은 것을 찾으면, 그 실수라고 말합니다. 옳은 값이 아닐 때만 부릅니다."""
+    few = got.flatten()[:6] if isinstance(got, torch.Tensor) else got  # 길면 값 대신 모양만 보입니다.
     for symptom, message, value in wrong:
         if matches(got, value, ATOL):
-            fail(message, idea=idea, expected=show(expected), got=show(got), symptom=symptom)
+            fail(message, idea=idea, expected=show(expected), got=show(few), symptom=symptom)
 
 
 def unmasked_logits(model, batch):
@@ -212,7 +308,17 @@ def wrong_losses(model, batch, logits):
         ("other-loss", other, functional.mse_loss(probs[:, 1], target)),
         ("other-loss", other, functional.mse_loss(probs, one_hot)),
         ("other-loss", other, functional.mse_loss(logits, one_hot)),
+        *smoothed(logits, labels, "mean"),
     ]
+
+
+def smoothed(logits, labels, reduction):
+    """라벨을 부드럽게 한(label smoothing) 손실들."""
+    message = "정답을 다른 라벨과 나누어 가진 손실입니다."
+    losses = (
+        cross_entropy(logits, labels, reduction=reduction, label_smoothing=one) for one in (0.01, 0.05, 0.1, 0.2, 0.3)
+    )
+    return [("label-smoothing", message, loss) for loss in losses]
 
 
 @todo("3-1")
@@ -234,6 +340,11 @@ def test_loss_is_the_batch_cross_entropy(steady, batch, logits):
     if not close(got, want, ATOL):
         recognise(got, wrong_losses(steady, batch, logits), idea="교차 엔트로피", expected=want)
     assert_close(got, want, atol=ATOL, idea="교차 엔트로피", message="손실이 교차 엔트로피의 평균과 다릅니다.")
+    one = {name: tensor[:1] for name, tensor in batch.items()}
+    got = trained_alone(steady, one)["loss"]
+    want = cross_entropy(support.reference_logits(steady, one), one["labels"])
+    message = "예문이 하나뿐인 배치의 손실이 다릅니다."
+    assert_close(got, want, atol=ATOL, idea="크기가 1인 축", message=message, symptom="squeezed", name="로짓")
 
 
 @todo("3-1")
@@ -283,6 +394,8 @@ def test_accuracy_is_the_share_of_right_predictions(steady, batch, logits):
         message = "정확도가 수 하나가 아닙니다."
         fail(message, idea="정확도", expected="스칼라", got=f"모양 {shape}", symptom="acc-vector")
     if close(got, accuracy(preds, labels), 1e-6):
+        for i in (int(right.argmax()), int(right.argmin())):  # 맞힌 예문 하나와 빗나간 예문 하나
+            check_accuracy_alone(steady, {name: tensor[i : i + 1] for name, tensor in batch.items()}, right[i])
         return
     if matches(got, right.sum(), 0):
         message, count = "맞힌 개수를 세었습니다.", f"{float(got):.0f}"
@@ -294,11 +407,52 @@ def test_accuracy_is_the_share_of_right_predictions(steady, batch, logits):
         ("acc-always-one", "틀린 예측까지 맞았다고 세었습니다.", 1.0),
         ("acc-divisor", "이 배치의 크기가 아닌 수로 나누었습니다.", right.sum() / size),
         ("acc-broadcast", "예측마다 모든 라벨과 견주었습니다.", (preds[:, None] == labels).float().mean()),
-        ("argmax-flat", "배치 전체에서 하나를 골랐습니다.", (logits.argmax() == labels).float().mean()),
         ("threshold", "두 로짓을 견주지 않았습니다.", ((logits[:, 1] > 0) == labels).float().mean()),
     ]
+    if matches(got, 0.0, 0):
+        recognise_zero(steady, batch, logits, want)
     recognise(got, wrong, idea="정확도", expected=want)
     fail("정확도가 맞힌 비율과 다릅니다.", idea="정확도", expected=f"{want:.4f}", got=show(got))
+
+
+def recognise_zero(model, batch, logits, want):
+    """하나도 맞지 않았다는 답이 어디에서 왔는지, 다른 배치로 더 물어봅니다."""
+    expected = f"{want:.4f}"
+    perfect = trained(model, {**batch, "labels": logits.argmax(-1)})["acc"]
+    if matches(perfect, 1.0, 0):
+        message = "나눗셈의 소수를 버렸습니다."
+        fail(message, idea="정확도", expected=expected, got="0", symptom="acc-floor")
+    # 가장 큰 로짓이 첫 줄에 오게 뒤집으면, 배치 전체에서 하나를 고른 답은 몇 개를 맞힙니다.
+    flipped = {name: tensor.flip(0) for name, tensor in batch.items()}
+    flat = (logits.flip(0).argmax() == flipped["labels"]).float().mean()
+    if flat > 0 and matches(trained(model, flipped)["acc"], flat, 1e-6):
+        message = "배치 전체에서 하나를 골랐습니다."
+        fail(message, idea="argmax의 축", expected=expected, got="0.0000", symptom="argmax-flat")
+    head = copy.deepcopy(model)
+    with torch.no_grad():  # 로짓이 언제나 (0, 1)이면, 값과 번호가 같은 1입니다.
+        head.lang_model.classifier.weight.zero_()
+        head.lang_model.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
+    if matches(trained(head, {**batch, "labels": torch.ones_like(batch["labels"])})["acc"], 1.0, 0):
+        message = "번호가 아니라 값을 골랐습니다."
+        fail(message, idea="argmax", expected=expected, got="0.0000", symptom="max-values")
+
+
+def check_accuracy_alone(model, one, want):
+    """예문이 하나뿐인 배치의 정확도는 0 아니면 1입니다."""
+    got = trained_alone(model, one)["acc"]
+    if not close(got, want, 0):
+        squeezed(f"{want:.0f}", show(got), "예측")
+
+
+@todo("3-1")
+def test_earlier_gradients_stay(model, batch):
+    """앞서 모아 둔 기울기를 지우지 않습니다. 지우는 때는 부른 쪽이 정합니다."""
+    weight = model.lang_model.classifier.weight
+    weight.grad = torch.ones_like(weight)
+    trained(model, batch)
+    if weight.grad is None or matches(weight.grad, torch.zeros_like(weight), 0):
+        message = "training_step 안에서 기울기를 지웠습니다."
+        fail(message, idea="한 걸음의 나눔", expected="그대로", got="지운 기울기", symptom="grads-cleared")
 
 
 @todo("3-1")
@@ -327,6 +481,14 @@ def test_validation_predictions(model, batch, logits):
     got = evaluated(model, "validation_step", batch, VALIDATED)
     check_predictions(got["preds"], logits, batch)
     check_labels(got["labels"], batch, logits)
+    check_alone(alone(model, "validation_step", batch, VALIDATED))
+
+
+def check_alone(found):
+    """예문이 하나뿐이어도 같은 예측과 정답입니다."""
+    for name in ("preds", "labels") if found else ():
+        got, want = found[name]
+        assert_close(got, want, atol=0, idea="크기가 1인 축", message=f"예문이 하나뿐인 배치의 {name}이(가) 다릅니다.")
 
 
 @todo("3-2")
@@ -334,6 +496,7 @@ def test_validation_loss_is_per_example(model, batch, logits):
     """손실은 평균하지 않은, 예문마다의 값입니다."""
     got = evaluated(model, "validation_step", batch, VALIDATED)["loss"]
     labels = batch["labels"]
+    check_float32(got, "loss")
     want = cross_entropy(logits, labels, reduction="none")
     if close(got, want, ATOL):
         return
@@ -359,9 +522,39 @@ def test_validation_loss_is_per_example(model, batch, logits):
         ("no-mask", "attention_mask를 건네지 않았습니다.", masked),
         ("own-preds", "정답이 아니라 예측에 견주었습니다.", own),
         ("loss-sign", "손실의 부호가 반대입니다.", -want),
+        *other_losses(logits, labels),
     ]
     recognise(got, wrong, idea="교차 엔트로피", expected=want[:6])
     fail("예문마다의 손실이 다릅니다.", idea="교차 엔트로피", expected=show(want[:6]), got=show(got.flatten()[:6]))
+
+
+def other_losses(logits, labels):
+    """예문마다의 교차 엔트로피와 헷갈리는 손실들."""
+    probs, target = logits.softmax(-1), labels.float()
+    one_hot = functional.one_hot(labels, logits.shape[1]).float()
+    no_log, other = "로그를 하지 않은 값에서 손실을 구했습니다.", "교차 엔트로피가 아닌 손실입니다."
+    bce, mse = functional.binary_cross_entropy_with_logits, functional.mse_loss
+    return [
+        ("no-log", no_log, functional.nll_loss(logits, labels, reduction="none")),
+        ("no-log", no_log, functional.nll_loss(probs, labels, reduction="none")),
+        ("no-log", no_log, 1 - probs.gather(1, labels[:, None])[:, 0]),
+        ("no-log", no_log, probs.gather(1, labels[:, None])[:, 0]),
+        ("other-loss", other, bce(logits[:, 1], target, reduction="none")),
+        ("other-loss", other, bce(logits, one_hot, reduction="none").mean(-1)),
+        ("other-loss", other, bce(logits, one_hot, reduction="none").sum(-1)),
+        ("other-loss", other, mse(probs[:, 1], target, reduction="none")),
+        ("other-loss", other, mse(probs, one_hot, reduction="none").mean(-1)),
+        ("other-loss", other, mse(logits, one_hot, reduction="none").mean(-1)),
+        *smoothed(logits, labels, "none"),
+    ]
+
+
+def check_float32(got, name):
+    """손실과 확률은 32비트 실수입니다."""
+    if got.is_floating_point() and got.dtype != torch.float32:
+        kind = str(got.dtype).removeprefix("torch.")
+        message = f"{name}이(가) float32가 아닙니다."
+        fail(message, idea="자료형", expected="float32", got=kind, symptom="not-float32", name=name)
 
 
 # ── 3-3 평가 한 걸음
@@ -373,12 +566,14 @@ def test_test_predictions(model, batch, logits):
     got = evaluated(model, "test_step", batch, TESTED)
     check_predictions(got["preds"], logits, batch)
     check_labels(got["labels"], batch, logits)
+    check_alone(alone(model, "test_step", batch, TESTED))
 
 
 @todo("3-3")
 def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
     """확률은 문장마다, 라벨 축에서 softmax를 한 값입니다."""
     got = evaluated(model, "test_step", batch, TESTED)["probs"]
+    check_float32(got, "probs")
     want = logits.softmax(dim=-1)
     if close(got, want, ATOL):
         return
@@ -415,7 +610,11 @@ def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
 
 def inferred(model, text):
     """문장 하나의 답. 모델은 평가 모드 그대로이고, 확률은 파이썬의 수입니다."""
-    got = asked(model.infer_one, text)
+    given = Given(model)
+    try:
+        got = asked(model.infer_one, text)
+    finally:
+        given.check()  # 멈춘 까닭이 바꾸어 놓은 설정일 수도 있습니다.
     if not all(hasattr(got, name) for name in ("text", "negative", "positive")):
         kind = type(got).__name__
         message = "infer_one의 결과가 Prediction이 아닙니다."
@@ -540,7 +739,7 @@ def test_long_text_is_truncated(model):
     for length, answer in zip(lengths, support.reference_logits(model, inputs).softmax(-1), strict=True):
         if matches(pair, answer, ATOL):
             # 토크나이저가 아는 한계까지 읽었다면, 몇 토큰에서 자를지 정하지 않은 것입니다.
-            symptom = "no-truncation" if length == tokenizer.model_max_length else "other-length"
+            symptom = "tokenizer-limit" if length == tokenizer.model_max_length else "other-length"
             fail(message, idea="truncation", expected=f"{limit}토큰", got=f"{length}토큰", symptom=symptom)
     for ids in (whole[:limit], whole[-limit:], whole[1 : limit + 1]):
         if matches(pair, answer_to(model, ids).softmax(-1), ATOL):
@@ -561,3 +760,91 @@ def test_dropout_is_off(model):
             got=second.negative,
             symptom="train-mode",
         )
+
+
+# 글자마다 토큰 하나일 때 seq_len을 넘지 않는 글들
+ODD_TEXTS = [
+    "10점 만점에 10점!!",
+    "Good 영화, BEST :)",
+    "재미있어요😂👍 ㅋㅋㅋ",
+    "별점 3.5/5 (2번 봄)",
+    "A급? B급...",
+    "",
+]
+
+
+@cache
+def spelling() -> Any:
+    """글자마다 번호가 다른 토크나이저. 숫자, 영어, 그림 문자, 문장 부호도 저마다 다른 번호입니다."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
+    letters = sorted({one for text in [TEXT, *ODD_TEXTS] for one in text + text.lower() if not one.isspace()})
+    words = [*support.SPECIAL_TOKENS, *letters, *(f"##{one}" for one in letters)]
+    how = {"handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
+    wordpiece = BertWordPieceTokenizer(vocab={word: number for number, word in enumerate(words)}, **how)
+    return BertTokenizerFast(tokenizer_object=wordpiece._tokenizer, do_lower_case=False, model_max_length=64)
+
+
+@todo("3-4")
+def test_every_character_reaches_the_model(model):
+    """숫자, 영어, 그림 문자, 문장 부호도 지우거나 바꾸지 않고 모델에 넣고, 답에도 그대로 담습니다."""
+    model.lm_tokenizer = spelling()
+    if not all(matches(*spelled(model, text)[1:], ATOL) for text in (TEXT, TEXT[:7])):
+        return  # 한글만 있는 글의 답도 다르면, 다른 검사가 말합니다.
+    for text in ODD_TEXTS:
+        got, pair, want = spelled(model, text)
+        read = matches(pair, want, ATOL)
+        if read and (not isinstance(got.text, str) or got.text.strip() == text):
+            continue  # 문장이 아닌 것을 담은 답은 다른 검사가 말합니다.
+        if read and model.infer_one(TEXT).text != TEXT:
+            continue
+        what = "답이 다름" if got.text == text else repr(got.text)
+        message = "글의 일부를 지우거나 바꾸어 읽었습니다."
+        fail(message, idea="모델의 입력", expected=repr(text), got=what, symptom="text-changed", text=text)
+
+
+def spelled(model, text):
+    """(답, 두 확률, 글자마다 읽은 옳은 확률)."""
+    got = inferred(model, text)
+    inputs = spelling()(text, truncation=True, max_length=support.SEQ_LEN, return_tensors="pt").to(model.device)
+    want = support.reference_logits(model, inputs).softmax(-1)[0]
+    return got, [got.negative, got.positive], want
+
+
+class Elsewhere(torch.nn.Module):
+    """다른 장치에 있는 모델 대신: 가중치는 meta에 있고, 받은 텐서들의 장치를 적어 두고, CPU의 로짓을 돌려줍니다."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+        self.seen: list[str] = []
+
+    @property
+    def device(self) -> torch.device:
+        return self.weight.device
+
+    def forward(self, *tensors: torch.Tensor, **named: torch.Tensor) -> Any:
+        from transformers.modeling_outputs import SequenceClassifierOutput
+
+        self.seen += [one.device.type for one in (*tensors, *named.values()) if isinstance(one, torch.Tensor)]
+        return SequenceClassifierOutput(logits=torch.tensor([[0.0, 1.0]]))
+
+
+@todo("3-4")
+def test_inputs_go_where_the_model_is(model):
+    """입력은 모델이 있는 장치로 옮겨서 넣습니다. GPU가 없어도, 모델이 다른 장치에 있는 체하며 봅니다."""
+    model.lang_model = elsewhere = Elsewhere()
+    model.to("meta")
+    try:
+        model.infer_one(TEXT)
+    except TodoNotDone:
+        raise
+    except Exception as error:  # noqa: BLE001 - meta에는 값이 없어, 입력의 값을 들여다보는 옳은 답도 멈춥니다.
+        if any(frame.name == "_apply" for frame in traceback.extract_tb(error.__traceback__)):
+            message = "입력이 아니라 모델을 옮겼습니다."
+            fail(message, idea="장치", expected="모델은 그대로", got="옮긴 모델", symptom="model-moved")
+    left = [one for one in elsewhere.seen if one != "meta"]
+    if left:
+        message = "입력이 모델과 다른 장치에 있습니다."
+        fail(message, idea="장치", expected="모델의 장치", got=left[0], symptom="other-device")
