@@ -86,9 +86,9 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
         return logits
     ordered, order = logits.sort(dim=-1, descending=True)
     # [TODO 5-3] 높은 것부터 늘어놓은 ordered에서 지울 자리를 참으로, 남길 자리를 거짓으로 하는 removed를 만드세요.
-    # 힌트: 앞선 것들의 확률의 합이 이미 p 이상이면 지웁니다. 확률은 ordered.softmax(dim=-1), 여기까지의 합은
-    #       cumsum입니다. 합에서 무엇을 빼면 "앞선 것들"의 합이 될까요? 가장 높은 것(0번 자리)은 p가 0이어도 지우지
-    #       않습니다.
+    # 힌트: 앞선 것들의 확률의 합이 이미 p 이상이면(꼭 p여도) 지웁니다. 확률은 ordered.softmax(dim=-1), 여기까지의
+    #       합은 cumsum입니다. 합에서 무엇을 빼면 "앞선 것들"의 합이 될까요? 가장 높은 것(0번 자리)은 p가 0이어도
+    #       지우지 않습니다.
     probabilities = ordered.softmax(dim=-1)
     removed = probabilities.cumsum(dim=-1) - probabilities >= p
     removed[:, 0] = False
