@@ -80,7 +80,7 @@ def learning_rate_at(step: int, total_steps: int, config: LMConfig) -> float:
     그 걸음은 버려지므로 1/warmup에서 시작해, warmup의 마지막 걸음에 가장 높아집니다.
 
     Args:
-        step: 0 이상. `total_steps`부터는 `min_lr`입니다.
+        step: 0 이상. `total_steps`부터는, 모두 warmup인 학습에서도, `min_lr`입니다.
         total_steps: 학습 전체의 걸음 수.
         config: `learning_rate`(가장 높은 값), `min_lr`, `warmup_rate`.
     """
@@ -119,7 +119,7 @@ class Metrics:
     def perplexity(self) -> float:
         """혼란도: 모델이 평균 몇 개의 후보 사이에서 망설이는가. 토크나이저가 같을 때만 견줄 수 있습니다.
 
-        크더라도 자르거나 반올림하지 않습니다.
+        손실이 700 이하이면 아무리 커도 float에 담기므로, 자르거나 반올림하지 않습니다.
         """
         if self.loss > 700:  # e의 710제곱은 float에 담기지 않습니다.
             return math.inf
@@ -131,7 +131,10 @@ class Metrics:
 
     @property
     def bits_per_byte(self) -> float:
-        """바이트당 비트: 글 1바이트를 적는 데 드는 정보량. 토크나이저가 달라도 견줄 수 있습니다."""
+        """바이트당 비트: 글 1바이트를 적는 데 드는 정보량. 토크나이저가 달라도 견줄 수 있습니다.
+
+        혼란도가 무한대인 손실에서도 이것은 보통의 수입니다.
+        """
         # [TODO 3-5] 토큰 하나의 손실(nat)을 바이트 하나의 비트로 바꾸어 value에 담으세요.
         # 힌트: 1비트는 ln 2 nat입니다. 토큰 하나는 평균 bytes_per_token바이트입니다. 단위를 하나씩 바꾸어 보세요.
         value = self.loss / math.log(2) / self.bytes_per_token

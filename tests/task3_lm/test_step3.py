@@ -628,12 +628,15 @@ def test_warmup_is_a_whole_number_of_steps(step3):
 
 @todo("3-3")
 def test_nothing_but_warmup(step3):
-    """warmup_rate가 1이면 마지막 걸음까지 올립니다. 그 뒤는 걷지 않으므로, 0으로 나누지만 않으면 됩니다."""
-    got, rising = rates(step3, [0, 1, 2, 3, 4, 9], 4, 1.0)[:4], [1.125, 2.25, 3.375, 4.5]
-    message, idea = "warmup_rate가 1일 때의 학습률이 다릅니다.", "warmup뿐"
-    if is_usual(step3) and matches(got, [got[0]] * 4, EXACT):
-        fail(message, idea=idea, expected=show(rising), got=show(got), symptom="constant-at-the-edge", rate="1")
-    assert_close(got, rising, atol=EXACT, idea=idea, message=message)
+    """warmup_rate가 1이면 마지막 걸음까지 올리고, total_steps부터는 lowest입니다. 학습을 마친 스케줄러가 묻습니다."""
+    got, rising = rates(step3, [0, 1, 2, 3, 4, 5, 6, 9], 4, 1.0), [1.125, 2.25, 3.375, 4.5]
+    message, idea, usual = "warmup_rate가 1일 때의 학습률이 다릅니다.", "warmup뿐", is_usual(step3)
+    if usual and matches(got[:4], [got[0]] * 4, EXACT):
+        fail(message, idea=idea, expected=show(rising), got=show(got[:4]), symptom="constant-at-the-edge", rate="1")
+    assert_close(got[:4], rising, atol=EXACT, idea=idea, message=message)
+    symptom = "top-after-warmup" if usual and not matches(got[4], LOWEST, EXACT) else None
+    message, want = "모두 warmup일 때 total_steps부터의 학습률이 lowest가 아닙니다.", [LOWEST] * 4
+    assert_close(got[4:], want, atol=EXACT, idea=idea, message=message, symptom=symptom)
 
 
 @todo("3-3")
@@ -662,7 +665,9 @@ PERPLEXITY_ERRORS = METRIC_ERRORS | {
 BITS_ERRORS = METRIC_ERRORS | {
     "has no attribute 'ln'": ("no-ln", "math에 없는 이름을 불렀습니다.", "자연로그의 이름"),
 }
-LARGE = (30.0, 80.0)  # 이미 망가진 모델이나 잘못 건넨 정답의 손실. 32비트 실수는 e의 88제곱까지 담습니다.
+THROUGH_EXP = ("through-exp", "손실을 지수로 되돌렸다가 넘쳤습니다.", "보통의 수")
+OVERFLOWS = {"OverflowError": THROUGH_EXP, "ValueError": THROUGH_EXP}
+LARGE = (30.0, 100.0, 650.0)  # 이미 망가진 모델이나 잘못 건넨 정답의 손실
 
 
 def metric(step3: Any, name: str, loss: float, size: float = 2.5, known: dict = METRIC_ERRORS) -> float:
@@ -740,17 +745,22 @@ def test_perplexity_is_the_number_of_choices(step3, monkeypatch, choices):
 
 @todo("3-4")
 def test_perplexity_of_a_large_loss_is_large(step3, monkeypatch):
-    """흔하지 않게 큰 손실의 혼란도도 자르지 않습니다."""
+    """손실이 700 이하이면 혼란도는 아무리 커도 float에 담깁니다."""
     monkeypatch.setattr(step3.Metrics, "bits_per_byte", BITS_PER_BYTE)
     if not close(perplexity_of(step3, 2.0) / math.exp(2.0), 1.0, SHARE):
         return  # 흔한 손실에서도 틀린 답은 앞의 검사가 말합니다.
+    idea = "float의 범위"
     for loss in LARGE:
         got, want = perplexity_of(step3, loss), math.exp(loss)
         if close(got / want, 1.0, ATOL):
             continue
-        more = {"idea": "혼란도", "expected": f"{want:.4g}", "got": f"{got:.4g}", "loss": f"{loss:.0f}"}
+        more = {"idea": idea, "expected": f"{want:.4g}", "got": f"{got:.4g}", "loss": f"{loss:.0f}"}
         if math.isinf(got):
-            fail(f"손실이 {loss:.0f}일 때 혼란도가 무한대입니다.", symptom="infinite-too-early", **more)
+            # 32비트 실수는 e의 88제곱까지, 16비트 실수는 11제곱까지 담습니다.
+            edges = [perplexity_of(step3, one) for one in (11.0, 11.2, 88.0, 89.0)]
+            narrow = [math.isinf(one) for one in edges] in ([False, True, True, True], [False, False, False, True])
+            symptom = "float32-overflow" if narrow else "infinite-too-early"
+            fail(f"손실이 {loss:.0f}일 때 혼란도가 무한대입니다.", symptom=symptom, **more)
         symptom = "clamped" if got < want and matches(got / perplexity_of(step3, 690.0), 1.0, ATOL) else None
         fail(f"손실이 {loss:.0f}일 때의 혼란도가 다릅니다.", symptom=symptom, **more)
 
@@ -822,18 +832,20 @@ def test_bits_per_byte_changes_both_units(step3, monkeypatch, loss, size):
 
 
 @todo("3-5")
-def test_bits_per_byte_of_a_large_loss_is_not_cut(step3, monkeypatch):
-    """큰 손실의 값도 자르지 않습니다."""
+def test_bits_per_byte_of_a_large_loss_is_an_ordinary_number(step3, monkeypatch):
+    """나누기만 하므로, 혼란도가 float에 담기지 않는 손실에서도 값은 보통의 수입니다."""
     monkeypatch.setattr(step3.Metrics, "perplexity", PERPLEXITY)
     if not close(bits_of(step3, 3.0), 3.0 / (2.5 * 0.6931471805599453), FINE):
         return  # 흔한 손실에서도 틀린 답은 앞의 검사가 말합니다.
-    for loss in LARGE:
-        got, want = bits_of(step3, loss), loss / (2.5 * 0.6931471805599453)
+    for loss in (*LARGE, 800.0):
+        got, want = bits_of(step3, loss, known=OVERFLOWS | BITS_ERRORS), loss / (2.5 * 0.6931471805599453)
         if close(got / want, 1.0, EXACT):
             continue
-        symptom = "clamped" if got < want and matches(got, bits_of(step3, 85.0), EXACT) else None
-        more = {"expected": show(want), "got": show(got), "loss": f"{loss:.0f}"}
-        fail(f"손실이 {loss:.0f}일 때의 값이 다릅니다.", idea="바이트당 비트", symptom=symptom, **more)
+        more = {"idea": "float의 범위", "expected": show(want), "got": show(got), "loss": f"{loss:.0f}"}
+        if not math.isfinite(got):
+            fail(f"손실이 {loss:.0f}일 때 값이 유한하지 않습니다.", symptom="through-exp", **more)
+        symptom = "clamped" if got < want and matches(got, bits_of(step3, 900.0, known=OVERFLOWS), EXACT) else None
+        fail(f"손실이 {loss:.0f}일 때의 값이 다릅니다.", symptom=symptom, **more)
 
 
 # ── 3-6 정확도
