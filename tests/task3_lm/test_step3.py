@@ -158,6 +158,7 @@ def wrong_losses(logits: torch.Tensor, targets: torch.Tensor) -> list[tuple[str,
         ("mixed-rows", mixed, functional.cross_entropy(logits.flatten(0, 1), targets.t().flatten())),
         ("mixed-rows", mixed, functional.cross_entropy(logits.reshape(batch, vocab, length), targets)),
         ("mixed-rows", mixed, functional.cross_entropy(logits.permute(2, 0, 1).reshape(-1, vocab), targets.flatten())),
+        ("mixed-rows", mixed, functional.cross_entropy(logits.transpose(1, 2).reshape(-1, vocab), targets.flatten())),
         ("wrong-axis", "어휘가 아닌 축에서 softmax를 했습니다.", -picked(logits.log_softmax(1), targets).mean()),
         ("wrong-axis", "어휘가 아닌 축에서 softmax를 했습니다.", -picked(logits.log_softmax(0), targets).mean()),
         ("own-predictions", "정답이 아니라 예측에 견주었습니다.", reference_losses(logits, best).mean()),
@@ -784,6 +785,7 @@ def wrong_bits(loss: float, size: float) -> list[tuple[str, str, Any]]:
     times, eighth = "토큰의 크기로 나누지 않고 곱했습니다.", "바이트를 비트 여덟 개로 다시 나누었습니다."
     log, base = "손실의 로그를 구했습니다.", "밑이 2가 아닌 로그로 바꾸었습니다."
     choices, flipped = "손실이 아니라 혼란도를 나누었습니다.", "위와 아래가 뒤바뀌었습니다."
+    inside = "토큰의 크기를 로그의 괄호 안에 넣었습니다."
     short, whole = "ln 2를 줄여 적었습니다.", "나눗셈에서 소수를 버렸습니다."
     return [
         ("still-nats", "nat을 비트로 바꾸지 않았습니다.", loss / size),
@@ -798,6 +800,8 @@ def wrong_bits(loss: float, size: float) -> list[tuple[str, str, Any]]:
         ("log-of-loss", log, math.log2(loss)),
         *[("per-bit", eighth, one / 8) for one in (want, want * 64, loss / size, loss / ln2, loss / ln2 / size**2)],
         *[("base-ten", base, loss / math.log(one) / size) for one in (8, 10)],
+        ("base-ten", base, loss / math.log10(2) / size),
+        *[("size-in-the-log", inside, loss / log(2 * size)) for log in (math.log, math.log2)],
         ("halved", "ln 2가 아니라 2로 나누었습니다.", loss / 2 / size),
         ("loss-itself", "손실을 그대로 담았습니다.", loss),
         *[("of-perplexity", choices, math.exp(loss) / one) for one in (1, size, ln2, ln2 * size)],

@@ -825,7 +825,8 @@ class Kept:
             more = {"expected": "두 글의 것", "got": "한 글의 것", "symptom": "one-text"}
             fail("글이 여럿인데 한 글의 것만 적었습니다.", idea=idea, name=name, **more)
         spots = [matches(late[:, :, one], fresh[:, :, one], ATOL) for one in range(length)]
-        if spots.count(True) == 1 and length > 1 and (spots[0] or spots[-1]):
+        last_in_front = matches(late[:, :, 0], fresh[:, :, -1], ATOL) and not late[:, :, 1:].any()
+        if length > 1 and (spots.count(True) == 1 and (spots[0] or spots[-1]) or last_in_front):
             more = {"expected": f"{length}자리", "got": "1자리", "symptom": "one-position"}
             fail("새것이 여럿인데 한 자리만 적었습니다.", idea=idea, name=name, **more)
         if length and not late.any():
