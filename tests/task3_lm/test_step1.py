@@ -7,19 +7,22 @@
 from __future__ import annotations
 
 import math
+import re
+import traceback
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, pre_tokenizers
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
-from course.checking import assert_equal, fail, show, todo
+from course.checking import assert_equal, fail, known_as, show, todo
 from nlpbook.loaders import training_loader
 from nlpbook.texts import Piece, TextCorpus, TextPart
 from nlpbook.tokens import END_OF_TEXT, TextTokenizer
@@ -28,7 +31,7 @@ from tests.task3_lm import support
 # ── 1-1 토크나이저
 
 VOCAB_SIZE = 300
-FOX, BEAR = ["여우 여우 여우 여우\n"] * 12, ["곰돌 곰돌 곰돌 곰돌\n"] * 12
+FOX, OWL, BEAR = ([f"{word} {word} {word} {word}\n" * 12] for word in ("여우", "부엉", "곰돌"))
 UNSEEN = "xzxzxz"  # 어느 글에도 없는 글자들. 배우지 않았다면 한 글자가 토큰 하나입니다.
 ANY_TEXTS = {
     "배운 글": support.SENTENCES[0],
@@ -90,6 +93,15 @@ def explain_stop(error: Exception) -> None:
     if text == "'str' object is not an instance of 'list'":
         message = "특수 토큰을 목록에 담지 않았습니다."
         fail(message, idea="특수 토큰", expected="list", got="str", symptom="special-not-list")
+    if found := re.search(r"'(\w+)' object is not an instance of '(\w+)'", text):
+        given, wanted = found.groups()
+        about = {"idea": "tokenizers의 부품", "expected": wanted, "got": given, "symptom": None}
+        if given == "type":
+            fail("클래스를 그대로 건넸습니다.", **{**about, "symptom": "class-not-object"})
+        if given in ("builtin_function_or_method", "method", "function"):
+            fail("함수를 부르지 않고 그대로 건넸습니다.", **{**about, "symptom": "not-called"})
+        if wanted == "Trainer":
+            fail("trainer의 자리에 다른 것이 왔습니다.", **{**about, "symptom": "trainer-place"})
     if "is not an instance of 'Sequence'" in text or "No such file or directory" in text or "name too long" in text:
         message = "글을 파일의 경로로 여겼습니다."
         fail(message, idea="학습", expected="글", got="파일의 경로", symptom="texts-as-files")
@@ -108,6 +120,9 @@ def check_kind(raw: Any) -> None:
     if type(raw.model).__name__ != "BPE":
         kind = type(raw.model).__name__
         fail("BPE가 아닌 모델입니다.", idea="BPE", expected="BPE", got=kind, symptom="not-bpe")
+    if mark := raw.model.continuing_subword_prefix or raw.model.end_of_word_suffix:
+        message = "토큰에 낱말의 앞뒤를 알리는 표시를 붙였습니다."
+        fail(message, idea="바이트 단위", expected="표시 없음", got=mark, symptom="marked-pieces")
 
 
 def check_end_is_known(raw: Tokenizer, vocab_size: int) -> None:
@@ -121,8 +136,12 @@ def check_end_is_known(raw: Tokenizer, vocab_size: int) -> None:
     if size > vocab_size and not knows_every_byte(raw):
         message = "trainer에 적은 것이 쓰이지 않았습니다."
         fail(message, idea="trainer", expected=f"토큰 {vocab_size}개", got=f"{size}개", symptom="no-trainer")
-    message = "글의 끝 토큰이 어휘에 없습니다."
-    fail(message, idea=idea, expected=END_OF_TEXT, got="없음", symptom="no-special")
+    message, others = (
+        "글의 끝 토큰이 어휘에 없습니다.",
+        [one.content for one in raw.get_added_tokens_decoder().values()],
+    )
+    symptom = "other-special" if others else "no-special"
+    fail(message, idea=idea, expected=END_OF_TEXT, got=", ".join(others) or "없음", symptom=symptom)
 
 
 def knows_every_byte(raw: Tokenizer) -> bool:
@@ -215,16 +234,20 @@ def test_end_of_text_is_the_only_special_token(trained):
 
 @todo("1-1")
 def test_frequent_neighbours_are_merged(trained):
-    """자주 나온 낱말은 토큰 하나가 됩니다. 글의 앞에 있든 뒤에 있든 그렇습니다."""
-    tokenizer = trained([*FOX, *BEAR])
-    if not knows_every_byte(tokenizer.tokenizer) or not writes_bytes(tokenizer.tokenizer):
+    """자주 나온 낱말은 토큰 하나가 됩니다. 첫 글에 있든 마지막 글에 있든 그렇습니다."""
+    tokenizer = trained([*FOX, *OWL, *BEAR])
+    raw = tokenizer.tokenizer
+    if raw.model.dropout or not knows_every_byte(raw) or not writes_bytes(raw):
         return  # 다른 검사가 말합니다.
     counts = {
-        word: min(len(tokenizer.encode(text)) for text in (word, f" {word}", f" {word}\n")) for word in ("여우", "곰돌")
+        word: min(len(tokenizer.encode(text)) for text in (word, f" {word}", f" {word}\n"))
+        for word in ("여우", "부엉", "곰돌")
     }
     word, got = max(counts.items(), key=lambda one: one[1])
     if got > 1:
-        symptom = "some-texts" if min(counts.values()) == 1 else {2: "characters", 6: "nothing-learnt"}.get(got)
+        lost = [name for name, count in counts.items() if count > 1]
+        some = "first-lost" if lost == ["여우"] else "some-texts"
+        symptom = some if len(lost) < 3 else {2: "characters", 6: "nothing-learnt"}.get(got, "merges-limited")
         message = "자주 나온 낱말이 하나로 합쳐지지 않았습니다."
         fail(message, idea="BPE", expected="1토큰", got=f"{got}토큰", symptom=symptom, word=word)
 
@@ -246,13 +269,16 @@ def test_only_the_given_texts_are_learnt(trained):
 # ── 1-2 글 나누기
 
 
+@known_as("TextCorpus")
 class Lines(TextCorpus):
-    """파일이 없는 말뭉치. 줄마다 조각 하나입니다."""
+    """줄마다 조각 하나인 말뭉치. 파일은 둘입니다. `STORY`는 뒤의 파일을 `max_bytes`까지만 읽습니다."""
 
     def __init__(self, lines: list[str]) -> None:
         self.name = self.source = "lines"
-        self.max_bytes, self.files = None, []
+        self.files = text_files("".join(lines), lines is STORY)
         self.made = [Piece(line) for line in lines]
+        whole = sum(piece.num_bytes for piece in self.made)
+        self.max_bytes = whole - 9 if lines is STORY else None  # 마지막 줄은 상한을 넘어도 끝까지 읽습니다.
 
     def pieces(self) -> Iterator[Piece]:
         return iter(self.made)
@@ -260,6 +286,18 @@ class Lines(TextCorpus):
     def starts(self) -> list[int]:
         """줄마다 첫 바이트의 자리."""
         return [0, *np.cumsum([piece.num_bytes for piece in self.made]).tolist()][:-1]
+
+
+@cache
+def text_files(text: str, longer: bool) -> list[Path]:
+    """글의 앞부분을 담은 파일과, 나머지를 담은 파일. `longer`면 뒤의 것에는 읽지 않을 글이 더 있습니다."""
+    folder = support.workspace() / f"lines-{len(text)}"
+    folder.mkdir(exist_ok=True)
+    paths = [folder / "1.txt", folder / "2.txt"]
+    cut = len(text) * 2 // 3
+    for path, half in zip(paths, (text[:cut], text[cut:] + text * longer), strict=True):
+        path.write_text(half, encoding="utf-8", newline="")
+    return paths
 
 
 LETTERS = [chr(code) for code in range(33, 33 + 90)]  # 줄 하나가 1바이트: 어느 바이트에서 나누어도 줄의 경계입니다.
@@ -272,7 +310,14 @@ class Split:
 
     def __init__(self, step: Any, lines: list[str], ratio: float) -> None:
         self.corpus, self.ratio = Lines(lines), ratio
-        got = step.split_corpus(self.corpus, ratio)
+        try:
+            got = step.split_corpus(self.corpus, ratio)
+        except TypeError as error:
+            if "'TextCorpus'" not in str(error) or not any(one in str(error) for one in ("len()", "script", "iter")):
+                raise
+            message, want = "말뭉치를 목록처럼 다루었습니다.", "corpus.num_bytes, corpus.part(시작, 끝)"
+            fail(message, idea="글의 부분", expected=want, got=f"TypeError: {error}", symptom="like-a-list")
+        self.stops = [part.stop for part in got if isinstance(part, TextPart)]
         for part in got:
             if not isinstance(part, TextPart):
                 message = "나눈 것이 말뭉치의 한 부분(TextPart)이 아닙니다."
@@ -291,6 +336,20 @@ class Split:
     @property
     def name(self) -> str:
         return f"{len(self.corpus.made)}줄, 검증 {self.ratio:g}"
+
+    @property
+    def share(self) -> float:
+        """학습할 줄들의 크기가 글에서 차지하는 몫."""
+        return sum(self.corpus.made[index].num_bytes for index in self.train) / self.corpus.num_bytes
+
+    @property
+    def mismeasured(self) -> str | None:
+        """글의 크기로 다른 것을 재어 끝을 정했다면 그 증상."""
+        sizes = [path.stat().st_size for path in self.corpus.files]
+        characters, stop = sum(len(piece.text) for piece in self.corpus.made), max(self.stops)
+        if stop == self.corpus.num_bytes:
+            return None
+        return "file-size" if stop in (*sizes, sum(sizes)) else "not-bytes" if stop == characters else None
 
     @property
     def in_order(self) -> bool:
@@ -333,6 +392,11 @@ def test_no_line_is_in_both_parts(splits):
 def test_no_line_is_lost(splits):
     """모든 줄이 둘 가운데 한 곳에 있습니다."""
     for one in splits:
+        if one.mismeasured == "file-size" or one.lost and one.mismeasured:
+            expected, got = f"글의 {1 - one.ratio:.0%}", f"{one.share:.0%}"
+            more = {"symptom": one.mismeasured, "case": one.name, "ratio": f"{one.ratio:g}", "stop": max(one.stops)}
+            more["size"] = one.corpus.num_bytes
+            fail("글의 크기를 바이트로 재지 않았습니다.", idea="글의 크기", expected=expected, got=got, **more)
         if not one.lost:
             continue
         if not one.valid or not one.train:
@@ -373,7 +437,7 @@ def test_training_text_comes_first(splits):
 @todo("1-2")
 def test_boundary_is_where_the_ratio_says(splits):
     """학습은 글의 크기(바이트)의 (1 - val_ratio)만큼입니다. 반올림은 자유입니다."""
-    if not all(one.in_order for one in splits):
+    if not all(one.in_order for one in splits) or any(one.mismeasured == "file-size" for one in splits):
         return  # 다른 검사가 말합니다.
     counts = {len(one.train) for one in splits[: len(RATIOS)]}
     for one in splits:
@@ -382,15 +446,15 @@ def test_boundary_is_where_the_ratio_says(splits):
             continue
         characters = sum(len(piece.text) for piece in one.corpus.made)
         wrong = {
+            "all-or-nothing": all(not split.train or not split.valid for split in splits),
             "fixed-ratio": len(counts) == 1 and counts != {len(LETTERS)},
             # 줄마다 1바이트인 글은 맞고 이 글은 틀렸다면, 바이트가 아닌 것을 센 것입니다.
             "not-bytes": any(one.ends_at(count * (1 - one.ratio)) for count in (characters, len(one.corpus.made))),
             "ratio-reversed": one.ends_at(size * one.ratio),
         }
         symptom = next((name for name, is_it in wrong.items() if is_it), "other-share")
-        share = sum(one.corpus.made[index].num_bytes for index in one.train) / size
         message = "학습할 글의 크기가 (1 - val_ratio)와 다릅니다."
-        expected, got = f"글의 {1 - one.ratio:.0%}", f"{share:.0%}"
+        expected, got = f"글의 {1 - one.ratio:.0%}", f"{one.share:.0%}"
         fail(message, idea="나누는 자리", expected=expected, got=got, symptom=symptom, ratio=f"{one.ratio:g}")
 
 
@@ -446,6 +510,17 @@ WRONG_COUNTS: dict[str, list[Callable[[int, int, int], float]]] = {
     "partial": [
         lambda total, length, stride: math.ceil((total - length - 1) / stride) + 1 if total > length else 0,
         lambda total, length, stride: math.ceil((total - length) / stride) + 1 if total >= length else 0,
+    ],
+    "truncated": [lambda total, length, stride: int((total - length - 1) / stride) + 1],
+    "precedence": [
+        lambda total, length, stride: total - length - 1 // stride + 1,
+        lambda total, length, stride: total - (length + 1) // stride + 1,
+    ],
+    "two-lengths": [lambda total, length, stride: (total - 2 * length) // stride + 1],
+    "roles-swapped": [
+        lambda total, length, stride: (total - stride - 1) // length + 1,
+        lambda total, length, stride: (total - stride) // length + 1,
+        lambda total, length, stride: (total - stride) // length,
     ],
     "at-least-one": [lambda total, length, stride: max(1, windows(total, length, stride))],
 }
@@ -525,8 +600,15 @@ def tokens() -> np.ndarray:
 
 def window(step: Any, index: int) -> tuple[list[int], list[int]]:
     """학생의 `index`번째 창. 텐서로 바꿀 수 없는 것을 담았으면 그렇다고 말합니다."""
+    dataset = step.WindowDataset(tokens(), LENGTH, STRIDE)
     try:
-        inputs, targets = step.WindowDataset(tokens(), LENGTH, STRIDE)[index]
+        inputs, targets = dataset[index]
+        again = [dataset[index] for _ in range(4)]
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        message = "토큰을 그 자리에서 고치려 했습니다."
+        fail(message, idea="슬라이스", expected="읽기만", got=f"ValueError: {error}", symptom="in-place")
     except AttributeError as error:
         if "no attribute 'astype'" not in str(error):
             raise
@@ -538,6 +620,13 @@ def window(step: Any, index: int) -> tuple[list[int], list[int]]:
             raise
         message = "토큰을 하나만 꺼냈습니다."
         fail(message, idea="창", expected=f"토큰 {LENGTH}개", got="토큰 1개", symptom="one-token")
+    if any(not torch.equal(inputs, one) or not torch.equal(targets, two) for one, two in again):
+        message = "같은 번호의 창이 읽을 때마다 다릅니다."
+        fail(message, idea="창", expected="언제나 같은 창", got="다른 창", symptom="random-window", index=index)
+    if inputs.dim() != 1 or targets.dim() != 1:
+        message = "창 하나에 축이 하나 더 있습니다."
+        got = f"{tuple(inputs.shape)}, {tuple(targets.shape)}"
+        fail(message, idea="창의 모양", expected=f"({LENGTH},), ({LENGTH},)", got=got, symptom="extra-axis")
     return inputs.tolist(), targets.tolist()
 
 
@@ -563,6 +652,7 @@ def test_inputs_start_at_the_window(load):
             "window-plus-one": got == part(start, start + LENGTH + 1),
             "window-minus-one": got == part(start, start + LENGTH - 1),
             "to-the-end": got == part(start, TOTAL),
+            "starts-early": got == part(start - 1, start - 1 + LENGTH),
             "length-is-stop": got == part(start, LENGTH),
             "length-is-stride": got == part(index * LENGTH, (index + 1) * LENGTH),
             "stride-is-length": got == part(start, start + STRIDE),
@@ -583,6 +673,7 @@ def test_targets_are_one_token_later(load):
         known = {
             "not-shifted": got == plain and inputs == plain,
             "swapped": got == plain and inputs == want,
+            "starts-early": got == plain and inputs == part(start - 1, start - 1 + LENGTH),
             "index-not-start": got == part(index + 1, index + LENGTH + 1),
             "shifted-back": got == (part(start - 1, start - 1 + LENGTH) if start else part(-1, LENGTH - 1)),
             "shifted-two": got == part(start + 2, start + LENGTH + 2),
@@ -596,6 +687,7 @@ def test_targets_are_one_token_later(load):
             "length-is-stride": got == part(index * LENGTH + 1, (index + 1) * LENGTH + 1),
             "stride-is-length": got == part(start + 1, start + STRIDE + 1),
             "rolled": got == [*plain[1:], plain[0]],
+            "made-up-last": len(got) == LENGTH and got[:-1] == want[:-1],
             "value-plus-one": got == [(one + 1) % 2**16 for one in plain],
         }
         blame("정답", "targets", index, got, want, known)
@@ -618,7 +710,10 @@ def blame(what: str, name: str, index: int, got: list[int], want: list[int], kno
 
 # ── 1-5 학습 로더
 
-WINDOWS, BATCH, WORKERS = 11, 3, 2  # 창의 수는 배치 크기로 나누어떨어지지 않습니다.
+WINDOWS, BATCH, WORKERS = 20, 6, 2  # 창의 수는 배치 크기로 나누어떨어지지 않습니다.
+ACCUMULATION, DEVICES = 3, 2  # 배치의 크기와 곱하거나 나누어도 흔히 적는 수(8, 16, …)가 되지 않습니다.
+STEP_SIZES = [BATCH * ACCUMULATION, BATCH * DEVICES, BATCH * ACCUMULATION * DEVICES]
+STEP_SIZES += [BATCH // ACCUMULATION, BATCH // DEVICES]
 
 
 class Windows(Dataset):
@@ -657,28 +752,53 @@ def make(load, monkeypatch) -> Callable[[int], DataLoader]:
     def made(workers: int = 0) -> DataLoader:
         torch.manual_seed(11)
         data = step.LMData.__new__(step.LMData)
-        data.config = support.tiny_config(batch_size=BATCH, workers=workers, stride=LENGTH, max_seq_len=8)
+        data.config = support.tiny_config(
+            batch_size=BATCH, workers=workers, grad_accumulation=ACCUMULATION, devices=DEVICES, stride=LENGTH
+        )
         data.train, data.valid = Tokens(0, 8 + LENGTH * (WINDOWS - 1) + 1), Tokens(1_000, 8 * 4 + 1)
         try:
             loader = data.train_dataloader()
         except ValueError as error:
-            if "mutually exclusive with shuffle" in str(error):
-                message = "sampler와 shuffle을 함께 주었습니다."
-                fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
+            explain_refusal(error)
             raise
         return checked_loader(loader)
 
     return made
 
 
+def explain_refusal(error: ValueError) -> None:
+    """DataLoader가 받지 않은 인수들이 무엇이었는지."""
+    text = str(error)
+    if "sampler option is mutually exclusive with shuffle" in text:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        given = next((one.f_locals["sampler"] for one in frames if "sampler" in one.f_locals), None)
+        if isinstance(given, int):
+            expected, got = "num_workers", f"sampler={given}"
+            message = "보조 프로세스의 수가 sampler의 자리에 들어갔습니다."
+            fail(message, idea="인수의 자리", expected=expected, got=got, symptom="positional")
+        message = "sampler와 shuffle을 함께 주었습니다."
+        fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
+    if "batch_sampler option is mutually exclusive" in text:
+        message = "batch_sampler와, 그것이 이미 정하는 것을 함께 주었습니다."
+        fail(message, idea="batch_sampler", expected="둘 중 하나", got="둘 다", symptom="both-batches")
+    if found := re.search(r"(persistent_workers|prefetch_factor|multiprocessing_context|timeout)\b", text):
+        message = "보조 프로세스가 없을 때는 쓸 수 없는 인수를 적었습니다."
+        expected, got = "workers가 0일 때도 만들어짐", f"ValueError: {text[:70]}"
+        fail(message, idea="num_workers", expected=expected, got=got, symptom="workers-only", argument=found[1])
+
+
+def batch_size_of(loader: DataLoader) -> int | None:
+    """4단계가 읽는 자리에 적힌 배치 크기. `batch_size`로 주든 `batch_sampler`로 주든 여기에 있습니다."""
+    return getattr(loader.batch_sampler, "batch_size", None)
+
+
 def checked_loader(loader: Any) -> DataLoader:
     if not isinstance(loader, DataLoader):
         message = "loader에 담긴 것이 DataLoader가 아닙니다."
         fail(message, idea="DataLoader", expected="DataLoader 객체", got=named(loader), symptom="not-loader")
-    if loader.batch_size is None:
-        message = "배치 크기(batch_size)가 로더에 적혀 있지 않습니다. 4단계가 이것을 읽습니다."
-        got, symptom = ("batch_sampler", "no-batch-size") if loader.batch_sampler is not None else ("None", None)
-        fail(message, idea="DataLoader", expected="batch_size와 shuffle", got=got, symptom=symptom)
+    if loader.batch_sampler is None:
+        message, got = "DataLoader가 창을 배치로 묶지 않습니다.", "batch_size=None"
+        fail(message, idea="배치 크기", expected=f"batch_size={BATCH}", got=got, symptom="no-batching")
     if not isinstance(loader.dataset, Windows):
         same_items = len(loader.dataset) == WINDOWS and isinstance(loader.dataset[0], tuple)
         if not same_items:
@@ -691,7 +811,13 @@ def checked_loader(loader: Any) -> DataLoader:
     elif len(loader.dataset) != WINDOWS:
         message = "학습할 창의 수가 다릅니다."
         got = f"창 {len(loader.dataset)}개"
-        fail(message, idea="데이터셋", expected=f"창 {WINDOWS}개", got=got, symptom="other-dataset")
+        fail(message, idea="데이터셋", expected=f"창 {WINDOWS}개", got=got, symptom="other-windows")
+    if batch_size_of(loader) is None or not hasattr(loader.batch_sampler, "sampler"):
+        sequential = all(one == list(range(one[0], one[0] + len(one))) for one in epoch(loader))
+        message = "4단계가 읽을 sampler와 batch_size가 없습니다."
+        symptom = "batches-shuffled" if sequential else "no-batch-size"
+        got, want = type(loader.batch_sampler).__name__, "sampler와 batch_size"
+        fail(message, idea="batch_sampler", expected=want, got=got, symptom=symptom)
     return loader
 
 
@@ -706,7 +832,8 @@ def epoch(loader: DataLoader) -> list[list[int]]:
             fail(message, idea="배치", expected="두 텐서", got=got, symptom="other-batch")
         inputs, targets = batch
         shapes = f"{tuple(inputs.shape)}, {tuple(targets.shape)}"
-        if inputs.dim() != 2 or inputs.shape != targets.shape or not torch.equal(inputs + 1, targets):
+        stacked = (len(indices), loader.dataset[0][0].numel())
+        if tuple(inputs.shape) != stacked or inputs.shape != targets.shape or not torch.equal(inputs + 1, targets):
             message = "배치의 입력과 정답이 창의 것과 다릅니다."
             fail(message, idea="배치", expected="모두 (배치, 길이)", got=shapes, symptom="other-batch")
         batches.append([first // LENGTH for first in inputs[:, 0].tolist()])
@@ -721,11 +848,11 @@ def flat(nested: list[list[int]]) -> list[int]:
 def test_batches_have_the_configured_size(make):
     """배치의 크기는 설정의 것이고, 마지막의 작은 배치도 버리지 않습니다."""
     loader = make()
-    if loader.batch_size != BATCH:
-        symptom = "batch-of-one" if loader.batch_size == 1 else "batch-size"
+    size, sizes = batch_size_of(loader), [len(one) for one in epoch(loader)]
+    if size != BATCH:
+        symptom = "batch-of-one" if size == 1 else "step-size" if size in STEP_SIZES else "batch-size"
         message = "배치 크기가 설정과 다릅니다."
-        fail(message, idea="배치 크기", expected=BATCH, got=loader.batch_size, symptom=symptom)
-    sizes = [len(one) for one in epoch(loader)]
+        fail(message, idea="배치 크기", expected=BATCH, got=size, symptom=symptom)
     want, left = [BATCH] * (WINDOWS // BATCH) + [WINDOWS % BATCH], WINDOWS % BATCH
     if loader.drop_last or sizes == want[:-1]:
         got = f"{len(sizes)}배치"
@@ -743,6 +870,11 @@ def test_order_changes_every_epoch(make):
     loader = make()
     first, second = flat(epoch(loader)), flat(epoch(loader))
     if first == list(range(len(first))):
+        busy = make(WORKERS)
+        if busy.num_workers == 0 and not isinstance(busy.batch_sampler.sampler, SequentialSampler):
+            message = "보조 프로세스의 수가 shuffle의 자리에 들어갔습니다."
+            expected, got = "num_workers", "shuffle"
+            fail(message, idea="인수의 자리", expected=expected, got=got, symptom="positional")
         message = "창을 글의 순서대로 읽습니다."
         fail(message, idea="섞기", expected="무작위", got="글의 순서", symptom="not-shuffled")
     if first == second:

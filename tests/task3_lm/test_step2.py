@@ -20,7 +20,8 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from course.checking import CheckFailed, assert_close, close, fail, matches, show, todo
+from course.checking import CheckFailed, assert_close, close, fail, known_as, matches, show, todo
+from nlpbook.layers import Dropout
 from tests.task3_lm import support
 
 BATCH, HEADS, LENGTH, WIDTH = 2, 3, 5, 4  # 축을 헷갈리면 모양부터 달라지도록 모두 다릅니다. WIDTH는 차원/헤드입니다.
@@ -45,6 +46,17 @@ def scatter(module: nn.Module, scale: float = 0.6, seed: int = 5) -> None:
         parameter.data = around + scale * normal(*parameter.shape, seed=seed + index)
 
 
+# nanoGPT, minGPT, Hugging Face가 같은 것을 부르는 이름들. 옮겨 적은 코드가 여기에서 멈춥니다.
+FOREIGN = (
+    "_init_weights|_tie_weights|attn|attn_dropout|bias|block_size|c_attn|c_fc|c_proj|config|drop|embed_dim|embed_tokens|"
+    "flash|get_input_embeddings|get_output_embeddings|h|head|head_dim|k_proj|key|layers|ln_1|ln_2|ln_f|mask|n_embd|n_head|"
+    "n_layer|pos_emb|q_proj|query|resid_dropout|residual_dropout|split_size|tie_weights|tok_emb|transformer|tril|"
+    "v_proj|value|wpe|wte"
+)
+
+OURS = "'(?:CausalSelfAttention|MLP|Block|GPT)'"
+
+
 @contextmanager
 def explained(*known: tuple[str, str, str, str, str]) -> Iterator[None]:
     """알려진 예외로 멈췄으면, 그것이 무슨 실수인지 말합니다. `known`은 (글의 모양, 문장, 개념, 기대, 증상)입니다."""
@@ -56,6 +68,12 @@ def explained(*known: tuple[str, str, str, str, str]) -> Iterator[None]:
             if re.search(pattern, str(error)):
                 failure = CheckFailed(message, idea=idea, expected=expected, got=got, symptom=symptom)
                 raise failure.with_traceback(error.__traceback__) from None
+        if isinstance(error, AttributeError) and (
+            found := re.search(rf"{OURS} object has no attribute '({FOREIGN})'$", str(error))
+        ):
+            message, idea = "이 파일에 없는 이름입니다.", "부품의 이름"
+            about = {"expected": "__init__에 있는 이름", "got": found[1], "symptom": "foreign-name"}
+            raise CheckFailed(message, idea=idea, **about).with_traceback(error.__traceback__) from None
         raise
 
 
@@ -106,9 +124,13 @@ def hidden(device):
 def split(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """학생의 heads가 나눈 셋."""
     axes = ("나눈 조각의 크기가 맞지 않습니다.", "축의 크기", f"(배치, 길이, {EMBED})인 조각 셋", "wrong-size")
+    fixed = ("설정이 아닌 수로 나누려 했습니다.", "축의 크기", f"{HEADS}개의 헤드, {WIDTH}차원", "fixed-size")
+    real = ("축의 크기가 정수가 아닙니다.", "몫", f"{WIDTH}", "float-size")
     flow = "축의 차례를 바꾼 텐서는 view로 나눌 수 없습니다."
     with explained(
         ("values to unpack", "셋으로 나뉘지 않았습니다.", "split과 chunk", "조각 셋", "not-three"),
+        (r"shape '\[.*\b(?:16|32|64|96|128|192|256|384|512|768|1024|2304)\b.*\]' is invalid", *fixed),
+        ("failed to unpack the object at pos|must be tuple of ints|cannot be interpreted as an integer", *real),
         (r"shape '\[.*\]' is invalid|split_with_sizes|unflatten", *axes),
         ("view size is not compatible", flow, "view와 reshape", "나눈 다음 축 바꾸기", "view-after-transpose"),
     ):
@@ -147,6 +169,9 @@ def wrong_heads(attention: Any, x: torch.Tensor, want: torch.Tensor) -> list[tup
     plain = x.reshape(sizes).transpose(1, 2).expand(3, -1, -1, -1, -1)
     no_bias = functional.linear(x, attention.qkv.weight).view(batch, length, 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
     scaled = [torch.stack([want[0] * one, want[1] * two, want[2]]) for one, two in ((0.5, 1), (1, 0.5))]
+    bent = want.relu(), functional.gelu(want), want.tanh(), want.sigmoid(), want.softmax(-1)
+    whole_norm = functional.layer_norm(want, (WIDTH,)), functional.normalize(want, dim=-1)
+    normed = [*whole_norm, *(torch.cat([one[:2], want[2:]]) for one in whole_norm)]
     inside, misplaced = (
         "질의, 열쇠, 값을 나누기 전에 헤드부터 나누었습니다.",
         "질의, 열쇠, 값이 제자리에 있지 않습니다.",
@@ -160,8 +185,10 @@ def wrong_heads(attention: Any, x: torch.Tensor, want: torch.Tensor) -> list[tup
         ("no-qkv", "self.qkv를 지나지 않았습니다.", x.reshape(batch, HEADS, length, WIDTH).expand(3, -1, -1, -1, -1)),
         ("no-bias", "self.qkv의 편향을 더하지 않았습니다.", no_bias),
         *[("scaled-early", "질의와 열쇠의 크기를 미리 바꾸었습니다.", one) for one in scaled],
+        *[("extra-math", "나누는 것 말고 다른 계산을 했습니다.", one) for one in (*bent, *normed)],
         *[("same-three", "셋이 모두 같습니다.", want[[number] * 3]) for number in range(3)],
-        *[("order", misplaced, want[[*order]]) for order in itertools.product(range(3), repeat=3)],
+        *[("order", misplaced, want[[*order]]) for order in itertools.permutations(range(3))],
+        *[("slice-twice", "한 조각을 두 번 썼습니다.", want[[*o]]) for o in itertools.product(range(3), repeat=3)],
     ]
 
 
@@ -172,12 +199,16 @@ def test_heads_are_the_slices_of_the_projection(attention, hidden):
     known = {
         (BATCH, LENGTH, HEADS, WIDTH): ("헤드 축이 길이 축의 뒤에 있습니다.", "no-transpose"),
         (BATCH, LENGTH, EMBED): ("헤드로 나누지 않았습니다.", "not-split"),
+        (BATCH, LENGTH, 3 * EMBED): ("질의, 열쇠, 값으로 나누지 않았습니다.", "not-three"),
         (BATCH * HEADS, LENGTH, WIDTH): ("배치와 헤드를 한 축으로 합쳤습니다.", "merged-batch"),
         (BATCH, WIDTH, LENGTH, HEADS): ("헤드의 수와 헤드의 차원을 바꾸어 나누었습니다.", "crossed"),
         (BATCH, LENGTH, WIDTH, HEADS): ("헤드의 수와 헤드의 차원을 바꾸어 나누었습니다.", "crossed"),
         (BATCH, HEADS, WIDTH, LENGTH): ("길이 축이 맨 뒤로 갔습니다.", "length-last"),
         (BATCH, HEADS, LENGTH, 3 * WIDTH): ("질의, 열쇠, 값으로 나누지 않았습니다.", "not-three"),
     }
+    joined = "배치를 길이에 이어 붙였습니다.", "batch-lost"
+    known |= dict.fromkeys([(1, HEADS, BATCH * LENGTH, WIDTH), (1, BATCH * LENGTH, HEADS, WIDTH)], joined)
+    known |= dict.fromkeys([(HEADS, BATCH * LENGTH, WIDTH), (BATCH * LENGTH, HEADS, WIDTH)], joined)
     for axes in itertools.permutations((BATCH, HEADS, LENGTH, WIDTH)):
         known.setdefault(axes, ("네 축의 차례가 다릅니다.", "axis-order"))
     for name, one in zip(("query", "key", "value"), got, strict=True):
@@ -205,6 +236,21 @@ def test_any_batch_and_length(attention, hidden, device, shape):
         fail("다른 크기의 배치에서 모양이 다릅니다.", idea="배치와 길이", expected=tuple(want[0].shape), got=shapes)
     message = "다른 크기의 배치에서 값이 다릅니다."
     assert_close(torch.stack(got), want, atol=ATOL, idea="배치와 길이", message=message)
+
+
+@todo("2-1")
+def test_nothing_is_dropped_while_learning(load, hidden, device):
+    """학습 모드에서도 나누기만 합니다. 드롭아웃은 뒤의 TODO들이 겁니다."""
+    made = load(2).CausalSelfAttention(config(dropout=DROPPED))
+    scatter(made)
+    made = made.to(device).eval()
+    want = reference_heads(made, hidden)
+    if not sound(lambda: matches(torch.stack(split(made, hidden)), want, ATOL)):
+        return
+    got = torch.stack(split(made.train(), hidden))
+    if not matches(got, want, ATOL):
+        more = {"expected": "나눈 그대로", "got": "일부가 0인 값"}
+        fail("나눈 값에 드롭아웃을 걸었습니다.", idea="드롭아웃의 자리", symptom="dropout-early", **more)
 
 
 @todo("2-1")
@@ -243,7 +289,17 @@ def mix(attention: Any, *tensors: torch.Tensor) -> torch.Tensor:
         (r"must match .* dimension [23]$", *cells, "elementwise"),
         ("Expected size for first two|mat1 and mat2|batch1|size mismatch|inconsistent", *axes, "key-not-transposed"),
     ):
-        got = attention.attend(*tensors)
+        given, allowed = [one.clone() for one in tensors], attention.allowed
+        before = allowed.clone()
+        got = attention.attend(*given)
+    for name, one, kept in zip(("query", "key", "value"), given, tensors, strict=True):
+        if not torch.equal(one, kept):
+            message, say = f"건네받은 {name}를 그 자리에서 고쳤습니다.", {"expected": "새 텐서", "name": name}
+            fail(message, idea="in-place 연산", got=f"값이 달라진 {name}", symptom="in-place", **say)
+    if attention.allowed is not allowed or not torch.equal(allowed, before):
+        attention.allowed = before
+        message, expected = "가림의 표(self.allowed)를 바꾸어 놓았습니다.", "처음 그대로인 self.allowed"
+        fail(message, idea="버퍼", expected=expected, got="달라진 self.allowed", symptom="mask-overwritten")
     require_tensor(got, "mixed", "not-tensor")
     batch, heads, length, width = tensors[2].shape
     known = {
@@ -279,7 +335,10 @@ def wrong_mixes(query: Any, key: Any, value: Any) -> list[tuple[str, str, torch.
         ("scale-not-root", "제곱근이 아니라 차원 그대로 나누었습니다.", attended(raw / WIDTH, past, value)),
         ("scale-up", "나누지 않고 곱했습니다.", attended(raw * math.sqrt(WIDTH), past, value)),
         *[("scale-other", other, attended(raw / math.sqrt(n), past, value)) for n in (EMBED, LENGTH, HEADS, BATCH)],
-        *[("scale-other", other, attended(raw / math.sqrt(n), past, value)) for n in (MAX_LENGTH, WIDTH + 1, 64)],
+        *[
+            ("scale-other", other, attended(raw / math.sqrt(n), past, value))
+            for n in (MAX_LENGTH, WIDTH + 1, 64, WIDTH**4)
+        ],
         ("no-mask", seen, attended(scores, ones, value)),
         ("no-mask", seen, attended(raw, ones, value)),
         ("mask-transposed", "앞이 아니라 뒤를 보았습니다.", attended(scores, ones.triu(), value)),
@@ -290,6 +349,7 @@ def wrong_mixes(query: Any, key: Any, value: Any) -> list[tuple[str, str, torch.
         ("mask-after", after, scores.softmax(-1).masked_fill(~past, -math.inf) @ value),
         *[("softmax-axis", axis, attended(scores, past, value, dim)) for dim in (-2, 1, 0)],
         ("no-softmax", "점수를 무게로 바꾸지 않았습니다.", zeroed @ value),
+        ("no-softmax", "합이 1이 아닌 무게입니다.", scores.masked_fill(~past, -math.inf).sigmoid() @ value),
         ("no-softmax", "점수를 무게로 바꾸지 않았습니다.", scores.masked_fill(~past, -math.inf) @ value),
         *[("not-mixed", "앞의 자리들을 섞지 않았습니다.", one) for one in (query, key, value)],
         ("not-value", "값이 아닌 것을 섞었습니다.", weights @ key),
@@ -324,6 +384,9 @@ def test_mixed_values_match_the_reference(attention, tensors):
     recognise(got, wrong_mixes(*tensors), idea="인과 어텐션", expected=want)
     if not got.isfinite().all():
         count = f"{int((~got.isfinite()).sum())}개가 수가 아님"
+        if matches(got[..., -1, :], want[..., -1, :], ATOL) and got[..., :-1, :].isnan().all():
+            message, say = "가릴 점수를 양의 무한대로 채웠습니다.", {"expected": "-inf", "got": "inf"}
+            fail(message, idea="softmax와 -inf", symptom="positive-inf", **say)
         message = "섞은 값에 수가 아닌 것(NaN, inf)이 있습니다."
         fail(message, idea="softmax와 -inf", expected="모두 유한한 수", got=count, symptom="not-finite")
     query, key, value = tensors
@@ -465,7 +528,7 @@ def test_dropout_drops_weights_while_learning(dropping):
 
 
 class Part(nn.Module):
-    """어텐션이나 MLP를 대신하는 손으로 만든 부품. 자리를 섞고, 곧지 않습니다."""
+    """부품을 대신하는 손으로 만든 것. 자리를 섞고, 곧지 않습니다."""
 
     def __init__(self, how: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
@@ -473,6 +536,30 @@ class Part(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.gain * self.how(x)
+
+
+@known_as("CausalSelfAttention")
+class FakeAttention(Part):
+    """어텐션을 대신하는 것. 드롭아웃은 이미 걸었다고 보고, 한 번 더 걸면 드러나도록 진짜처럼 있기만 합니다."""
+
+    def __init__(self, how: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__(how)
+        self.attention_dropout, self.output_dropout = Dropout(DROPPED), Dropout(DROPPED)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
+
+
+@known_as("MLP")
+class FakeMLP(Part):
+    """MLP를 대신하는 것."""
+
+    def __init__(self, how: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__(how)
+        self.dropout = Dropout(DROPPED)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
 
 
 def given(x: torch.Tensor) -> torch.Tensor:
@@ -483,8 +570,9 @@ def given(x: torch.Tensor) -> torch.Tensor:
 @pytest.fixture
 def block(load, device):
     """어텐션과 MLP를 손으로 만든 것으로 바꾼 블록. 두 정규화의 가중치는 서로 다릅니다."""
-    made = load(2).Block(config())
-    made.attention, made.mlp = Part(lambda x: torch.tanh(x.cumsum(1) - 0.5)), Part(lambda x: x.roll(1, -1).square() / 2)
+    made = load(2).Block(config(dropout=DROPPED))
+    made.attention = FakeAttention(lambda x: torch.tanh(x.cumsum(1) - 0.5))
+    made.mlp = FakeMLP(lambda x: x.roll(1, -1).square() / 2)
     scatter(made.norm1, seed=50)
     scatter(made.norm2, seed=60)
     return made.to(device).train()
@@ -511,6 +599,8 @@ STEPS: dict[str, tuple[Any, ...]] = {  # 증상 → 문장, 그렇게 하는 한
         lambda x, part, norm: part(x),
     ),
     "normed-stream": ("더해지는 x까지 정규화했습니다.", lambda x, part, norm: norm(x) + part(norm(x))),
+    "first-only": ("결과의 첫 글만 더했습니다.", lambda x, part, norm: x + part(norm(x))[0]),
+    "x-twice": ("x를 두 번 더했습니다.", lambda x, part, norm: x + x + part(norm(x))),
     "not-added": (
         "더하지 않고 빼거나 곱했습니다.",
         lambda x, part, norm: x - part(norm(x)),
@@ -533,6 +623,7 @@ def wrong_streams(block: Any, x: torch.Tensor, a: Callable) -> list[tuple[str, s
         ("attention-lost", lost, x + m(normed)),
         ("mlp-lost", "MLP의 결과가 남지 않았습니다.", h),
         ("parallel", "MLP가 어텐션을 더하기 전의 x를 읽었습니다.", h + m(n2(x))),
+        ("attention-only", "MLP가 어텐션의 결과만 읽었습니다.", h + m(n2(a(n1(x))))),
         ("same-norm", same, h + m(n1(h))),
         ("same-norm", same, x + a(n2(x)) + m(n2(x + a(n2(x))))),
         ("norms-swapped", "두 정규화가 바뀌었습니다.", x + a(n2(x)) + m(n1(x + a(n2(x))))),
@@ -549,10 +640,16 @@ def wrong_streams(block: Any, x: torch.Tensor, a: Callable) -> list[tuple[str, s
     return table
 
 
+def through(block: Any, x: torch.Tensor, *attend: Callable) -> Any:
+    """학생의 forward가 낸 것."""
+    with explained():
+        return block(x, *attend)
+
+
 @torch.no_grad()
 def adds_rightly(block: Any, x: torch.Tensor) -> bool:
     h = x + block.attention(block.norm1(x))
-    return close(block(x.clone()), h + block.mlp(block.norm2(h)), ATOL)
+    return close(through(block, x.clone()), h + block.mlp(block.norm2(h)), ATOL)
 
 
 @torch.no_grad()
@@ -563,13 +660,16 @@ def check_block(got: Any, block: Any, x: torch.Tensor, a: Callable) -> None:
     require_shape(got, tuple(want.shape), {}, idea="블록", what="블록의 출력")
     if not close(got, want, ATOL):
         recognise(got, wrong_streams(block, x, a), idea="pre-norm residual", expected=want)
+        if not matches(block(x.clone(), a), block(x.clone(), a), ATOL):
+            more = {"expected": "부품이 낸 그대로", "got": "부를 때마다 다른 값"}
+            fail("부품이 낸 것을 한 번 더 떨구었습니다.", idea="드롭아웃", symptom="dropout-again", **more)
     assert_close(got, want, atol=ATOL, idea="pre-norm residual", message="블록의 출력이 기대와 다릅니다.")
 
 
 @todo("2-3")
 def test_block_adds_attention_then_mlp(block, stream):
     """정규화 → 어텐션 → 더하기, 정규화 → MLP → 더하기."""
-    check_block(block(stream.clone()), block, stream, block.attention)
+    check_block(through(block, stream.clone()), block, stream, block.attention)
 
 
 @todo("2-3")
@@ -577,7 +677,17 @@ def test_given_attention_is_used(block, stream):
     """attend를 주면 블록의 어텐션 대신 그것을 씁니다."""
     if not sound(lambda: adds_rightly(block, stream)):
         return
-    got = block(stream.clone(), given)
+    calls: list[torch.Tensor] = []
+
+    def attend(x: torch.Tensor) -> torch.Tensor:
+        calls.append(x)
+        return given(x)
+
+    got = block(stream.clone(), attend)
+    if len(calls) > 1:
+        message = "건네받은 attend를 여러 번 불렀습니다."
+        more = {"expected": "한 번", "got": f"{len(calls)}번"}
+        fail(message, idea="KV 캐시의 자리", symptom="attend-twice", **more)
     with torch.no_grad():
         own = stream + block.attention(block.norm1(stream))
         own = own + block.mlp(block.norm2(own))
@@ -650,8 +760,21 @@ def tied(load, device):
     module = load(2)
     torch.manual_seed(2)
     kinds = "Parameter가 들어갈 자리에 다른 것을 넣었습니다.", "Parameter", "token_embedding의 Parameter"
-    with patch.object(module.GPT, "init_weights", nothing), explained(("cannot assign", *kinds, "not-a-parameter")):
-        return module.GPT(config(), VOCAB).to(device)
+    taped = "값을 그 자리에서 베껴 넣으려 했습니다.", "가중치 묶기", "같은 Parameter 하나"
+    settings = config()
+    before = dict(vars(settings))
+    with (
+        patch.object(module.GPT, "init_weights", nothing),
+        explained(
+            ("cannot assign .* as parameter", *kinds, "not-a-parameter"), ("leaf Variable", *taped, "copied-in-place")
+        ),
+    ):
+        made = module.GPT(settings, VOCAB).to(device)
+    added = [name for name, value in vars(settings).items() if name not in before or before[name] != value]
+    if added and getattr(made.lm_head, "weight", None) is not made.token_embedding.weight:
+        message, got = "묶지 않고 설정(config)에 표시만 했습니다.", f"config.{added[0]}"
+        fail(message, idea="가중치 묶기", expected="설정은 그대로", got=got, symptom="config-flag")
+    return made
 
 
 @todo("2-4")
@@ -709,9 +832,11 @@ ENOUGH = {"d_embed": 48, "max_seq_len": 64}  # 어느 행렬에나 값이 2,000�
 
 @pytest.fixture
 def fresh(load, device):
-    """init_weights를 부르기 전의 모델."""
+    """init_weights를 부르기 전의 모델. 블록 밖에도 묶이지 않은 Linear가 하나 있습니다."""
     torch.manual_seed(4)
-    return gpt(load(2), device, vocab=200, **ENOUGH)
+    made = gpt(load(2), device, vocab=200, **ENOUGH)
+    made.extra = nn.Linear(ENOUGH["d_embed"], 2).to(device)
+    return made
 
 
 @pytest.fixture
@@ -721,11 +846,15 @@ def started(fresh):
     torch.manual_seed(6)
     empty = "편향이 없는 Linear의 편향(None)을 채우려고 했습니다."
     kinds = "Parameter가 들어갈 자리에 다른 것을 넣었습니다."
+    truth = "편향이 있는지를 텐서의 참/거짓으로 물었습니다."
+    tables = "Embedding의 편향을 채우려고 했습니다."
     taped, every = "기울기를 재는 중에 값을 고쳤습니다.", "가중치가 없는 모듈까지 채우려고 했습니다."
     pairs = "이름과 모듈의 짝을 내지 않는 것을 둘로 풀었습니다."
     with explained(
         (r"'NoneType' object|not NoneType", empty, "편향이 없는 Linear", "편향이 있을 때만 채우기", "none-bias"),
         ("object has no attribute 'weight'", every, "모듈의 종류", "Linear와 Embedding만", "every-module"),
+        ("'Embedding' object has no attribute 'bias'", tables, "Embedding의 편향", "Linear의 편향만", "embedding-bias"),
+        ("Boolean value of Tensor", truth, "None인지 묻기", "편향이 있을 때만 채우기", "bias-truth"),
         ("unpack", pairs, "named_modules", "이름과 모듈의 짝", "modules-not-named"),
         ("cannot assign", kinds, "Parameter", "있던 Parameter의 값만 채우기", "not-a-parameter"),
         ("leaf Variable that requires grad", taped, "nn.init", "torch.no_grad", "needs-grad"),
@@ -762,6 +891,12 @@ def recognise_spread(model: Any, before: dict[str, torch.Tensor]) -> None:
     first = wrong[0]
     want, got = f"{first}의 표준편차 {parts[first][1]:.4f}", f"{spread[first]:.4f}"
     say = {"idea": "초기화", "expected": want, "got": got, "name": first}
+    inside = [name for name in parts if name.startswith("blocks.")]
+    if len(same) == len(parts):
+        fail("모든 가중치가 처음 그대로입니다.", symptom="nothing-filled", **{**say, "name": same[0]})
+    if same == inside and not matches(model.extra.weight, before["extra.weight"], 0):
+        more = {**say, "name": same[0]}
+        fail("블록 안의 층이 처음 그대로입니다.", symptom="blocks-skipped", **more)
     if same:
         kind = next(kinds[end] for end in kinds if same[0].endswith(end))
         symptom = "embedding-skipped" if kind == "Embedding" else "linear-skipped"
@@ -773,8 +908,12 @@ def recognise_spread(model: Any, before: dict[str, torch.Tensor]) -> None:
     if all(is_deep[name] and matches(spread[name] / STD, 1.0, 0.1) for name in wrong):
         fail("projection 가운데 표준편차를 줄이지 않은 것이 있습니다.", symptom="some-projections", **say)
     if all(not is_deep[name] and matches(spread[name] / DEEP, 1.0, 0.1) for name in wrong):
+        if "blocks.0.attention.qkv" not in wrong and "blocks.1.attention.qkv" in wrong:
+            fail("projection이 아닌 것 가운데 일부의 표준편차가 작습니다.", symptom="std-leaks", **say)
         fail("projection이 아닌 것까지 표준편차를 줄였습니다.", symptom="all-residual-std", **say)
     if all(matches(spread[name] / (DEEP if not is_deep[name] else STD), 1.0, 0.1) for name in wrong):
+        if len(wrong) < len(parts):
+            fail("더 작은 표준편차를 다른 층에 썼습니다.", symptom="other-layers", **say)
         fail("두 표준편차가 바뀌었습니다.", symptom="std-swapped", **say)
     if all(matches(spread[name], 1.0, 0.1) for name in wrong):
         fail("표준편차가 1입니다.", symptom="std-one", **say)
@@ -799,6 +938,16 @@ def test_matrices_have_the_right_spread(started):
         if not close(mean / want, 0.0, 0.15):
             expected = f"{name}의 평균 0"
             fail("평균이 0이 아닙니다.", idea="초기화", expected=expected, got=f"{mean:.4f}", symptom="mean", name=name)
+
+
+@todo("2-5")
+def test_every_layer_is_drawn_anew(started):
+    """블록마다 다른 값에서 시작합니다."""
+    model, _ = started
+    first, second = (model.blocks[index].mlp.expand.weight for index in (0, 1))
+    if first.std() > 0 and matches(first, second, 0):  # 모두 한 값이면 앞의 검사가 말합니다.
+        message, more = "블록들이 똑같은 값에서 시작합니다.", {"expected": "블록마다 다른 값", "got": "모두 같은 값"}
+        fail(message, idea="초기화", symptom="same-draw", **more)
 
 
 @todo("2-5")
@@ -827,7 +976,10 @@ def test_biases_are_zero_and_norms_untouched(started):
                     expected, got = f"{name}.{part}는 모두 {want:.0f}", show(value[:3])
                     message = "LayerNorm의 값을 바꾸었습니다."
                     fail(message, idea="LayerNorm", expected=expected, got=got, symptom="norm-touched", name=name)
-        bias = module.bias if isinstance(module, nn.Linear) else None
+        if not isinstance(module, nn.Linear) or module is model.lm_head:
+            continue
+        skipped = module is model.extra or matches(module.weight, before[f"{name}.weight"], 0)
+        bias = None if skipped else module.bias
         if bias is not None and not close(bias, torch.zeros_like(bias), 1e-6):
             symptom = "bias-kept" if matches(bias, before[f"{name}.bias"], 0) else "bias-not-zero"
             expected = f"{name}.bias는 모두 0"
@@ -858,6 +1010,7 @@ def stage(number: int) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: 1.5 * torch.tanh(slope * x.roll(number + 1, -1) + x.cumsum(1) / 4 + shift)
 
 
+@known_as("Block")
 class Station(Part):
     """부를 때마다 받은 것과 낸 것을 적어 두는 블록."""
 
@@ -907,12 +1060,16 @@ def run(model: Any, ids: torch.Tensor) -> torch.Tensor:
     ):
         got = model(ids)
     require_tensor(got, "logits", "not-tensor")
+    squeezed = "크기가 1인 축이 사라졌습니다.", "squeezed"
     known = {
         (batch, VOCAB): ("마지막 자리의 로짓만 남겼습니다.", "last-only"),
         (batch, 1, VOCAB): ("마지막 자리의 로짓만 남겼습니다.", "last-only"),
         (batch, length, EMBED): ("lm_head를 지나지 않았습니다.", "no-head"),
         (batch, length): ("로짓이 아니라 고른 토큰을 담았습니다.", "argmax"),
         (batch * length, VOCAB): ("배치와 길이를 한 축으로 합쳤습니다.", "flattened"),
+        (batch, length - 1, VOCAB): ("한 자리의 로짓을 잘라 냈습니다.", "shifted"),
+        (VOCAB,): squeezed,
+        (batch, VOCAB, length): ("길이 축이 어휘 축의 뒤로 갔습니다.", "vocab-first"),
     }
     require_shape(got, (batch, length, VOCAB), known, idea="로짓의 모양", what="logits")
     return got
@@ -944,6 +1101,11 @@ def wrong_logits(model: Any, ids: torch.Tensor) -> list[tuple[str, str, torch.Te
     right = reference(model, x)
     table = [
         ("no-position", "자리 임베딩을 더하지 않았습니다.", reference(model, token)),
+        (
+            "token-table",
+            "자리 번호를 토큰의 표에서 찾았습니다.",
+            reference(model, token + model.token_embedding.weight[:length]),
+        ),
         ("no-token", "토큰 임베딩이 빠졌습니다.", reference(model, position.expand_as(token))),
         ("multiplied", "더하지 않고 곱했습니다.", reference(model, token * position)),
         ("embedding-scaled", "토큰 임베딩을 키웠습니다.", reference(model, token * math.sqrt(EMBED) + position)),
@@ -951,6 +1113,7 @@ def wrong_logits(model: Any, ids: torch.Tensor) -> list[tuple[str, str, torch.Te
         ("norm-first", "norm이 블록들보다 먼저입니다.", stage(2)(stage(1)(stage(0)(norm(x)))) @ head),
         ("norm-each", "블록마다 norm을 지났습니다.", each @ head),
         ("norm-each", "블록마다 norm을 지났습니다.", norm(each) @ head),
+        ("norm-each", "블록마다 norm을 지났습니다.", norm(stage(2)(norm(stage(1)(norm(stage(0)(norm(x))))))) @ head),
         ("extra-residual", "블록이 더한 것을 한 번 더 더했습니다.", norm(added) @ head),
         ("softmax", "로짓이 아니라 확률을 담았습니다.", right.softmax(-1)),
         ("log-softmax", "로짓이 아니라 확률의 로그를 담았습니다.", right.log_softmax(-1)),
