@@ -1366,13 +1366,17 @@ def keep_all(new_loop, device, folder, saving_mode, num_saving, again_at=0):
             held = sorted([*held, goodness], reverse=True)[:num_saving]
             want.append((value, step, {k: v.clone() for k, v in model.plain[0].state_dict().items()}))
         saver.metrics, saver.step = {"val_loss": loss, "val_acc": acc}, step
+        given = dict(saver.metrics)
         try:
-            loop.keep_if_good(dict(saver.metrics))
+            loop.keep_if_good(given)
         except KeyError as error:
             if isinstance(name := error.args[0], str) and name not in saver.metrics:
                 shown = {"expected": f"val_loss 또는 val_acc(지금은 {saver.metric})", "got": name}
                 fail("metrics에 없는 이름으로 꺼냈습니다.", idea="saver.metric", symptom="wrong-key", **shown)
             raise
+        if given != saver.metrics:
+            shown = {"expected": ", ".join(saver.metrics), "got": ", ".join(given) or "빈 사전"}
+            fail("받은 metrics를 바꾸었습니다.", idea="부른 쪽의 값", symptom="changed-metrics", **shown)
     return saver, want
 
 
@@ -1707,9 +1711,13 @@ def test_the_optimizer_remembers(resumed):
         message = "모델의 파라미터가 옵티마이저가 고치는 것과 다른 것이 되었습니다."
         fail(message, idea="옵티마이저", symptom="other-parameters", **shown)
     rates = [[group["lr"] for group in one.optimizer.param_groups] for one in (resumed.loop, resumed.old)]
-    assert_close(
-        rates[0], rates[1], atol=1e-12, idea="옵티마이저의 상태", message="옵티마이저의 학습률이 저장한 때와 다릅니다."
+    tops = (
+        resumed.loop.args.learning.learning_rate,
+        *(one["initial_lr"] for one in resumed.old.optimizer.param_groups),
     )
+    symptom = "lr-reset" if any(matches(one, top, 1e-12) for one in rates[0] for top in tops) else None
+    message = "옵티마이저의 학습률이 저장한 때와 다릅니다."
+    assert_close(rates[0], rates[1], atol=1e-12, idea="옵티마이저의 상태", message=message, symptom=symptom)
 
 
 @todo("4-6")
