@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from course.checking import assert_equal, close, fail, show, todo
+from course.checking import assert_equal, close, deviation, fail, matches, show, todo
 from course.regions import RegionError, find
 from nlpbook.arguments import TrainArguments
 from nlpbook.errors import UserError
@@ -49,6 +49,7 @@ class Trial:
         changed: 이 TODO의 자리가 부른 쪽의 설정을 바꾸었다면 (이름, 전, 후).
         loaded: `from_pretrained`가 돌려준 모델들.
         taught: `train_new_from_iterator`로 새로 가르친 토크나이저가 있는지.
+        labels: 다 부른 뒤의 말뭉치들(담은 것, 대신 둔 것, 클래스)의 (라벨, 라벨의 이름).
         seen: 라벨의 이름을 다 붙이기 전에 `self.lm_config`를 읽을 때마다, 그 순간의 라벨 수. 1-2에서만 모읍니다.
         model: 만들어지다 만, 또는 다 만들어진 모델.
     """
@@ -59,6 +60,7 @@ class Trial:
         self.changed: tuple[str, Any, Any] | None = None
         self.loaded: list[Any] = []
         self.taught = False
+        self.labels: list[tuple[Any, Any]] = []
         self.seen: list[Any] = []
         self.model: Any = None
 
@@ -113,6 +115,9 @@ def attempt(module: Any, todo_id: str) -> Trial:
             trial.model.__init__(args)
         except Exception as error:  # noqa: BLE001 - 다른 TODO의 예외일 수 있습니다. 담은 것을 보고 판단합니다.
             trial.error = error
+        for one in (trial.value, stand_ins.get("data"), NsmcCorpus):
+            if isinstance(one, NsmcCorpus) or one is NsmcCorpus:
+                trial.labels.append((one.labels, one.label_names))
     if trial.value is NOTHING:  # add_module처럼 대입하지 않고 담은 것
         trial.value = trial.model.__dict__.get("_modules", {}).get(target, NOTHING)
     return trial
@@ -189,8 +194,13 @@ def stored(trial: Trial, todo_id: str) -> Any:
         raise error
     if trial.changed is not None:
         where, before, after = trial.changed
+        expected, got = (
+            show(one) if isinstance(one, (str, int, float, type(None))) else type(one).__name__
+            for one in (before, after)
+        )
         message = "부른 쪽의 설정을 바꾸었습니다."
-        fail(message, idea="설정의 흐름", expected=show(before), got=show(after), symptom="args-changed", name=where)
+        fail(message, idea="설정의 흐름", expected=expected, got=got, symptom="args-changed", name=where)
+    check_labels(trial)
     if trial.value is not NOTHING:
         if error is not None and _is_from(error, trial.model, todo_id):
             raise error
@@ -219,6 +229,17 @@ def stored(trial: Trial, todo_id: str) -> Any:
     if error is None or isinstance(error, (NotStored, TodoNotDone)):
         fail(f"{name}에 아무것도 담지 않았습니다.", idea="속성", expected=name, got="없음", symptom="not-stored")
     raise error
+
+
+def check_labels(trial: Trial) -> None:
+    """말뭉치의 라벨과 그 이름은 누구도 바꾸지 않습니다."""
+    for labels, names in trial.labels:
+        if list(labels) != ["0", "1"]:
+            message, got = "말뭉치의 라벨을 바꾸었습니다.", ", ".join(map(str, labels))
+            fail(message, idea="라벨", expected="0, 1", got=got, symptom="labels-changed")
+        if list(names) != ["부정", "긍정"]:
+            message, got = "말뭉치의 라벨 이름을 바꾸었습니다.", ", ".join(map(str, names))
+            fail(message, idea="라벨", expected="부정, 긍정", got=got, symptom="names-changed")
 
 
 def _explain(error: BaseException, todo_id: str) -> None:
@@ -299,9 +320,6 @@ def data(load):
         is_examples = isinstance(value, list) and value and hasattr(value[0], "text")
         symptom = "not-a-corpus" if is_examples else "other-thing"
         fail("self.data가 말뭉치가 아닙니다.", idea="말뭉치", expected="NsmcCorpus", got=got, symptom=symptom)
-    if list(getattr(value, "labels", ("0", "1"))) != ["0", "1"]:
-        message, got = "말뭉치의 라벨을 바꾸었습니다.", ", ".join(map(str, value.labels))
-        fail(message, idea="라벨", expected="0, 1", got=got, symptom="labels-changed")
     return value
 
 
@@ -601,6 +619,34 @@ def test_model_gives_one_score_per_label(classifier, device):
 
 
 @todo("1-4")
+def test_scores_are_those_of_the_last_layer(classifier, device):
+    """로짓은 마지막 층이 낸 점수 그대로입니다. 확률로 바꾸는 일은 3단계가 합니다."""
+    heads = [one for one in classifier.modules() if isinstance(one, torch.nn.Linear) and one.out_features == 2]
+    seen: list[torch.Tensor] = []
+    watching = [
+        one.register_forward_hook(
+            lambda layer, given, _: seen.append(torch.nn.functional.linear(given[0], layer.weight, layer.bias))
+        )
+        for one in heads
+    ]
+    try:
+        logits = logits_of(classifier, device)
+    finally:
+        for one in watching:
+            one.remove()
+    if not seen or logits.shape != seen[-1].shape or deviation(logits, seen[-1]) <= 1e-3:
+        return  # 모양이 다른 것은 다른 검사가 말합니다.
+    kinds = {
+        "확률(softmax)": seen[-1].softmax(-1),
+        "확률의 로그(log_softmax)": seen[-1].log_softmax(-1),
+        "0과 1 사이로 누른 값(sigmoid)": seen[-1].sigmoid(),
+    }
+    got = next((name for name, value in kinds.items() if matches(logits, value, 1e-3)), "한 번 더 바꾼 값")
+    message = "점수를 내는 층 뒤에 다른 셈을 더했습니다."
+    fail(message, idea="로짓", expected="마지막 층의 점수", got=got, symptom="not-logits")
+
+
+@todo("1-4")
 def test_model_brings_the_pretrained_weights(classifier_trial, classifier, device):
     """몸통의 가중치는 사전학습에서 배운 것입니다."""
     logits_of(classifier, device)
@@ -671,7 +717,8 @@ def test_model_knows_the_label_names(classifier):
             got=", ".join(got),
             symptom="no-config",
         )
-    assert_equal(got, ["부정", "긍정"], idea="설정의 흐름", message="모델이 아는 라벨의 이름이 설정과 다릅니다.")
+    message, got = "모델이 아는 라벨의 이름이 설정과 다릅니다.", ", ".join(map(str, got))
+    assert_equal(got, "부정, 긍정", idea="설정의 흐름", message=message, symptom="other-names")
 
 
 @todo("1-4")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +19,7 @@ import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader, default_collate
 
-from course.checking import assert_close, assert_equal, close, fail, matches, show, todo
+from course.checking import CheckFailed, assert_close, assert_equal, close, fail, matches, show, todo
 from nlpbook.loaders import evaluation_loader, training_loader
 from nlpbook.nsmc import NsmcCorpus
 from tests.task1_cls import support
@@ -109,19 +109,35 @@ def check_settings(before: dict[str, Any], model: Any) -> None:
             )
 
 
+def modes_of(model: Any) -> list[bool]:
+    """부품마다 학습 모드인지."""
+    return [part.training for part in model.modules()]
+
+
+def check_modes(before: list[bool], model: Any) -> None:
+    """학습 모드와 평가 모드를 바꾸지 않았는지."""
+    after = modes_of(model)
+    if after != before:
+        names = {True: "학습 모드", False: "평가 모드"}
+        got = next(now for was, now in zip(before, after, strict=True) if was != now)
+        message = "모듈의 모드를 바꾸었습니다."
+        fail(message, idea="train/eval", expected=names[not got], got=names[got], symptom="mode-changed")
+
+
 # ── 2-1 옵티마이저
 
 
 @pytest.fixture
 def model(load, device):
     made = bare(load)
+    made.args.hardware.devices = 3  # 학습률에도 weight decay에도 섞이지 않는 수
     made.lang_model = classifier()
     return made.to(device)
 
 
 @pytest.fixture
 def optimizer(model):
-    before = settings_of(model)
+    before, modes = settings_of(model), modes_of(model)
     try:
         got = model.configure_optimizers()
     except ValueError as error:
@@ -145,6 +161,7 @@ def optimizer(model):
         message = "configure_optimizers의 결과가 옵티마이저가 아닙니다."
         fail(message, idea="옵티마이저", expected="AdamW", got=kind, symptom="not-optimizer")
     check_settings(before, model)
+    check_modes(modes, model)
     return got
 
 
@@ -331,19 +348,25 @@ def reference(mode: str) -> list[tuple[tuple[int, ...], int]]:
 RAW = "데이터셋의 항목이 토큰 번호가 아닙니다."
 
 
-def make(load, mode: str) -> Any:
+def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
     """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다."""
     model = bare(load)
-    model.collate = Collating()
+    model.train(training).collate = Collating()
+    for name, value in hardware.items():
+        setattr(model.args.hardware, name, value)
     name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
-    size = 4 if mode == "train" else 8
-    before = settings_of(model)
+    size = size_of(mode, **hardware)
+    before, modes = settings_of(model), modes_of(model)
     try:
         loader = getattr(model, name)()
     except ValueError as error:
         if str(error).startswith("batch_sampler option is mutually exclusive"):
             message = "batch_sampler와 겹치는 인수를 함께 주었습니다."
             fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="batches-twice")
+        if "attribute should not be set after" in str(error):
+            got = str(error).split()[0]
+            message = "만들어진 로더의 속성을 바꾸려 했습니다."
+            fail(message, idea="DataLoader", expected="새 로더", got=got, symptom="set-after")
         if "num_workers > 0" in str(error):
             message = "보조 프로세스가 있어야 쓰는 인수를 주었습니다."
             fail(message, idea="num_workers", expected="없음", got=str(error).split()[0], symptom="needs-workers")
@@ -376,6 +399,7 @@ def make(load, mode: str) -> Any:
         message = "collate를 건네지 않고 불렀습니다."
         fail(message, idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
     check_settings(before, model)
+    check_modes(modes, model)
     plain = loader.batch_sampler
     if not (isinstance(getattr(plain, "batch_size", None), int) and hasattr(plain, "sampler")):
         fail(
@@ -391,6 +415,11 @@ def make(load, mode: str) -> Any:
     if not hasattr(type(source), "__len__"):
         _sampler_over(type(source).__name__)
     return loader
+
+
+def size_of(mode: str, train_batch: int = 4, infer_batch: int = 8, **_: Any) -> int:
+    """그 갈래의 로더가 써야 할 배치 크기."""
+    return train_batch if mode == "train" else infer_batch
 
 
 def _sampler_over(kind: str) -> NoReturn:
@@ -505,6 +534,53 @@ def check_sizes(loader: DataLoader, mode: str) -> None:
         fail(message, idea="sampler", expected=f"{len(loader.dataset)}개", got=got, symptom="partial")
     full = [want] * (len(loader.dataset) // want) + [left] * (left > 0)
     assert_equal(sizes, full, idea="배치 크기", message="배치들의 크기가 다릅니다.")
+
+
+def check_elsewhere(load, mode: str) -> None:
+    """로더는 모듈의 모드나 장치의 수에 따라 달라지지 않고, 배치 크기는 설정이 바뀌면 따라 바뀝니다."""
+    usual, message = make(load, mode), "{where} 로더가 달라집니다."
+    if not right_loader(usual, mode, size_of(mode)):
+        return  # 언제나 틀린 것은 다른 검사들이 말합니다.
+    where = "모듈이 평가 모드이면"
+    if (got := changed(lambda: make(load, mode, training=False), mode, size_of(mode))) is not None:
+        fail(message.format(where=where), idea="train/eval", expected="같은 로더", got=got, symptom="by-mode")
+    where = "장치가 여럿이면"
+    if (got := changed(lambda: make(load, mode, devices=3, strategy="ddp"), mode, size_of(mode))) is not None:
+        fail(message.format(where=where), idea="배치 크기", expected="같은 로더", got=got, symptom="by-devices")
+    batch = {"train_batch": 5, "infer_batch": 7}
+    want = size_of(mode, **batch)
+    got = make(load, mode, **batch).batch_sampler.batch_size
+    if got != want:
+        fail("배치 크기가 설정과 다릅니다.", idea="배치 크기", expected=want, got=got, symptom="batch-size")
+
+
+def right_loader(loader: DataLoader, mode: str, size: int) -> bool:
+    """예문, 배치 크기, 순서가 모두 옳은지."""
+    first, second = batches(loader), batches(loader)
+    in_order = [reference(mode)[i : i + size] for i in range(0, SPLITS[mode], size)]
+    if mode != "train":
+        return loader.batch_sampler.batch_size == size and first == second == in_order
+    whole = all(Counter(flat(one)) == Counter(reference(mode)) for one in (first, second))
+    sizes = [len(one) for one in first] == [len(one) for one in in_order]
+    return loader.batch_sampler.batch_size == size and whole and sizes and first != second != in_order != first
+
+
+def changed(remake: Callable[[], Any], mode: str, size: int) -> str | None:
+    """다시 만든 로더가 무엇이 다른지. 같으면 None."""
+    try:
+        loader = remake()
+        if right_loader(loader, mode, size):
+            return None
+        if (got := loader.batch_sampler.batch_size) != size:
+            return f"배치 크기 {got}"
+        items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
+        count = len(flat(batches(loader)))
+        same = Counter(items) == Counter(reference(mode)) and count == len(items)
+        return "다른 순서" if same else f"예문 {min(count, len(items))}개"
+    except CheckFailed as failure:
+        if failure.symptom in ("mode-changed", "args-changed"):
+            raise
+        return failure.got
 
 
 def drops_last(loader: DataLoader) -> bool:
@@ -641,6 +717,12 @@ def test_no_example_is_read_twice_in_an_epoch(load):
 
 
 @todo("2-2")
+def test_train_loader_is_the_same_in_other_places(load):
+    """학습 로더는 모듈의 모드와 장치의 수에 상관없이 같고, 배치 크기는 설정을 따릅니다."""
+    check_elsewhere(load, "train")
+
+
+@todo("2-2")
 def test_train_batches_are_collated(load):
     """배치로 묶는 일은 self.collate에 맡깁니다."""
     check_collate(make(load, "train"), "train")
@@ -674,6 +756,12 @@ def test_validation_order_is_the_files(load):
 
 
 @todo("2-3")
+def test_validation_loader_is_the_same_in_other_places(load):
+    """검증 로더는 모듈의 모드와 장치의 수에 상관없이 같고, 배치 크기는 설정을 따릅니다."""
+    check_elsewhere(load, "valid")
+
+
+@todo("2-3")
 def test_validation_batches_are_collated(load):
     """배치로 묶는 일은 self.collate에 맡깁니다."""
     check_collate(make(load, "valid"), "valid")
@@ -701,6 +789,12 @@ def test_test_order_is_the_files(load):
 
 
 @todo("2-4")
+def test_test_loader_is_the_same_in_other_places(load):
+    """평가 로더는 모듈의 모드와 장치의 수에 상관없이 같고, 배치 크기는 설정을 따릅니다."""
+    check_elsewhere(load, "test")
+
+
+@todo("2-4")
 def test_test_batches_are_collated(load):
     """배치로 묶는 일은 self.collate에 맡깁니다."""
     check_collate(make(load, "test"), "test")
@@ -708,20 +802,22 @@ def test_test_batches_are_collated(load):
 
 # ── 2-5 배치로 묶기
 
-LENGTHS = [5, 12, 3, 9]  # 가장 긴 문장은 12. 8의 배수로 채우면 16이고, seq_len은 40입니다.
+LENGTHS = [5, 13, 3, 10]  # 가장 긴 13은 어느 수의 배수로 올려도 달라집니다. seq_len은 40입니다.
 
 
 @pytest.fixture
 def collating(load):
     model = bare(load)
     model.args.model.seq_len = 40
-    before, manners = settings_of(model), ("padding_side", "truncation_side", "pad_token", "model_max_length")
+    before, modes = settings_of(model), modes_of(model)
+    manners = ("padding_side", "truncation_side", "pad_token", "model_max_length")
     own = {name: getattr(model.lm_tokenizer, name) for name in manners}
     collate = model.collate
 
     def watched(features: list[dict[str, Any]]) -> Any:
         got = collate(features)
         check_settings(before, model)
+        check_modes(modes, model)
         for name, value in own.items():
             changed = getattr(model.lm_tokenizer, name)
             setattr(model.lm_tokenizer, name, value)  # 토크나이저는 다음 검사도 씁니다.
@@ -785,20 +881,56 @@ def squeezed(expected: str, shape: tuple[int, ...]) -> NoReturn:
 
 @todo("2-5")
 def test_width_is_the_longest_of_the_batch(collating, features):
-    """길이는 이 배치에서 가장 긴 문장에 맞춥니다. 8이나 16의 배수로 조금 길게 채우는 것은 괜찮습니다."""
-    chosen = (features, features[::2], features[2:3])
+    """길이는 이 배치에서 가장 긴 문장에 꼭 맞춥니다."""
+    chosen = (features, features[::2], features[2:])  # 13칸, 5칸, 10칸
     widths = [collated(collating, one)["input_ids"].shape[1] for one in chosen]
-    for items, got in zip(chosen, widths, strict=True):
-        longest = max(len(one["input_ids"]) for one in items)
-        want = f"{longest}칸"
-        if len(set(widths)) == 1 and got > 16:
-            message = "배치와 상관없이 언제나 같은 길이로 채웠습니다."
-            fail(message, idea="채움(padding)", expected=want, got=f"{got}칸", symptom="pad-to-max")
-        if got < longest:
+    longest = [max(len(one["input_ids"]) for one in items) for items in chosen]
+    if len(set(widths)) == 1 and widths[0] > longest[0] and not grows(collating, features, widths[0]):
+        message = "배치와 상관없이 언제나 같은 길이로 채웠습니다."
+        want, got = f"{longest[0]}칸", f"{widths[0]}칸"
+        fail(message, idea="채움(padding)", expected=want, got=got, symptom="pad-to-max")
+    for got, need in zip(widths, longest, strict=True):
+        want = f"{need}칸"
+        if got < need:
             fail("긴 문장이 잘렸습니다.", idea="채움(padding)", expected=want, got=f"{got}칸", symptom="cut")
-        if got not in (longest, -(-longest // 8) * 8, -(-longest // 16) * 16):
+        if got != need:
+            for unit in (64, 32, 16, 8, 4, 2):
+                if widths == [-(-one // unit) * unit for one in longest]:
+                    message, got = f"{unit}의 배수까지 채웠습니다.", f"{got}칸"
+                    fail(message, idea="채움(padding)", expected=want, got=got, symptom="rounded-width", unit=unit)
             message = "가장 긴 문장의 길이와 다릅니다."
             fail(message, idea="채움(padding)", expected=want, got=f"{got}칸", symptom="other-width")
+
+
+def grows(model: Any, features: list[dict[str, Any]], width: int) -> bool:
+    """`width`보다 긴 문장이 있으면 배치도 길어지는지. 길이를 못 박은 답은 자르거나 멈춥니다."""
+    long = {"input_ids": [10] * (width + 1), "attention_mask": [1] * (width + 1), "labels": 0}
+    try:
+        return collated(model, [*features, long])["input_ids"].shape[1] > width
+    except (CheckFailed, ValueError, RuntimeError):
+        return False
+
+
+@todo("2-5")
+def test_mode_does_not_matter(collating, features):
+    """학습할 때도 평가할 때도 똑같이 묶습니다."""
+    training = collated(collating, features)
+    other = bare_again(collating)
+    evaluating = collated(other, features)
+    for name in ("input_ids", "attention_mask", "labels"):
+        here, there = training[name], evaluating[name]
+        if here.shape != there.shape or not matches(here, there, 0):
+            message, shapes = "모듈이 평가 모드이면 다르게 묶습니다.", (tuple(here.shape), tuple(there.shape))
+            expected, got = shapes if shapes[0] != shapes[1] else ("같은 배치", "다른 배치")
+            fail(message, idea="train/eval", expected=expected, got=got, symptom="by-mode")
+
+
+def bare_again(model: Any) -> Any:
+    """같은 부품을 가진, 평가 모드의 모델."""
+    other = type(model).__new__(type(model))
+    LightningModule.__init__(other)
+    other.args, other.data, other.lm_tokenizer = model.args, model.data, model.lm_tokenizer
+    return other.eval()
 
 
 @todo("2-5")
@@ -825,7 +957,7 @@ def test_tokens_stay_and_blanks_are_the_pad_token(collating, features):
     for row, (ids, want) in enumerate(zip(got, right, strict=True)):
         message = f"{row}번 문장의 토큰이나 빈칸이 다릅니다."
         assert_equal(ids.tolist(), want.tolist(), idea="채움(padding)", message=message)
-    check_dtype(got, "input_ids", (torch.int64,))
+    check_dtype(got, "input_ids")
 
 
 @todo("2-5")
@@ -857,12 +989,15 @@ def test_mask_tells_tokens_from_blanks(collating, features):
         message = f"{row}번 문장의 attention_mask가 다릅니다."
         symptom = "mask-of-pad" if set(mask[right == 0].tolist()) == {tokenizer().pad_token_id} else None
         fail(message, idea="attention_mask", expected=right.tolist(), got=mask.tolist(), symptom=symptom)
-    check_dtype(got, "attention_mask", (torch.int64, torch.bool))  # 참·거짓도 모델은 같은 뜻으로 읽습니다.
+    if got.dtype == torch.bool:
+        message = "attention_mask가 참·거짓입니다."
+        fail(message, idea="자료형", expected="int64", got="bool", symptom="mask-bool")
+    check_dtype(got, "attention_mask")
 
 
-def check_dtype(got: torch.Tensor, name: str, kinds: tuple[torch.dtype, ...]) -> None:
+def check_dtype(got: torch.Tensor, name: str) -> None:
     """번호와 표시는 정수입니다."""
-    if got.dtype not in kinds:
+    if got.dtype != torch.int64:
         kind = str(got.dtype).removeprefix("torch.")
         message = f"{name}이(가) 정수(int64)가 아닙니다."
         fail(message, idea="자료형", expected="int64", got=kind, symptom="other-dtype", name=name)

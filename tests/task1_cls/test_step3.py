@@ -46,7 +46,9 @@ def prepared(load, device):
 @pytest.fixture
 def model(prepared):
     """검사마다 제 것인 모델. 새로 만드는 것보다 베끼는 것이 열 배 빠릅니다."""
-    return copy.deepcopy(prepared)
+    made = copy.deepcopy(prepared)
+    made.args.hardware.devices = 3  # 한 걸음의 어느 값에도 섞이지 않는 수
+    return made
 
 
 @pytest.fixture
@@ -207,6 +209,19 @@ def evaluated(model, step, batch, names):
     return got
 
 
+def check_mode_stays(model, step, batch, names):
+    """평가 한 걸음은 모드를 바꾸지 않습니다. 학습 도중에 불러도, 모드는 부른 쪽의 것입니다."""
+    evaluated(model, step, batch, names)  # 평가 모드에서 학습 모드로 바꾸었다는 것은 여기서 말합니다.
+    if any(part.training for part in model.modules()):
+        return
+    model.train()
+    asked(getattr(model, step), batch, 0)
+    off = [type(part).__name__ for part in model.modules() if not part.training]
+    if off:
+        message = f"{step}이 모델을 평가 모드로 바꾸었습니다."
+        fail(message, idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
+
+
 def alone(model, step, batch, names):
     """첫 예문 하나뿐인 배치의 결과. 여럿일 때는 있던 배치 축이 사라졌으면 그렇다고 말합니다."""
     whole = evaluated(model, step, batch, names)
@@ -298,6 +313,7 @@ def wrong_losses(model, batch, logits):
         ("double-softmax", "softmax를 두 번 했습니다.", cross_entropy(probs, labels)),
         ("loss-sum", "손실을 평균하지 않고 더했습니다.", mean * len(labels)),
         ("loss-divided", "이미 평균한 손실을 다시 나누었습니다.", mean / len(labels)),
+        ("loss-divided", "이미 평균한 손실을 다시 나누었습니다.", mean / model.args.hardware.devices),
         ("loss-sign", "손실의 부호가 반대입니다.", -mean),
         ("no-mask", "attention_mask를 건네지 않았습니다.", cross_entropy(unmasked_logits(model, batch), labels)),
         ("own-preds", "정답이 아니라 예측에 견주었습니다.", cross_entropy(logits, logits.argmax(-1))),
@@ -460,14 +476,11 @@ def test_dropout_stays_on_while_learning(model, batch):
     """학습 모드에서 부르면 드롭아웃이 켜진 채입니다. 같은 배치의 손실도 부를 때마다 다릅니다."""
     model.train()
     losses = [trained(model, batch)["loss"] for _ in range(4)]
+    message, expected = "학습하면서 드롭아웃이 꺼졌습니다.", "부를 때마다 다른 손실"
     if all(isinstance(one, torch.Tensor) and matches(one, losses[0], 0) for one in losses):
-        fail(
-            "학습하면서 드롭아웃이 꺼졌습니다.",
-            idea="train/eval",
-            expected="부를 때마다 다른 손실",
-            got="언제나 같은 손실",
-            symptom="eval-mode",
-        )
+        fail(message, idea="train/eval", expected=expected, got="언제나 같은 손실", symptom="eval-mode")
+    if not all(part.training for part in model.modules()):
+        fail(message, idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
 
 
 # ── 3-2 검증 한 걸음
@@ -489,6 +502,12 @@ def check_alone(found):
     for name in ("preds", "labels") if found else ():
         got, want = found[name]
         assert_close(got, want, atol=0, idea="크기가 1인 축", message=f"예문이 하나뿐인 배치의 {name}이(가) 다릅니다.")
+
+
+@todo("3-2")
+def test_validation_leaves_the_mode_alone(model, batch):
+    """학습 모드와 평가 모드는 부른 쪽이 정합니다."""
+    check_mode_stays(model, "validation_step", batch, VALIDATED)
 
 
 @todo("3-2")
@@ -570,6 +589,12 @@ def test_test_predictions(model, batch, logits):
 
 
 @todo("3-3")
+def test_test_leaves_the_mode_alone(model, batch):
+    """학습 모드와 평가 모드는 부른 쪽이 정합니다."""
+    check_mode_stays(model, "test_step", batch, TESTED)
+
+
+@todo("3-3")
 def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
     """확률은 문장마다, 라벨 축에서 softmax를 한 값입니다."""
     got = evaluated(model, "test_step", batch, TESTED)["probs"]
@@ -587,6 +612,8 @@ def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
         ("softmax-of-preds", "로짓이 아니라 예측에 softmax를 했습니다.", logits.argmax(-1).float().softmax(-1)),
         ("plain-ratio", "로짓을 합으로 나누었습니다.", logits / logits.sum(dim=-1, keepdim=True)),
         ("swapped", "라벨의 순서를 뒤집었습니다.", want.flip(-1)),
+        ("sorted-columns", "문장마다 확률을 크기 순서로 늘어놓았습니다.", want.sort(-1, descending=True).values),
+        ("sorted-columns", "문장마다 확률을 크기 순서로 늘어놓았습니다.", want.sort(-1).values),
         ("percent", "확률에 100을 곱했습니다.", want * 100),
         ("hard-probs", "확률을 0과 1로 바꾸었습니다.", want.round()),
         ("transposed", "두 축이 바뀌었습니다.", want.T),
@@ -674,6 +701,7 @@ def test_probabilities_match_the_models_logits(model):
     pair = [got.negative, got.positive]
     if close(pair, want, ATOL):
         return
+    check_not_sorted(model)
     recognise(pair, wrong_answers(model), idea="softmax", expected=want)
     for length in range(1, len(TEXT)):
         if matches(pair, support.reference_probabilities(model, TEXT[:length]), ATOL):
@@ -698,6 +726,25 @@ def test_probabilities_match_the_models_logits(model):
             sum=total,
         )
     assert_close(pair, want, atol=ATOL, idea="softmax", message="확률이 로짓의 softmax와 다릅니다.")
+
+
+def check_not_sorted(model):
+    """두 자리가 라벨의 순서인지, 문장마다 확률의 크기 순서인지."""
+    answers = [inferred(model, text) for text in support.SENTENCES[:COUNT]]
+    pairs = [[one.negative, one.positive] for one in answers]
+    wants = [support.reference_probabilities(model, text) for text in support.SENTENCES[:COUNT]]
+    for down in (True, False):
+        ordered = [sorted(one, reverse=down) for one in wants]
+        if ordered != wants and matches(pairs, ordered, ATOL):
+            i = next(i for i, (one, want) in enumerate(zip(ordered, wants, strict=True)) if one != want)
+            message = "두 자리에 확률을 크기 순서로 담았습니다."
+            fail(message, idea="라벨의 순서", expected=show(wants[i]), got=show(pairs[i]), symptom="sorted-columns")
+
+
+@todo("3-4")
+def test_two_places_belong_to_the_labels(model):
+    """앞자리는 언제나 부정, 뒷자리는 언제나 긍정입니다. 어느 쪽이 더 큰지와 상관없습니다."""
+    check_not_sorted(model)
 
 
 @todo("3-4")
@@ -797,6 +844,8 @@ def test_every_character_reaches_the_model(model):
         read = matches(pair, want, ATOL)
         if read and (not isinstance(got.text, str) or got.text.strip() == text):
             continue  # 문장이 아닌 것을 담은 답은 다른 검사가 말합니다.
+        if not read and matches(pair, want.flip(-1), ATOL):
+            continue  # 두 자리가 바뀐 것도 다른 검사가 말합니다.
         if read and model.infer_one(TEXT).text != TEXT:
             continue
         what = "답이 다름" if got.text == text else repr(got.text)
