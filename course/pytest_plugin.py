@@ -17,7 +17,7 @@ import pytest
 
 from course import guard, seeding
 from course.checking import CheckFailed
-from course.loading import file_hash, load_step
+from course.loading import file_hash, load_step, without_bytecode
 from course.paths import ROOT, Task, all_tasks
 from course.regions import RegionError, parse
 from todo import TodoNotDone
@@ -129,6 +129,11 @@ class Recorder:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.option.tbstyle = "native"  # 아무도 읽지 않는 pytest의 긴 설명을, 실패할 때마다 짓지 않도록
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self) -> Any:
+        with without_bytecode():  # 목록(manifest)의 해시는 소스의 것입니다.
+            return (yield)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected, self._tools = list(session.items), guard.remember()

@@ -9,6 +9,7 @@ torch와 transformers를 읽는 데만 몇 초가 걸리므로, 한 번 읽어 �
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
 import importlib
@@ -22,7 +23,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from course.paths import Task
+from course.loading import compile_ahead, without_bytecode
+from course.paths import STEP_NAME, Task
 from course.pytest_plugin import QUIET, run
 
 # macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다. 환경 변수는 fork 없는 길을 어디서나 시험하려고 둡니다.
@@ -48,10 +50,28 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def warm_up(task: Task) -> None:
     """과제가 쓰는 무거운 것들을 미리 읽습니다. 검사 폴더의 `support.py`에 `warm()`이 있으면 부릅니다."""
     if (task.tests / "support.py").is_file():
-        importlib.import_module(f"tests.{task.tests.name}.support").warm()
+        with without_bytecode():
+            support = importlib.import_module(f"tests.{task.tests.name}.support")
+        support.warm()
+    compile_ahead(task.tests.glob("test_step*.py"))
+    for name in sorted(imported_by_steps(task)):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     warm_up_pytest()
     gc.collect()
     gc.freeze()  # 자식이 쓰레기를 모으느라 부모의 메모리를 복사하지 않도록
+
+
+def imported_by_steps(task: Task) -> set[str]:
+    """단계 파일들이 불러오는 모듈의 이름. 학생의 파일이 아니라, 나누어 준 처음 모습에서 읽습니다."""
+    names: set[str] = set()
+    for file in task.untouched.glob("step*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {one.name for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module)
+    return {name for name in names if not STEP_NAME.fullmatch(f"{name}.py")}
 
 
 def warm_up_pytest() -> None:
