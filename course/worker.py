@@ -54,24 +54,20 @@ def warm_up(task: Task) -> None:
             support = importlib.import_module(f"tests.{task.tests.name}.support")
         support.warm()
     compile_ahead(task.tests.glob("test_step*.py"))
-    for name in sorted(imported_by_steps(task)):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    import_what_steps_import(task)
     warm_up_pytest()
     gc.collect()
     gc.freeze()  # 자식이 쓰레기를 모으느라 부모의 메모리를 복사하지 않도록
 
 
-def imported_by_steps(task: Task) -> set[str]:
-    """단계 파일들이 불러오는 모듈의 이름. 학생의 파일이 아니라, 나누어 준 처음 모습에서 읽습니다."""
-    names: set[str] = set()
+def import_what_steps_import(task: Task) -> None:
+    """단계 파일의 import 문을 미리 실행합니다. 학생의 파일이 아니라, 나누어 준 처음 모습의 것입니다."""
     for file in task.untouched.glob("step*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names |= {one.name for one in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module)
-    return {name for name in names if not STEP_NAME.fullmatch(f"{name}.py")}
+            from_step = isinstance(node, ast.ImportFrom) and STEP_NAME.fullmatch(f"{node.module}.py")
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and not from_step:
+                with contextlib.suppress(ImportError):
+                    exec(ast.unparse(node), {})  # 이름까지 불러야 늦게 읽히는 것(transformers)이 읽힙니다.
 
 
 def warm_up_pytest() -> None:

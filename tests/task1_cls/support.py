@@ -157,23 +157,10 @@ def reference_probabilities(model: Any, text: str) -> list[float]:
 
 
 def warm() -> None:
-    """검사 프로세스가 갈라지기 전에 한 번: 라이브러리를 읽고, 작은 모델을 만들어 한 번씩 움직여 봅니다."""
-    import flask_classful  # noqa: F401
-    import lightning  # noqa: F401
-    import typer  # noqa: F401
-    from lightning.fabric import Fabric  # noqa: F401
+    """검사 프로세스가 갈라지기 전에 한 번: 작은 모델을 만들어 움직여 봅니다."""
+    import typer
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    import nlpbook.checkpoints
-    import nlpbook.hardware
-    import nlpbook.loaders
-    import nlpbook.metrics
-    import nlpbook.options
-    import nlpbook.plots
-    import nlpbook.reports
-    import nlpbook.runs
-    import nlpbook.serving
-    import nlpbook.tracking  # noqa: F401
     from nlpbook.pretrained import quiet_transformers
 
     torch.set_num_threads(1)
@@ -183,3 +170,10 @@ def warm() -> None:
     model = AutoModelForSequenceClassification.from_pretrained(str(tiny_model()), config=config)
     inputs = tokenizer()(SENTENCES[0], return_tensors="pt")
     model(**inputs, labels=torch.tensor([1])).loss.backward()
+    app = typer.Typer()
+    app.command()(command_with_an_option)
+    app(["--count", "2"], standalone_mode=False)  # 옵션을 처음 풀 때에야 읽히는 것들이 있습니다.
+
+
+def command_with_an_option(count: int = 1) -> int:
+    return count

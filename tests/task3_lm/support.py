@@ -96,34 +96,11 @@ def tiny_config(**changes: Any) -> Any:
 
 
 def warm() -> None:
-    """검사 프로세스가 갈라지기 전에 한 번: 라이브러리를 읽고, 작은 모델을 한 번 움직여 봅니다."""
-    import flask  # noqa: F401
-    import flask_classful  # noqa: F401
-    import lightning  # noqa: F401
+    """검사 프로세스가 갈라지기 전에 한 번: 작은 모델을 한 번 움직여 봅니다."""
     import onnx  # noqa: F401
-    import onnxruntime.quantization  # noqa: F401
-    import tokenizers  # noqa: F401
-    import typer  # noqa: F401
     from lightning.fabric import Fabric
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    import nlpbook.checkpoints
-    import nlpbook.generation
-    import nlpbook.hardware
-    import nlpbook.layers
-    import nlpbook.lm_config
-    import nlpbook.lm_reports
-    import nlpbook.lm_runs
-    import nlpbook.loaders
-    import nlpbook.metrics
-    import nlpbook.onnx_models
-    import nlpbook.options
-    import nlpbook.plots
-    import nlpbook.reports
-    import nlpbook.serving
-    import nlpbook.texts
-    import nlpbook.tokens
-    import nlpbook.tracking  # noqa: F401
     from nlpbook.pretrained import quiet_transformers
 
     torch.set_num_threads(1)
