@@ -41,7 +41,7 @@ BLOCK = {
     "mlp.projection": "mlp.c_proj",
 }
 LAID = ("attention.qkv", "attention.projection", "mlp.expand", "mlp.projection")  # GPT-2가 눕혀 두는 층
-ATOL = 0.1  # fp32의 차이는 1e-6쯤입니다. 정사각 행렬만 눕히지 않은 답도 로짓이 2 넘게 다릅니다.
+ATOL = 2e-3  # fp32의 차이는 1e-6쯤이고, 가중치를 16비트로 줄이기만 해도 로짓이 5e-3 넘게 다릅니다.
 
 
 def names() -> dict[str, tuple[str, bool]]:
