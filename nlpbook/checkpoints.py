@@ -134,17 +134,18 @@ class CheckpointSaver:
             ) from error
 
 
-def require_finite_weights(weights: torch.nn.Module | dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+def require_finite_weights(weights: Any, state: dict[str, Any]) -> None:
     """망가진 가중치로 멀쩡한 체크포인트를 덮어쓰지 않게 합니다. 손실은 다음 걸음에야 NaN이 됩니다.
 
     Args:
-        weights: 저장할 가중치.
+        weights: 저장할 가중치. 모듈이나, 이름 → 텐서인 사전. 다른 것은 보지 않습니다.
         state: 함께 저장할 것. 몇 걸음째인지(`position`)와 학습률(`scheduler`)을 여기에서 읽습니다.
 
     Raises:
         UserError: 가중치에 NaN이나 무한대가 있을 때.
     """
-    tensors = weights.parameters() if isinstance(weights, torch.nn.Module) else weights.values()
+    named = dict(weights.named_parameters()) if isinstance(weights, torch.nn.Module) else weights
+    tensors = [one for one in named.values() if isinstance(one, torch.Tensor)] if isinstance(named, dict) else []
     if all(bool(torch.isfinite(one).all()) for one in tensors):
         return
     step, lr = state["position"]["step"], state["scheduler"]["_last_lr"][0]

@@ -919,7 +919,7 @@ def test_mode_does_not_matter(collating, features):
     evaluating = collated(other, features)
     for name in ("input_ids", "attention_mask", "labels"):
         here, there = training[name], evaluating[name]
-        if here.shape != there.shape or not matches(here, there, 0):
+        if not close(here, there, 0):
             message, shapes = "모듈이 평가 모드이면 다르게 묶습니다.", (tuple(here.shape), tuple(there.shape))
             expected, got = shapes if shapes[0] != shapes[1] else ("같은 배치", "다른 배치")
             fail(message, idea="train/eval", expected=expected, got=got, symptom="by-mode")
