@@ -10,7 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import pytest
@@ -137,6 +137,8 @@ class Recorder:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected, self._tools = list(session.items), guard.remember()
+        for item in session.items:
+            item.repr_failure = _nothing_to_show  # 실패는 describe가 옮깁니다. pytest의 긴 설명은 아무도 읽지 않습니다.
         self._seeds.begin()
 
     @pytest.hookimpl(wrapper=True)
@@ -187,9 +189,14 @@ def _doc(item: pytest.Item) -> str:
     return (getattr(item.obj, "__doc__", None) or "").strip().split("\n")[0]
 
 
+def _nothing_to_show(*_: Any, **__: Any) -> str:
+    return ""
+
+
 def describe(error: BaseException, folder: Path) -> dict[str, Any]:
     """예외를 판정의 재료로 바꿉니다. `line`은 학생의 파일에서 예외에 가장 가까운 줄입니다."""
-    frames = traceback.extract_tb(error.__traceback__)
+    since_check = _since_check(error.__traceback__, folder)
+    frames = traceback.extract_tb(since_check)
     own = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
     where: dict[str, Any] = {}
     if own:
@@ -197,7 +204,7 @@ def describe(error: BaseException, folder: Path) -> dict[str, Any]:
     message = str(error)
     if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve().parent == folder:
         where, message = _where_unreadable(error), error.msg
-    text = "".join(traceback.format_exception(error))[-20_000:]
+    text = "".join(traceback.format_exception(type(error), error, since_check))[-20_000:]
     if isinstance(error, TodoNotDone):
         return {
             "kind": "todo",
@@ -222,6 +229,15 @@ def describe(error: BaseException, folder: Path) -> dict[str, Any]:
     names = [kind.__name__ for kind in type(error).__mro__]
     about = {"error": names[0], "bases": names[1:], "message": message[:500]}
     return {"kind": "error", **about, "traceback": text, **where}
+
+
+def _since_check(trace: TracebackType | None, folder: Path) -> TracebackType | None:
+    """검사나 학생의 파일에서 시작하는 traceback. 그 앞의 스무 줄 남짓은 pytest의 것입니다."""
+    ours = {folder, ROOT / "tests"}
+    start = trace
+    while start is not None and not ours & set(Path(start.tb_frame.f_code.co_filename).parents):
+        start = start.tb_next
+    return start or trace
 
 
 def _where_unreadable(error: SyntaxError) -> dict[str, Any]:

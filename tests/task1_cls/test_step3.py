@@ -703,6 +703,10 @@ def test_probabilities_match_the_models_logits(model):
         return
     check_not_sorted(model)
     recognise(pair, wrong_answers(model), idea="softmax", expected=want)
+    sigmoid, total = answer_to(model, support.tokenizer()(TEXT)["input_ids"]).sigmoid(), sum(pair)
+    not_one = {"idea": "softmax", "expected": "합 1.000", "got": f"합 {total:.3f}", "sum": total}
+    if matches(pair, sigmoid, ATOL):
+        fail("두 확률의 합이 1이 아닙니다.", symptom="sigmoid", **not_one)
     for length in range(1, len(TEXT)):
         if matches(pair, support.reference_probabilities(model, TEXT[:length]), ATOL):
             message = "글의 앞부분만 읽었습니다."
@@ -714,17 +718,8 @@ def test_probabilities_match_the_models_logits(model):
         fail(message, idea="모델의 입력", expected=show(want), got=show(pair), symptom="constant")
     rounded = [("hard-probs", "확률을 반올림했습니다.", [round(one, digits) for one in want]) for digits in range(4)]
     recognise(pair, rounded, idea="softmax", expected=want)
-    total = sum(pair)
     if not matches(total, 1.0, ATOL):
-        logits = answer_to(model, support.tokenizer()(TEXT)["input_ids"])
-        fail(
-            "두 확률의 합이 1이 아닙니다.",
-            idea="softmax",
-            expected="합 1.000",
-            got=f"합 {total:.3f}",
-            symptom="sigmoid" if matches(pair, logits.sigmoid(), ATOL) else None,
-            sum=total,
-        )
+        fail("두 확률의 합이 1이 아닙니다.", **not_one)
     assert_close(pair, want, atol=ATOL, idea="softmax", message="확률이 로짓의 softmax와 다릅니다.")
 
 
