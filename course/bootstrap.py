@@ -139,7 +139,8 @@ def install(python: Path, what: list[str]) -> None:
     print(f"필요한 패키지를 설치합니다: {names}", flush=True)
     print("PyTorch가 커서 처음 한 번은 2~10분 걸립니다. 다음부터는 바로 시작합니다.", flush=True)
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q"]
-    done = subprocess.run([*pip, *cpu_wheels(), *what])
+    gets_torch = "-r" in what or any(one.startswith("torch==") for one in what)
+    done = subprocess.run([*pip, *(cpu_wheels() if gets_torch else []), *what])
     if done.returncode != 0:
         raise SetupFailed(
             "패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인하고 같은 명령을 다시 실행해 주세요."

@@ -128,7 +128,7 @@ class Recorder:
         self._tools: guard.Tools = {}
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        config.option.tbstyle = "native"  # 아무도 읽지 않는 pytest의 긴 설명을, 실패할 때마다 짓지 않도록
+        config.option.tbstyle = "native"  # 검사 파일을 읽지 못한 까닭이 마지막 줄에 오도록
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self) -> Any:

@@ -12,10 +12,10 @@ from rich.text import Text
 from course.answers import Answers
 from course.checker import Checker
 from course.edits import diff, known_todos, reset, reveal, undo
-from course.paths import ROOT, CourseError, Task, all_tasks, find_task
+from course.paths import CourseError, Task, all_tasks, find_task
 from course.progress import Progress
 from course.regions import RegionError
-from course.show import show_todo
+from course.show import show_todo, shown
 from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def reveal_command(
     task, todo_id = one_todo(where)
     edit, explanation = reveal(task, todo_id, even_untried=yes)
     Progress().see_solution(task, todo_id)
-    console.print(f"{edit.path.relative_to(ROOT)}의 TODO {todo_id}에 해답을 넣었습니다.", markup=False)
+    console.print(f"{shown(edit.path)}의 TODO {todo_id}에 해답을 넣었습니다.", markup=False)
     if explanation:
         console.print(f"\n{explanation}\n", markup=False)
     console.print("쓰던 코드로 돌아가려면: python -m course undo", style="dim")
@@ -103,8 +103,8 @@ def reset_command(where: Where) -> None:
     if not edits:
         console.print("이미 처음 모습입니다.")
     for edit in edits:
-        kept = f"  (쓰던 파일: {_shown(edit.kept)})" if edit.kept else ""
-        _say(f"되돌렸습니다: {_shown(edit.path)}{kept}")
+        kept = f"  (쓰던 파일: {shown(edit.kept)})" if edit.kept else ""
+        _say(f"되돌렸습니다: {shown(edit.path)}{kept}")
 
 
 def diff_command(where: Where) -> None:
@@ -121,8 +121,8 @@ def undo_command() -> None:
     """reveal, reset, update로 바뀐 것을 무릅니다. 여러 번 부르면 그 앞의 것도 차례로 무릅니다."""
     edits = undo()
     for edit in edits[:SHOWN]:
-        kept = f", 무르기 전의 파일: {_shown(edit.kept)}" if edit.kept else ""
-        _say(f"되돌렸습니다: {_shown(edit.path)}  ({edit.what}{kept})")
+        kept = f", 무르기 전의 파일: {shown(edit.kept)}" if edit.kept else ""
+        _say(f"되돌렸습니다: {shown(edit.path)}  ({edit.what}{kept})")
     if len(edits) > SHOWN:
         _say(f"그 밖의 파일 {len(edits) - SHOWN}개도 되돌렸습니다.")
     if not edits:
@@ -154,7 +154,7 @@ def update_command(
         _say(f"{name}: 합치지 않고 그대로 두었습니다. {why} 고친 뒤 다시 update를 하면 합칩니다.", style="yellow")
     _say(f"그 밖의 파일 {len(report.replaced)}개를 새 판으로 바꾸었습니다.")
     if report.backup:
-        _say(f"옛 파일은 모두 {_shown(report.backup)}에 있습니다. 되돌리려면: python -m course undo")
+        _say(f"옛 파일은 모두 {shown(report.backup)}에 있습니다. 되돌리려면: python -m course undo")
     _tell_changes(before, _verdicts(), report)
 
 
@@ -210,10 +210,6 @@ def _why(task_name: str, todo_id: str, report: Report) -> str:
         ),
     }
     return ", ".join(reason for reason, holds in reasons.items() if holds) or "알 수 없습니다"
-
-
-def _shown(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def _say(text: str, style: str = "") -> None:

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from nlpbook.errors import UserError
+from nlpbook.errors import UserError, diverged
 from nlpbook.paths import shown, written_aside
 
 LAST = "last.pt"
@@ -149,10 +149,7 @@ def require_finite_weights(weights: Any, state: dict[str, Any]) -> None:
     if all(bool(torch.isfinite(one).all()) for one in tensors):
         return
     step, lr = state["position"]["step"], state["scheduler"]["_last_lr"][0]
-    raise UserError(
-        f"{step:,}걸음째에 가중치가 NaN이나 무한대가 되었습니다(학습률 약 {lr:.1e}). --learning_rate를 10분의 1로 줄여 "
-        "다시 학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
-    )
+    raise diverged(step, "가중치가 NaN이나 무한대가 되었습니다", f"약 {lr:.1e}")
 
 
 def load_weights(model: torch.nn.Module, path: Path | str) -> None:

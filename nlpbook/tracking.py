@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from nlpbook.errors import UserError
+from nlpbook.errors import diverged
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -147,10 +147,7 @@ def require_finite(step: int, lr: float, loss: float) -> None:
         UserError: NaN이나 무한대일 때. 몇 걸음째이고 그 걸음의 학습률이 얼마였는지 적습니다.
     """
     if not math.isfinite(loss):
-        raise UserError(
-            f"{step:,}걸음째에 손실이 {loss}이(가) 되었습니다(학습률 {lr:.1e}). --learning_rate를 10분의 1로 줄여 "
-            "다시 학습해 주세요. 그 전에 저장한 체크포인트는 그대로 있습니다."
-        )
+        raise diverged(step, f"손실이 {loss}이(가) 되었습니다", f"{lr:.1e}")
 
 
 class LossGuard:

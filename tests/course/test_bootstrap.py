@@ -220,6 +220,15 @@ def test_linux_without_a_gpu_gets_torch_without_cuda(wheels):
     assert bootstrap.cpu_wheels() == ["--extra-index-url", bootstrap.CPU_WHEELS]
 
 
+@pytest.mark.parametrize(
+    ("what", "asked"), [(["rich==1.0"], False), (["rich==1.0", "torch==2.13.0"], True), (["-r", "file"], True)]
+)
+def test_the_place_is_asked_only_when_torch_is_installed(commands, requirements, monkeypatch, what, asked):
+    monkeypatch.setattr(bootstrap, "cpu_wheels", lambda: ["--extra-index-url", "there"])
+    bootstrap.install(Path(sys.executable), what)
+    assert ("--extra-index-url" in commands[0]) is asked
+
+
 @pytest.mark.parametrize("why", ["driver", "device", "windows", "macos", "unreachable"])
 def test_others_get_torch_from_the_usual_place(wheels, monkeypatch, tmp_path, why):
     if why == "driver":

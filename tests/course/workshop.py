@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from course import build, checker, cli, edits, paths, progress, show, student_commands, trust, update
+from course import build, checker, cli, edits, paths, progress, show, trust, update
 
 STEP1 = '''"""1단계 · 수"""
 
@@ -76,7 +76,7 @@ class Workshop:
         self.root = root
         self.task = paths.Task("task1-tiny")
         self.guide = root / "README_stepwise_learning.md"
-        for module in (paths, build, checker, cli, edits, show, student_commands, update):
+        for module in (paths, build, checker, cli, edits, show, update):
             monkeypatch.setattr(module, "ROOT", root)
         for module in (paths, edits, progress, update):
             monkeypatch.setattr(module, "STATE", root / ".course")
