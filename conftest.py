@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["course.pytest_plugin"]
+pytest_plugins = ["course.checks.plugin"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -23,11 +23,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from course.answers import Answers
-from course.checker import Checker
-from course.paths import ROOT, Task, all_tasks, find_task
-from course.regions import code_of, splice
-from course.watch import watch_files
+from course.book.regions import code_of, splice
+from course.book.tables import Answers
+from course.book.tasks import Task, all_tasks, find_task
+from course.checks.checker import Checker
+from course.home import ROOT
+from course.student.watch import watch_files
 
 
 def main() -> None:

@@ -11,14 +11,15 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from course import build as building
-from course import student_commands
-from course.checker import Checker
-from course.paths import ROOT, CourseError, Task, all_tasks, find_task
-from course.progress import Progress
-from course.regions import RegionError
-from course.show import problem_line, show_verdict
-from course.verdict import Verdict
+from course.author import build as building
+from course.book.regions import RegionError
+from course.book.tasks import Task, all_tasks, find_task
+from course.checks.checker import Checker
+from course.checks.verdict import Verdict
+from course.home import ROOT, CourseError
+from course.student import commands as student_commands
+from course.student.progress import Progress
+from course.student.show import problem_line, show_verdict
 
 console = Console(highlight=False)
 app = typer.Typer(
@@ -49,7 +50,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """TODO를 검사합니다. 틀렸으면 무엇을 잘못 생각했는지 알려 줍니다."""
-    from course.pytest_plugin import target_folder
+    from course.checks.plugin import target_folder
 
     verdicts: list[tuple[Path, Task, Verdict]] = []
     with Checker() as checker:
@@ -81,7 +82,7 @@ def status(
     page: Annotated[Optional[Path], typer.Option("--html", help="HTML 한 장으로 저장할 파일.")] = None,  # noqa: UP045
 ) -> None:
     """어디까지 했는지 보여 줍니다. 지금 있는 파일을 검사해서 셉니다."""
-    from course.status import collect, to_json, to_table, write_page
+    from course.student.status import collect, to_json, to_table, write_page
 
     with Checker() as checker:
         rows = collect(all_tasks(), checker)
@@ -102,7 +103,7 @@ def audit(
     ] = None,
 ) -> None:
     """해답을 기계적으로 망가뜨려, 검사가 걸러 내지 못하는 것을 찾습니다. 강의를 고치는 사람이 씁니다."""
-    from course.audit import audit as audited
+    from course.author.audit import audit as audited
 
     weakest = 1.0
     with Checker() as checker:
@@ -126,7 +127,7 @@ def tolerances(
     write: Annotated[bool, typer.Option("--write", help="잰 것을 tests/<과제>/tolerances.yaml에 적습니다.")] = False,
 ) -> None:
     """검사의 허용 오차가 장치의 차이와 가장 가까운 실수 사이에 있는지 잽니다. 강의를 고치는 사람이 씁니다."""
-    from course import tolerances as measuring
+    from course.author import tolerances as measuring
 
     problems: list[str] = []
     with Checker() as checker:
@@ -165,7 +166,7 @@ def demo(
     task: Annotated[str, typer.Argument(metavar="과제", help="예: cls. 비우면 첫 과제.")] = "",
 ) -> None:
     """완성된 과제를 내장 데이터로 학습하고, 평가하고, 몇 문장에 답해 봅니다. --serve를 붙이면 웹 페이지까지 엽니다."""
-    from course.demo import run_demo
+    from course.student.demo import run_demo
 
     if task.startswith("-"):  # `demo --serve`처럼 과제를 적지 않은 경우
         ctx.args.insert(0, task)
@@ -176,7 +177,7 @@ def demo(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]})
 def test(ctx: typer.Context) -> None:
     """이 저장소의 시험을 모두 돌립니다: 코드 규칙, 두 폴더의 일치, 모든 검사. 덧붙인 옵션은 pytest에 건넵니다."""
-    from course.suite import run_suite
+    from course.author.suite import run_suite
 
     raise typer.Exit(run_suite(ctx.args))
 

@@ -17,14 +17,14 @@ from typing import Any
 
 from rich.console import Console
 
-from course.checker import Checker
+from course.book.regions import RegionError, splice
+from course.checks.checker import Checker
 from course.cli import chosen
-from course.edits import overwrite, read_student_file
-from course.paths import CourseError
-from course.progress import Progress
-from course.regions import RegionError, splice
-from course.show import show_verdict
-from course.student_commands import one_todo
+from course.home import CourseError
+from course.student.commands import one_todo
+from course.student.edits import overwrite, read_student_file
+from course.student.progress import Progress
+from course.student.show import show_verdict
 
 _checker = Checker()
 

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from course.paths import ROOT
+from course.home import ROOT
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from course.answers import Answers, Mistake, RightAnswer
-from course.checker import Checker
-from course.paths import Task, all_tasks
-from course.regions import splice
+from course.book.regions import splice
+from course.book.tables import Answers, Mistake, RightAnswer
+from course.book.tasks import Task, all_tasks
+from course.checks.checker import Checker
 
 pytestmark = pytest.mark.spread
 

@@ -6,10 +6,11 @@ import ast
 
 import pytest
 
-from course.audit import audit, known_equivalents, mutants
-from course.paths import CourseError, all_tasks
-from course.regions import code_of
-from course.verdict import RIGHT, WRONG, Verdict
+from course.author.audit import audit, known_equivalents, mutants
+from course.book.regions import code_of
+from course.book.tasks import all_tasks
+from course.checks.verdict import RIGHT, WRONG, Verdict
+from course.home import CourseError
 
 TASKS = [task for task in all_tasks() if task.solution.is_dir()]
 

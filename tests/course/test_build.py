@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from course.build import build, out_of_step
-from course.regions import to_exercise
+from course.author.build import build, out_of_step
+from course.book.regions import to_exercise
 from tests.course.workshop import GUIDE, STEP1
 
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from course.checker import Checker
-from course.paths import CourseError
-from course.regions import splice, to_exercise
+from course.book.regions import splice, to_exercise
+from course.checks.checker import Checker
+from course.home import CourseError
 from tests.course.workshop import STEP1, STEP2, Workshop
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="fork로 가두는 검사")
@@ -156,9 +156,9 @@ def test_change_left_behind_does_not_reach_the_next_check(check):
         "import pytest; pytest.xfail('통과')",
         "import pytest; pytest.exit('통과', 0)",
         "raise KeyboardInterrupt",
-        "import course.checking as c; c.fail = lambda *a, **k: None",
-        "import course.checking as c; c.CheckFailed.__init__ = lambda *a, **k: None",
-        "import course.checking as c; c._compare = lambda *a, **k: True",
+        "import course.checks.words as c; c.fail = lambda *a, **k: None",
+        "import course.checks.words as c; c.CheckFailed.__init__ = lambda *a, **k: None",
+        "import course.checks.words as c; c._compare = lambda *a, **k: True",
         "import sys\nsys.modules['tests.task1_tiny.test_step1'].fail = lambda *a, **k: None",
         "import _pytest.python as p; p.Function.runtest = lambda self: None",
         "import builtins; builtins.round = lambda *a: 3.14",
@@ -172,7 +172,7 @@ def test_trick_at_import_never_turns_a_wrong_answer_right(check, trick):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("conftest.py", "import course.checking\ncourse.checking.fail = lambda *a, **k: None\n"),
+        ("conftest.py", "import course.checks.words\ncourse.checking.fail = lambda *a, **k: None\n"),
         ("pytest.ini", "[pytest]\naddopts = --collect-only\n"),
         ("course.py", "raise ValueError\n"),
         ("pytest.py", "raise ValueError\n"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from course.checking import CheckFailed, assert_close, fail, known_as
+from course.checks.words import CheckFailed, assert_close, fail, known_as
 
 
 def test_a_stand_in_is_called_by_the_name_of_the_real_one():

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from course import cli
-from course.build import build
-from course.paths import ROOT
-from course.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
+from course.author.build import build
+from course.checks.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
+from course.home import ROOT
 from tests.course.workshop import STEP1, STEP2
 
 

@@ -8,11 +8,12 @@ from datetime import datetime
 
 import pytest
 
-from course import edits
-from course.build import build
-from course.edits import attempted, diff, may_reveal, overwrite, reset, reveal, undo
-from course.paths import CourseError, Task
-from course.regions import code_of, splice, to_exercise
+from course.author.build import build
+from course.book.regions import code_of, splice, to_exercise
+from course.book.tasks import Task
+from course.home import CourseError
+from course.student import edits
+from course.student.edits import attempted, diff, may_reveal, overwrite, reset, reveal, undo
 from tests.course.workshop import STEP1
 
 EXERCISE = to_exercise(STEP1)

@@ -9,7 +9,7 @@ from importlib.machinery import SourceFileLoader
 
 import pytest
 
-from course.loading import compile_ahead, file_hash, forget_steps, load_step, without_bytecode
+from course.checks.loading import compile_ahead, file_hash, forget_steps, load_step, without_bytecode
 
 
 @pytest.fixture(autouse=True)

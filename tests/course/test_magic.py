@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from course import checker as checking
 from course import magic
-from course.build import build
-from course.edits import undo
-from course.progress import Progress
-from course.regions import code_of, to_exercise
-from course.verdict import NOT_STARTED, RIGHT, Verdict
+from course.author.build import build
+from course.book.regions import code_of, to_exercise
+from course.checks import checker as checking
+from course.checks.verdict import NOT_STARTED, RIGHT, Verdict
+from course.student.edits import undo
+from course.student.progress import Progress
 from tests.course.workshop import STEP1
 
 

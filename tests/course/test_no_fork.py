@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from course.checker import Checker
-from course.paths import find_task
-from course.regions import splice
+from course.book.regions import splice
+from course.book.tasks import find_task
+from course.checks.checker import Checker
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from course.regions import RegionError, code_of, find, names_needed, parse, splice, to_exercise
+from course.book.regions import RegionError, code_of, find, names_needed, parse, splice, to_exercise
 
 TEXT = '''"""설명"""
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from course.loading import load_step
-from course.seeding import Watch
+from course.checks.loading import load_step
+from course.checks.seeding import Watch
 
 STEP = """
 import random

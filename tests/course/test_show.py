@@ -8,10 +8,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from course.answers import Answers
-from course.build import build
-from course.show import show_todo, show_verdict
-from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
+from course.author.build import build
+from course.book.tables import Answers
+from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
+from course.student.show import show_todo, show_verdict
 
 LONG = (
     "두 확률의 합이 1.214입니다. 두 라벨 중 하나만 고르는 문제에서는 합이 1이어야 합니다. [대괄호]와 :smile:도 그대로. "

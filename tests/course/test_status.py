@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from course.build import build
-from course.progress import Progress
-from course.status import Row, collect, to_json, to_table, write_page
-from course.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
+from course.author.build import build
+from course.checks.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
+from course.student.progress import Progress
+from course.student.status import Row, collect, to_json, to_table, write_page
 
 
 class FakeChecker:

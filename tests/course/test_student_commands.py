@@ -7,12 +7,13 @@ import random
 
 import pytest
 
-from course import cli, student_commands
-from course.build import build
-from course.paths import Task
-from course.progress import Progress
-from course.regions import code_of, splice, to_exercise
-from course.verdict import BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
+from course import cli
+from course.author.build import build
+from course.book.regions import code_of, splice, to_exercise
+from course.book.tasks import Task
+from course.checks.verdict import BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
+from course.student import commands as student_commands
+from course.student.progress import Progress
 from tests.course.workshop import STEP1, STEP2
 
 BASE = to_exercise(STEP1)

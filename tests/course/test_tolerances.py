@@ -7,11 +7,12 @@ import re
 import pytest
 
 from course import cli
-from course.checker import Checker
-from course.checking import assert_close, close, compared_by, matches
-from course.measuring import PRECISIONS, bf16_products
-from course.paths import CourseError, all_tasks
-from course.tolerances import Tolerance, largest, load, measured, stated
+from course.author.tolerances import Tolerance, largest, load, measured, stated
+from course.book.tasks import all_tasks
+from course.checks.checker import Checker
+from course.checks.measuring import PRECISIONS, bf16_products
+from course.checks.words import assert_close, close, compared_by, matches
+from course.home import CourseError
 
 TASKS = [task for task in all_tasks() if task.solution.is_dir()]
 
@@ -84,7 +85,7 @@ def test_tolerance_in_its_place_is_fine(changed):
 
 
 CHECK = """
-from course.checking import assert_close, fail, matches, todo
+from course.checks.words import assert_close, fail, matches, todo
 
 
 @todo("1-2")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from course.paths import all_tasks
+from course.book.tasks import all_tasks
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = [

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from course import __version__, trust
-from course.paths import ROOT, all_tasks
+from course import __version__
+from course.book import manifest as trust
+from course.book.tasks import all_tasks
+from course.home import ROOT
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import zipfile
 
 import pytest
 
-from course.build import build
-from course.edits import reset, undo
-from course.paths import CourseError, Task
-from course.regions import code_of, parse, splice, to_exercise
-from course.update import CLOSE, MINE, THEIRS, Source, merge, update
+from course.author.build import build
+from course.book.regions import code_of, parse, splice, to_exercise
+from course.book.tasks import Task
+from course.home import CourseError
+from course.student.edits import reset, undo
+from course.student.update import CLOSE, MINE, THEIRS, Source, merge, update
 from tests.course.workshop import STEP1, STEP2
 
 BASE = to_exercise(STEP1)

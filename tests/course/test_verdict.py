@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from course import verdict as verdicts
-from course.checker import Checker
-from course.pytest_plugin import describe
-from course.regions import splice
-from course.verdict import BROKEN, plainly
+from course.book.regions import splice
+from course.checks import verdict as verdicts
+from course.checks.checker import Checker
+from course.checks.plugin import describe
+from course.checks.verdict import BROKEN, plainly
 from tests.course.workshop import STEP1, STEP2, Workshop
 from todo import TodoNotDone, todo
 

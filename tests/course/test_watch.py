@@ -13,13 +13,13 @@ import time
 import pytest
 from rich.console import Console
 
-from course import watch
-from course.build import build
-from course.paths import ROOT, CourseError
-from course.progress import Progress
-from course.regions import splice, to_exercise
-from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
-from course.watch import KEY, SAVED, Watch, read_keys, watch_files
+from course.author.build import build
+from course.book.regions import splice, to_exercise
+from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
+from course.home import ROOT, CourseError
+from course.student import watch
+from course.student.progress import Progress
+from course.student.watch import KEY, SAVED, Watch, read_keys, watch_files
 from tests.course.workshop import STEP1, STEP2
 
 HINTS = '"1-1":\n  hints: [첫째 힌트, 둘째 힌트]\n  explains: 더하기로도 되는 까닭\n'

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from course import build, checker, cli, edits, paths, progress, show, trust, update
+from course import cli, home
+from course.author import build
+from course.book import manifest as trust
+from course.book import tasks
+from course.checks import checker
+from course.student import edits, progress, show, update
 
 STEP1 = '''"""1단계 · 수"""
 
@@ -38,7 +43,7 @@ def quadruple(number):
     # [END 2-1]
 '''
 CHECK1 = """
-from course.checking import assert_equal, fail, todo
+from course.checks.words import assert_equal, fail, todo
 
 
 @todo("1-1")
@@ -58,7 +63,7 @@ def test_area(load):
     assert_equal(round(load(1).area(1), 2), 3.14, idea="넓이", message="넓이가 다릅니다.")
 """
 CHECK2 = """
-from course.checking import fail, todo
+from course.checks.words import fail, todo
 
 
 @todo("2-1")
@@ -74,13 +79,13 @@ class Workshop:
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
-        self.task = paths.Task("task1-tiny")
+        self.task = tasks.Task("task1-tiny")
         self.guide = root / "README_stepwise_learning.md"
-        for module in (paths, build, checker, cli, edits, show, update):
+        for module in (home, tasks, build, checker, cli, edits, show, update):
             monkeypatch.setattr(module, "ROOT", root)
-        for module in (paths, edits, progress, update):
+        for module in (home, edits, progress, update):
             monkeypatch.setattr(module, "STATE", root / ".course")
-        monkeypatch.setattr(paths, "SOLUTIONS", root / "solutions")
+        monkeypatch.setattr(tasks, "SOLUTIONS", root / "solutions")
         monkeypatch.setattr(edits, "GATE", root / "course-gate.yaml")
         monkeypatch.setattr(build, "GUIDE", self.guide)
         self.write("solutions/task1-tiny/step1_numbers.py", STEP1)
@@ -107,7 +112,7 @@ class Workshop:
 
     def drop_solutions(self) -> None:
         """해답이 없는 배포판으로 만듭니다. 처음 모습은 따로 남습니다."""
-        for step in paths.Task(self.task.name).steps:
+        for step in tasks.Task(self.task.name).steps:
             file = edits.pristine_file(self.task, step.file_name)
             self.write(file.relative_to(self.root).as_posix(), edits.untouched_text(self.task, step.file_name))
         shutil.rmtree(self.root / "solutions")

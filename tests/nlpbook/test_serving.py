@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from course.loading import load_step
+from course.checks.loading import load_step
 from nlpbook.arguments import ServeArguments
 from nlpbook.errors import UserError
 from nlpbook.paths import ROOT

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import torch
 
-from course.checking import assert_equal, close, deviation, fail, matches, show, todo
-from course.regions import RegionError, find
+from course.book.regions import RegionError, find
+from course.checks.words import assert_equal, close, deviation, fail, matches, show, todo
 from nlpbook.arguments import TrainArguments
 from nlpbook.errors import UserError
 from nlpbook.nsmc import NsmcCorpus

@@ -19,7 +19,7 @@ import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader, default_collate
 
-from course.checking import CheckFailed, assert_close, assert_equal, close, fail, matches, show, todo
+from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, show, todo
 from nlpbook.loaders import evaluation_loader, training_loader
 from nlpbook.nsmc import NsmcCorpus
 from tests.task1_cls import support

@@ -20,7 +20,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import Precision
 
-from course.checking import assert_close, assert_equal, close, fail, known_as, matches, show, todo
+from course.checks.words import assert_close, assert_equal, close, fail, known_as, matches, show, todo
 from nlpbook.checkpoints import LAST, Checkpoint, CheckpointSaver, rng_state, set_rng_state
 from nlpbook.errors import UserError
 from nlpbook.tracking import Position, Tracker

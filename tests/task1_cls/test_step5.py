@@ -14,7 +14,7 @@ import typer
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 
-from course.checking import assert_close, assert_equal, fail, known_as, matches, show, todo
+from course.checks.words import assert_close, assert_equal, fail, known_as, matches, show, todo
 from nlpbook.arguments import Arguments, ServeArguments, TestArguments, TrainArguments, default_of
 from nlpbook.options import Options, UsageError
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from course.paths import ROOT
+from course.home import ROOT
 from nlpbook.checkpoints import CheckpointSaver
 from tests.task1_cls import support
 

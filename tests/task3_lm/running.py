@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from course.paths import ROOT
+from course.home import ROOT
 from tests.task3_lm import support
 
 FOLDER = ROOT / "solutions" / "task3-lm"

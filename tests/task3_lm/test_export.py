@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from course.answers import Answers
-from course.loading import load_step
-from course.paths import Task
-from course.regions import splice
+from course.book.regions import splice
+from course.book.tables import Answers
+from course.book.tasks import Task
+from course.checks.loading import load_step
 from nlpbook.errors import UserError
 from nlpbook.metrics import window_scores
 from nlpbook.onnx_models import OnnxModel

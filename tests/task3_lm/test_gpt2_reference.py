@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from course.checking import assert_close
+from course.checks.words import assert_close
 from tests.task3_lm import support
 
 VOCAB, BATCH, LENGTH = 50, 3, 7

@@ -22,7 +22,7 @@ import torch
 from tokenizers import Tokenizer, pre_tokenizers
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
-from course.checking import assert_equal, fail, known_as, show, todo
+from course.checks.words import assert_equal, fail, known_as, show, todo
 from nlpbook.loaders import training_loader
 from nlpbook.texts import Piece, TextCorpus, TextPart
 from nlpbook.tokens import END_OF_TEXT, TextTokenizer

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from course.checking import CheckFailed, assert_close, close, fail, known_as, matches, show, todo
+from course.checks.words import CheckFailed, assert_close, close, fail, known_as, matches, show, todo
 from nlpbook.layers import Dropout
 from tests.task3_lm import support
 

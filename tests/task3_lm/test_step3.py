@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from course.checking import CheckFailed, assert_close, close, fail, matches, show, todo
+from course.checks.words import CheckFailed, assert_close, close, fail, matches, show, todo
 from tests.task3_lm import support
 from todo import TodoNotDone
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from course.checking import (
+from course.checks.words import (
     assert_close,
     assert_equal,
     close,

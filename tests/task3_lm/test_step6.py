@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from course.checking import assert_close, close, fail, matches, show, todo
+from course.checks.words import assert_close, close, fail, matches, show, todo
 from nlpbook.lm_config import LMConfig
 from tests.task3_lm import support
 from todo import TodoNotDone

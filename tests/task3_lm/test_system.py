@@ -23,8 +23,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from course.loading import load_step
-from course.paths import ROOT
+from course.checks.loading import load_step
+from course.home import ROOT
 from nlpbook.errors import UserError
 from nlpbook.generation import Sampling
 from nlpbook.lm_config import LMConfig, ServeConfig, TestConfig

@@ -4,10 +4,10 @@
 
 - fp32: 해답과 다른 옳은 답(`also_right`)들이 보인 가장 큰 차이.
 - bf16: 같은 것을, 행렬곱의 정밀도를 낮추어 두 번 잰 것 가운데 큰 쪽. 한 번은 장치의 빠른 행렬곱으로, 한 번은 모든
-  행렬곱을 bf16으로 합니다(`course.measuring`의 `fast_products`와 `bf16_products`). 검사는 학생의 계산과 기준을 한
-  장치에서 하므로, 낮춘 정밀도도 둘 모두에 듣습니다.
-- 가장 가까운 실수: 흔한 실수(`answers.yaml`)와 기계적인 변이(`course.audit`)가 보인 가장 작은 차이. 반올림과 구별되지
-  않는 차이는 그 실수가 이 검사에 닿지 않은 것입니다. 뜻이 같은 변이(`equivalents.yaml`)는 보지 않습니다.
+  행렬곱을 bf16으로 합니다(`course.checks.measuring`의 `fast_products`와 `bf16_products`). 검사는 학생의 계산과
+  기준을 한 장치에서 하므로, 낮춘 정밀도도 둘 모두에 듣습니다.
+- 가장 가까운 실수: 흔한 실수(`answers.yaml`)와 기계적인 변이(`course.author.audit`)가 보인 가장 작은 차이. 반올림과
+  구별되지 않는 차이는 그 실수가 이 검사에 닿지 않은 것입니다. 뜻이 같은 변이(`equivalents.yaml`)는 보지 않습니다.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from course.answers import Answers
-from course.audit import known_equivalents, mutants
-from course.checker import Checker
-from course.paths import CourseError, Task, write_text
-from course.regions import code_of, splice
+from course.author.audit import known_equivalents, mutants
+from course.book.regions import code_of, splice
+from course.book.tables import Answers
+from course.book.tasks import Task
+from course.checks.checker import Checker
+from course.home import CourseError, write_text
 
 FILE = "tolerances.yaml"
 ROUNDING = 8 * 2**-23  # 값의 크기에 견주어 이만큼까지는 fp32의 반올림으로 봅니다.

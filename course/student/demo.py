@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 
-from course.paths import ROOT, CourseError, Task
+from course.book.tasks import Task
+from course.home import ROOT, CourseError
 
 
 def run_demo(task: Task, arguments: list[str]) -> int:

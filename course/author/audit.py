@@ -20,10 +20,11 @@ from pathlib import Path
 
 import yaml
 
-from course.answers import read_tables
-from course.checker import Checker
-from course.paths import CourseError, Task
-from course.regions import code_of, splice
+from course.book.regions import code_of, splice
+from course.book.tables import read_tables
+from course.book.tasks import Task
+from course.checks.checker import Checker
+from course.home import CourseError
 
 SWAPS: dict[type, type] = {
     ast.Add: ast.Sub,

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from course.answers import Answers
-from course.edits import known_todos
-from course.paths import ROOT, Task
-from course.regions import Region, RegionError, find
-from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, Verdict
+from course.book.regions import Region, RegionError, find
+from course.book.tables import Answers
+from course.book.tasks import Task
+from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, Verdict
+from course.home import ROOT
+from course.student.edits import known_todos
 
 MARKS = {RIGHT: ("✓", "green"), NOT_STARTED: ("·", "dim"), BLOCKED: ("·", "yellow"), BROKEN: ("!", "red")}
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from course.paths import Task
+from course.book.tasks import Task
 
 MANIFEST = "manifest.json"
 

@@ -15,7 +15,8 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from course.paths import STATE, STEP_NAME
+from course.book.tasks import STEP_NAME
+from course.home import STATE
 
 
 def file_hash(path: Path) -> str:

@@ -1,24 +1,17 @@
-"""과제의 폴더와 파일. 어디서 실행해도 같은 곳을 가리킵니다."""
+"""과제와 그 단계들. 과제는 폴더의 이름만으로 생깁니다."""
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from course.regions import Region, parse
+from course.book.regions import Region, parse
+from course.home import ROOT, SOLUTIONS, CourseError
 
-ROOT = Path(__file__).resolve().parents[1]
-SOLUTIONS = ROOT / "solutions"
-STATE = ROOT / ".course"
 TASK_NAME = re.compile(r"task(\d+)-([a-z]+)")
 STEP_NAME = re.compile(r"step(\d+)_\w+\.py")
-
-
-class CourseError(Exception):
-    """사람에게 그대로 보일, 한국어 한 문장의 오류."""
 
 
 @dataclass(frozen=True)
@@ -127,15 +120,3 @@ def find_task(name: str) -> Task:
         if name.rstrip("/") in (task.name, task.short, task.name.split("-", 1)[0]):
             return task
     raise CourseError(f"과제 '{name}'이(가) 없습니다. 있는 과제: {', '.join(task.short for task in all_tasks())}")
-
-
-def write_text(path: Path, text: str) -> None:
-    """UTF-8로 옆에 쓴 뒤 이름을 바꿉니다."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("w", encoding="utf-8", newline="\n") as out:
-            out.write(text)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from course import guard, seeding
-from course.checking import CheckFailed
-from course.loading import file_hash, load_step, without_bytecode
-from course.paths import ROOT, Task, all_tasks
-from course.regions import RegionError, parse
+from course.book.regions import RegionError, parse
+from course.book.tasks import Task, all_tasks
+from course.checks import guard, seeding
+from course.checks.loading import file_hash, load_step, without_bytecode
+from course.checks.words import CheckFailed
+from course.home import ROOT
 from todo import TodoNotDone
 
 SOLUTION, EXERCISE = "solutions", "task"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from course.paths import ROOT
+from course.home import ROOT
 
 
 def run_suite(arguments: list[str]) -> int:

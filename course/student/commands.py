@@ -9,17 +9,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from course.answers import Answers
-from course.checker import Checker
-from course.edits import diff, known_todos, reset, reveal, undo
-from course.paths import CourseError, Task, all_tasks, find_task
-from course.progress import Progress
-from course.regions import RegionError
-from course.show import show_todo, shown
-from course.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
+from course.book.regions import RegionError
+from course.book.tables import Answers
+from course.book.tasks import Task, all_tasks, find_task
+from course.checks.checker import Checker
+from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
+from course.home import CourseError
+from course.student.edits import diff, known_todos, reset, reveal, undo
+from course.student.progress import Progress
+from course.student.show import show_todo, shown
 
 if TYPE_CHECKING:
-    from course.update import Report
+    from course.student.update import Report
 
 console = Console(highlight=False)
 STATES = {RIGHT: "맞음", NOT_STARTED: "시작 전", BLOCKED: "막힘", WRONG: "틀림", BROKEN: "멈춤", None: "없음"}
@@ -59,7 +60,7 @@ def watch_command(
     task: Annotated[str | None, typer.Argument(metavar="[과제]", help="예: cls. 비우면 모든 과제.")] = None,
 ) -> None:
     """파일을 저장할 때마다 검사하고, 지금 할 TODO를 보여 줍니다."""
-    from course.watch import run_watch
+    from course.student.watch import run_watch
 
     run_watch([find_task(task)] if task else all_tasks(), console)
 
@@ -133,7 +134,7 @@ def update_command(
     source: Annotated[Path, typer.Option("--from", help="새 판이 든 폴더나 내려받은 zip 파일.")],
 ) -> None:
     """새 판의 실습을 내 파일에 합칩니다. 내가 쓴 답은 남고, 설명과 뼈대는 새 판을 따릅니다."""
-    from course.update import Source, update
+    from course.student.update import Source, update
 
     new = Source(source.expanduser())
     before = _verdicts()

@@ -23,9 +23,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from course.loading import compile_ahead, without_bytecode
-from course.paths import STEP_NAME, Task
-from course.pytest_plugin import QUIET, run
+from course.book.tasks import STEP_NAME, Task
+from course.checks.loading import compile_ahead, without_bytecode
+from course.checks.plugin import QUIET, run
 
 # macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다. 환경 변수는 fork 없는 길을 어디서나 시험하려고 둡니다.
 CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin" and not os.environ.get("COURSE_NO_FORK")
@@ -80,7 +80,7 @@ def run_job(task: Task, job: dict[str, Any]) -> dict[str, Any]:
     """검사합니다. 일에 `precision`이 있으면 판정 대신 비교마다의 차이를 잽니다."""
     asked = task, Path(job["folder"]), job["todos"], job.get("device", "cpu")
     if "precision" in job:
-        from course.measuring import measured_run
+        from course.checks.measuring import measured_run
 
         return measured_run(*asked, job["precision"])
     return run(*asked)

@@ -97,7 +97,7 @@ def matches(got: Any, wrong: Any, atol: float) -> bool:
 
 @contextmanager
 def compared_by(compare: Callable[..., bool]) -> Iterator[None]:
-    """블록 안에서는 `close`와 `matches`가 `compare(got, want, atol, judging=…)`에게 묻습니다(`course.measuring`)."""
+    """블록 안에서는 `close`와 `matches`가 `compare(got, want, atol, judging=…)`에게 묻습니다(`measuring`)."""
     global _compare
     before, _compare = _compare, compare
     try:

@@ -24,7 +24,8 @@ from typing import Any
 
 import yaml
 
-from course.paths import CourseError, Task
+from course.book.tasks import Task
+from course.home import CourseError
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C로 짠 것이 열 배 빠릅니다. 표는 수천 줄입니다.
 

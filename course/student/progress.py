@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from typing import Any
 
-from course.paths import STATE, Task, write_text
-from course.verdict import NOT_STARTED, Verdict
+from course.book.tasks import Task
+from course.checks.verdict import NOT_STARTED, Verdict
+from course.home import STATE, write_text
 
 FILE = "progress.json"
 

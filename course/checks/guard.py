@@ -11,9 +11,9 @@ from typing import Any
 
 WATCHED = (
     "builtins",
-    "course.checking",
-    "course.guard",
-    "course.pytest_plugin",
+    "course.checks.words",
+    "course.checks.guard",
+    "course.checks.plugin",
     "_pytest.outcomes",
     "_pytest.python",
     "_pytest.runner",

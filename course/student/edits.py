@@ -18,9 +18,10 @@ from typing import Any
 import yaml
 from merge3 import Merge3
 
-from course.answers import Answers
-from course.paths import ROOT, STATE, STEP_NAME, TASK_NAME, CourseError, Task
-from course.regions import Region, RegionError, code_of, parse, splice, to_exercise
+from course.book.regions import Region, RegionError, code_of, parse, splice, to_exercise
+from course.book.tables import Answers
+from course.book.tasks import STEP_NAME, TASK_NAME, Task
+from course.home import ROOT, STATE, CourseError
 
 GATE = ROOT / "course-gate.yaml"
 JOURNAL = "journal.json"

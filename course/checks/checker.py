@@ -1,4 +1,4 @@
-"""학생의 폴더를 검사해 판정을 냅니다. 검사는 따로 뜬 `course.worker`가 하고, 여기서는 일을 건네고 답을 풀이합니다."""
+"""학생의 폴더를 검사해 판정을 냅니다. 검사는 따로 뜬 프로세스(`worker`)가 하고, 여기서는 일을 건네고 답을 풉니다."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from course import __version__
-from course.answers import Answers
-from course.paths import ROOT, CourseError, Task
-from course.regions import Region, RegionError, parse
-from course.trust import tampered
-from course.verdict import BROKEN, NOT_STARTED, Verdict, judge
+from course.book.manifest import tampered
+from course.book.regions import Region, RegionError, parse
+from course.book.tables import Answers
+from course.book.tasks import Task
+from course.checks.verdict import BROKEN, NOT_STARTED, Verdict, judge
+from course.home import ROOT, CourseError
 
 DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
 
@@ -93,7 +94,7 @@ class Checker:
         """판정하는 대신, 검사가 견준 값들의 차이를 잽니다.
 
         Args:
-            precision: 행렬곱의 정밀도, `course.measuring.PRECISIONS`의 하나.
+            precision: 행렬곱의 정밀도, `course.checks.measuring.PRECISIONS`의 하나.
 
         Returns:
             `pytest_plugin.run`의 답에 `comparisons`를 더한 것. 프로세스가 멈췄거나 죽었으면 그것이 없습니다.
@@ -141,7 +142,7 @@ class Checker:
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # 설치된 다른 플러그인이 검사를 바꾸거나 늦추지 않도록
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "course.worker"],
+            [sys.executable, "-m", "course.checks.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

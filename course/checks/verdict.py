@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from course.answers import Answers
+from course.book.tables import Answers
 
 RIGHT, NOT_STARTED, BLOCKED, WRONG, BROKEN = "right", "not started", "blocked", "wrong", "broken"
 

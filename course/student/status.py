@@ -10,10 +10,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from course.checker import Checker
-from course.paths import Task, write_text
-from course.progress import Progress
-from course.verdict import RIGHT, Verdict
+from course.book.tasks import Task
+from course.checks.checker import Checker
+from course.checks.verdict import RIGHT, Verdict
+from course.home import write_text
+from course.student.progress import Progress
 
 
 @dataclass(frozen=True)

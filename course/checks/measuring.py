@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from course import checking
-from course.paths import Task
-from course.pytest_plugin import run, todo_of
+from course.book.tasks import Task
+from course.checks import words as checking
+from course.checks.plugin import run, todo_of
 
 OURS = {checking.__file__, __file__}
 
