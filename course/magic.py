@@ -17,12 +17,13 @@ from typing import Any
 
 from rich.console import Console
 
+from course.book.backups import overwrite
 from course.book.regions import RegionError, splice
+from course.book.untouched import read_student_file
 from course.checks.checker import Checker
 from course.cli import chosen
 from course.home import CourseError
 from course.student.commands import one_todo
-from course.student.edits import overwrite, read_student_file
 from course.student.progress import Progress
 from course.student.show import show_verdict
 

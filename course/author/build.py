@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from course.book.backups import overwrite
 from course.book.manifest import manifest_file, manifest_text
 from course.book.regions import parse, to_exercise
 from course.book.tasks import STEP_NAME, Task, all_tasks, find_task
 from course.home import ROOT
-from course.student.edits import overwrite
 
 GUIDE = ROOT / "README_stepwise_learning.md"
 TABLE = re.compile(r"(<!-- todos (?P<task>task\d+-[a-z]+) (?P<step>\d+) -->\n).*?(<!-- /todos -->)", re.DOTALL)

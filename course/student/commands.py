@@ -9,13 +9,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from course.book.backups import undo
 from course.book.regions import RegionError
 from course.book.tables import Answers
 from course.book.tasks import Task, all_tasks, find_task
+from course.book.untouched import known_todos
 from course.checks.checker import Checker
 from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
 from course.home import CourseError
-from course.student.edits import diff, known_todos, reset, reveal, undo
+from course.student.edits import diff, reset, reveal
 from course.student.progress import Progress
 from course.student.show import show_todo, shown
 

@@ -12,9 +12,9 @@ from rich.text import Text
 from course.book.regions import Region, RegionError, find
 from course.book.tables import Answers
 from course.book.tasks import Task
+from course.book.untouched import known_todos
 from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, Verdict
 from course.home import ROOT
-from course.student.edits import known_todos
 
 MARKS = {RIGHT: ("✓", "green"), NOT_STARTED: ("·", "dim"), BLOCKED: ("·", "yellow"), BROKEN: ("!", "red")}
 

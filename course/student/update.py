@@ -15,10 +15,12 @@ from pathlib import Path, PurePosixPath
 
 from merge3 import Merge3
 
+from course.book.backups import in_style_of, overwrite
 from course.book.regions import Region, RegionError, parse
 from course.book.tasks import STEP_NAME, TASK_NAME, Task
+from course.book.untouched import pristine_file, read_student_file, untouched_text
 from course.home import ROOT, STATE, CourseError
-from course.student.edits import in_style_of, overwrite, pristine_file, read_student_file, same_code, untouched_text
+from course.student.edits import same_code
 
 MINE, THEIRS, CLOSE = "# <<<<<<< 내가 고친 것", "# ======= 새 판", "# >>>>>>>"
 PLACE = "\0{}\n"  # 병합하는 동안 자리의 코드를 대신하는 줄. 파이썬 파일에는 나올 수 없는 글자입니다.

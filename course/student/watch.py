@@ -22,13 +22,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from course.book.backups import undo
 from course.book.regions import RegionError, parse
 from course.book.tables import Answers
 from course.book.tasks import Task
+from course.book.untouched import known_todos, read_student_file
 from course.checks.checker import Checker
 from course.checks.verdict import BLOCKED, NOT_STARTED, Verdict
 from course.home import ROOT, CourseError
-from course.student.edits import attempted, known_todos, read_student_file, reset, reveal, undo
+from course.student.edits import attempted, reset, reveal
 from course.student.progress import Progress
 from course.student.show import show_todo, show_verdict
 

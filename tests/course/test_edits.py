@@ -9,11 +9,12 @@ from datetime import datetime
 import pytest
 
 from course.author.build import build
+from course.book import backups
+from course.book.backups import overwrite, undo
 from course.book.regions import code_of, splice, to_exercise
 from course.book.tasks import Task
 from course.home import CourseError
-from course.student import edits
-from course.student.edits import attempted, diff, may_reveal, overwrite, reset, reveal, undo
+from course.student.edits import attempted, diff, may_reveal, reset, reveal
 from tests.course.workshop import STEP1
 
 EXERCISE = to_exercise(STEP1)
@@ -323,8 +324,8 @@ def test_undo_works_after_the_repository_was_moved(school, monkeypatch, tmp_path
     reset(school.task, "1")
     moved = tmp_path_factory.mktemp("moved") / "here"
     school.root.rename(moved)
-    monkeypatch.setattr(edits, "ROOT", moved)
-    monkeypatch.setattr(edits, "STATE", moved / ".course")
+    monkeypatch.setattr(backups, "ROOT", moved)
+    monkeypatch.setattr(backups, "STATE", moved / ".course")
     undo()
     assert (moved / "task1-tiny/step1_numbers.py").read_bytes() == TRIED.encode()
 
@@ -360,7 +361,7 @@ def test_edits_in_one_moment_and_with_the_clock_set_back_are_undone_in_order(sch
         def now(cls, tz=None):
             return next(moments)
 
-    monkeypatch.setattr(edits, "datetime", Clock)
+    monkeypatch.setattr(backups, "datetime", Clock)
     versions = [f"# {number}\n" for number in range(6)]
     for version in versions:
         overwrite([(school.step1, version)], "edit")
@@ -375,7 +376,7 @@ def test_write_that_fails_leaves_the_file_and_nothing_beside_it(school, monkeypa
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(edits.Path, "write_bytes", full)
+    monkeypatch.setattr(backups.Path, "write_bytes", full)
     with pytest.raises(OSError):
         reset(school.task, "1")
     assert school.step1.read_bytes() == TRIED.encode()

@@ -6,10 +6,10 @@ import pytest
 
 from course import magic
 from course.author.build import build
+from course.book.backups import undo
 from course.book.regions import code_of, to_exercise
 from course.checks import checker as checking
 from course.checks.verdict import NOT_STARTED, RIGHT, Verdict
-from course.student.edits import undo
 from course.student.progress import Progress
 from tests.course.workshop import STEP1
 

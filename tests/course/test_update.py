@@ -11,10 +11,11 @@ import zipfile
 import pytest
 
 from course.author.build import build
+from course.book.backups import undo
 from course.book.regions import code_of, parse, splice, to_exercise
 from course.book.tasks import Task
 from course.home import CourseError
-from course.student.edits import reset, undo
+from course.student.edits import reset
 from course.student.update import CLOSE, MINE, THEIRS, Source, merge, update
 from tests.course.workshop import STEP1, STEP2
 

@@ -9,8 +9,8 @@ import pytest
 
 from course import cli, home
 from course.author import build
+from course.book import backups, tasks, untouched
 from course.book import manifest as trust
-from course.book import tasks
 from course.checks import checker
 from course.student import edits, progress, show, update
 
@@ -81,9 +81,9 @@ class Workshop:
         self.root = root
         self.task = tasks.Task("task1-tiny")
         self.guide = root / "README_stepwise_learning.md"
-        for module in (home, tasks, build, checker, cli, edits, show, update):
+        for module in (home, tasks, backups, build, checker, cli, show, update):
             monkeypatch.setattr(module, "ROOT", root)
-        for module in (home, edits, progress, update):
+        for module in (home, backups, untouched, progress, update):
             monkeypatch.setattr(module, "STATE", root / ".course")
         monkeypatch.setattr(tasks, "SOLUTIONS", root / "solutions")
         monkeypatch.setattr(edits, "GATE", root / "course-gate.yaml")
@@ -113,8 +113,8 @@ class Workshop:
     def drop_solutions(self) -> None:
         """해답이 없는 배포판으로 만듭니다. 처음 모습은 따로 남습니다."""
         for step in tasks.Task(self.task.name).steps:
-            file = edits.pristine_file(self.task, step.file_name)
-            self.write(file.relative_to(self.root).as_posix(), edits.untouched_text(self.task, step.file_name))
+            file = untouched.pristine_file(self.task, step.file_name)
+            self.write(file.relative_to(self.root).as_posix(), untouched.untouched_text(self.task, step.file_name))
         shutil.rmtree(self.root / "solutions")
 
     def backups(self) -> set[bytes]:

@@ -1,0 +1,170 @@
+"""파일을 고치되 무엇도 잃지 않는 일: 옛 내용을 남기고, 일지에 적고, 무릅니다(undo).
+
+고치기 전의 파일은 언제나 `.course/backup/`에 바이트 그대로 남습니다. 무엇을 왜 고치는지는 여기서 모릅니다.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from merge3 import Merge3
+
+from course.home import ROOT, STATE, CourseError
+
+JOURNAL = "journal.json"
+AFTER = "after"  # 백업 폴더에서, 고친 뒤의 내용을 두는 곳. 그 뒤에 학생이 더 쓴 것을 가려내는 데 씁니다.
+
+
+@dataclass(frozen=True)
+class Edit:
+    """파일 하나를 고친 일.
+
+    Attributes:
+        path: 고친 파일.
+        kept: 고치기 전의 내용을 남겨 둔 파일. 새로 만든 파일이면 None.
+        what: 무엇을 했는지. 예: `"reveal 1-2"`.
+    """
+
+    path: Path
+    kept: Path | None
+    what: str
+
+
+def refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise CourseError(f"{path.name}이(가) 파일이 아니라 폴더입니다. 폴더의 이름을 바꾼 뒤 다시 해 주세요.")
+
+
+def in_style_of(path: Path, text: str) -> bytes:
+    """`text`를 지금의 파일처럼 저장할 바이트: 줄바꿈(섞였으면 많은 쪽)과 BOM을 따릅니다."""
+    old = path.read_bytes() if path.is_file() else b""
+    if old.count(b"\r\n") * 2 > old.count(b"\n"):
+        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+    return (codecs.BOM_UTF8 if old.startswith(codecs.BOM_UTF8) else b"") + text.encode()
+
+
+def overwrite(files: list[tuple[Path, str | bytes | None]], what: str, can_undo: bool = True) -> list[Edit]:
+    """파일들을 새 내용으로 바꾸고, 무를 수 있게 옛 내용을 남깁니다. 내용이 같은 파일은 건드리지 않습니다.
+
+    Args:
+        files: (파일, 새 내용). 내용이 None이면 지웁니다.
+        what: 무엇을 하는지.
+        can_undo: `undo`로 무를 수 있게 적어 둘지.
+
+    Raises:
+        CourseError: 파일의 자리에 폴더가 있을 때. 이때는 아무것도 바꾸지 않습니다.
+    """
+    wanted = {path: text.encode() if isinstance(text, str) else text for path, text in files}
+    for path in wanted:
+        refuse_folder(path)
+    before = {path: path.read_bytes() if path.is_file() else None for path in wanted}
+    changed = [path for path in wanted if before[path] != wanted[path]]
+    if not changed:
+        return []
+    keeps = can_undo or any(before[path] is not None for path in changed)
+    folder = _new_backup_folder() if keeps else STATE  # 남길 것이 없으면 빈 폴더를 만들지 않습니다.
+    edits = [Edit(path, _keep(folder, path, before[path]), what) for path in changed]
+    if can_undo:
+        record = [
+            [_noted(edit.path), _noted(edit.kept), _noted(_keep(folder / AFTER, edit.path, wanted[edit.path]))]
+            for edit in edits
+        ]
+        journal = json.dumps({"what": what, "files": record}, ensure_ascii=False, indent=2)
+        _put(folder / JOURNAL, journal.encode())
+    for path in changed:
+        _put(path, wanted[path])
+    return edits
+
+
+def _new_backup_folder() -> Path:
+    """이름이 겹치지 않고, 시계가 뒤로 가도 언제나 맨 뒤에 오는 백업 폴더."""
+    backup = STATE / "backup"
+    backup.mkdir(parents=True, exist_ok=True)
+    while True:
+        last = max((one.name for one in backup.glob("[0-9]*")), default="")
+        folder = backup / max(datetime.now().strftime("%Y%m%d-%H%M%S-%f"), f"{last}+")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+
+
+def _keep(folder: Path, path: Path, content: bytes | None) -> Path | None:
+    """백업 폴더에 내용을 남깁니다. 없던 파일이면 남길 것이 없습니다."""
+    if content is None:
+        return None
+    kept = folder / (path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(path.parent.name) / path.name)
+    _put(kept, content)
+    return kept
+
+
+def _noted(path: Path | None) -> str | None:
+    """일지에 적을 경로. 저장소를 옮겨도 무를 수 있도록 저장소 안의 경로로 적습니다."""
+    return path and (path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path))
+
+
+def _put(path: Path, content: bytes | None) -> None:
+    """옆에 쓴 뒤 이름을 바꿉니다. 내용이 None이면 파일과, 그래서 빈 폴더가 된 것을 지웁니다."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if not folder.is_relative_to(ROOT) or folder == ROOT or any(folder.iterdir()):
+                return
+            folder.rmdir()
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def undo() -> list[Edit]:
+    """가장 나중에 고친 일을 무릅니다. 여러 번 부르면 그 앞의 일도 차례로 무릅니다.
+
+    고친 뒤에 학생이 더 쓴 것은 그대로 두고 고친 곳만 되돌립니다. 같은 곳이면 옛것이 돌아옵니다. 무르기 전의 파일도
+    남습니다.
+
+    Raises:
+        CourseError: 무를 일이 없거나, 남겨 둔 것을 읽을 수 없을 때.
+    """
+    journals = sorted((STATE / "backup").glob(f"*/{JOURNAL}"))
+    if not journals:
+        raise CourseError("무를 일이 없습니다.")
+    journal = journals[-1]
+    try:
+        record = json.loads(journal.read_text(encoding="utf-8"))
+        what = f"undo {record['what']}"
+        files = [(ROOT / path, _read(kept), _read(after)) for path, kept, after in record["files"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        journal.rename(journal.with_suffix(".broken"))
+        raise CourseError(
+            f"{_noted(journal.parent)}에 남겨 둔 것을 읽을 수 없어 무르지 못했습니다. "
+            "다시 undo를 하면 그 앞의 일을 무릅니다."
+        ) from None
+    edits = overwrite([(path, _unwound(path, kept, after)) for path, kept, after in files], what, can_undo=False)
+    journal.rename(journal.with_suffix(".undone"))
+    return edits
+
+
+def _read(noted: str | None) -> bytes | None:
+    return (ROOT / noted).read_bytes() if noted is not None else None
+
+
+def _unwound(path: Path, before: bytes | None, after: bytes | None) -> bytes | None:
+    """`before`를 `after`로 고친 일을 지금의 파일에서 무른 내용."""
+    refuse_folder(path)
+    now = path.read_bytes() if path.is_file() else None
+    if now == after or now is None or (before is not None and after is None):
+        return before
+    if before is None:  # 만들어 준 파일에 학생이 더 썼으니 지우지 않습니다.
+        return now
+    versions = (one.splitlines(keepends=True) for one in (after, now, before))
+    return b"".join(line for _, *parts in Merge3(*versions).merge_groups() for line in parts[-1])

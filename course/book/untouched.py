@@ -1,0 +1,67 @@
+"""단계 파일의 처음 모습(학생이 받았을 때의 것)과 지금의 학생 파일을 읽습니다. 파일을 고치지 않습니다."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from course.book.backups import refuse_folder
+from course.book.regions import Region, RegionError, parse, to_exercise
+from course.book.tasks import STEP_NAME, Task
+from course.home import STATE, CourseError
+
+
+def read_student_file(path: Path) -> str:
+    """학생의 파일을 읽습니다. BOM은 뗍니다.
+
+    Raises:
+        CourseError: 없거나, 폴더이거나, UTF-8이 아닐 때.
+    """
+    step = STEP_NAME.fullmatch(path.name)
+    command = f"`python -m course reset {path.parent.name.split('-')[-1]} {step[1] if step else ''}`"
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise CourseError(f"{path.name} 파일이 없습니다. {command}으로 되살릴 수 있습니다.") from None
+    except UnicodeDecodeError:
+        raise CourseError(
+            f"{path.name}이(가) UTF-8이 아닙니다. 편집기에서 UTF-8로 다시 저장하거나 "
+            f"{command}으로 되돌려 주세요(지금 파일은 따로 남습니다)."
+        ) from None
+    except OSError:
+        refuse_folder(path)
+        raise CourseError(f"{path.name}을(를) 읽을 수 없습니다. 파일의 권한을 확인해 주세요.") from None
+
+
+def pristine_file(task: Task, file_name: str) -> Path:
+    """새 판을 합칠 때(update) 견주려고, 학생이 받았던 처음 모습을 따로 두는 곳."""
+    return STATE / "pristine" / task.name / file_name
+
+
+def untouched_text(task: Task, file_name: str) -> str:
+    """손대지 않은 실습 파일의 내용. 따로 둔 처음 모습이 있으면 그것을, 없으면 해답에서 만듭니다.
+
+    Raises:
+        CourseError: 둘 다 없을 때.
+    """
+    pristine, solution = pristine_file(task, file_name), task.solution / file_name
+    if pristine.is_file():
+        return pristine.read_text(encoding="utf-8-sig")
+    if solution.is_file():
+        return to_exercise(solution.read_text(encoding="utf-8"), file_name)
+    if (task.untouched / file_name).is_file():
+        return (task.untouched / file_name).read_text(encoding="utf-8")
+    raise CourseError(f"{task.name}/{file_name}의 처음 모습을 찾지 못했습니다. 저장소를 다시 받아 주세요.")
+
+
+def known_todos(task: Task) -> dict[str, Region]:
+    """과제의 모든 TODO. 학생의 파일이 깨져 있어도 처음 모습에서 읽습니다."""
+    found: dict[str, Region] = {}
+    for step in task.steps:
+        with contextlib.suppress(RegionError, CourseError):
+            try:
+                text = untouched_text(task, step.file_name)
+            except CourseError:
+                text = read_student_file(task.exercise / step.file_name)
+            found |= {region.id: region for region in parse(text, step.file_name)}
+    return found
