@@ -27,7 +27,7 @@ from course.book.regions import code_of, splice
 from course.book.tables import Answers
 from course.book.tasks import Task, all_tasks, find_task
 from course.checks.checker import Checker
-from course.home import ROOT
+from course.home import ROOT, Home
 from course.student.watch import watch_files
 
 
@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("-n", "--repeats", type=int, default=20, help="TODO마다 저장하는 횟수")
     parser.add_argument("--without_cold", action="store_true", help="차가운 pytest는 재지 않습니다")
     asked = parser.parse_args()
-    tasks = [find_task(asked.task)] if asked.task else all_tasks()
+    home = Home(ROOT)
+    tasks = [find_task(home, asked.task)] if asked.task else all_tasks(home)
     everything: list[float] = []
     print(f"{'TODO':<6}{'중앙값':>8}{'95 %':>8}{'가장 김':>8}{'차가운 pytest':>14}{'배':>7}")
     for task in tasks:
@@ -61,7 +62,7 @@ def percentile(values: list[float], share: float) -> float:
 def measure(task: Task, repeats: int, with_cold: bool):
     """TODO마다 (번호, 저장에서 판정까지의 초들, 차가운 pytest의 초)."""
     answers = Answers.load(task)
-    with tempfile.TemporaryDirectory() as name, Checker() as checker:
+    with tempfile.TemporaryDirectory() as name, Checker(task.home) as checker:
         folder = Path(name).resolve()
         for step in task.steps:
             shutil.copy(task.solution / step.file_name, folder)
@@ -94,7 +95,9 @@ def cold_pytest(task: Task, folder: Path, todo_id: str) -> float:
     test_file = task.tests / f"test_step{todo_id.split('-')[0]}.py"
     command = [sys.executable, "-m", "pytest", "-q", str(test_file), "--todo", todo_id, "--target", str(folder)]
     started = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
+    subprocess.run(
+        command, cwd=task.home.root, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=True
+    )
     return time.perf_counter() - started
 
 

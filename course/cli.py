@@ -16,7 +16,7 @@ from course.book.regions import RegionError
 from course.book.tasks import Task, all_tasks, find_task
 from course.checks.checker import Checker
 from course.checks.verdict import Verdict
-from course.home import ROOT, CourseError
+from course.home import ROOT, CourseError, Home
 from course.student import commands as student_commands
 from course.student.progress import Progress
 from course.student.show import problem_line, show_verdict
@@ -34,6 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="사람 대신 프로그램�
 
 @app.command()
 def check(
+    ctx: typer.Context,
     where: Annotated[
         Optional[list[str]],  # noqa: UP045  Python 3.10의 Typer가 읽는 모양
         typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
@@ -52,16 +53,17 @@ def check(
     """TODO를 검사합니다. 틀렸으면 무엇을 잘못 생각했는지 알려 줍니다."""
     from course.checks.plugin import target_folder
 
+    home: Home = ctx.obj
     verdicts: list[tuple[Path, Task, Verdict]] = []
-    with Checker() as checker:
-        for task, todo_ids in chosen_by_file(file) if file else chosen(where or []):
+    with Checker(home) as checker:
+        for task, todo_ids in chosen_by_file(home, file) if file else chosen(home, where or []):
             folder = file.resolve().parent if file else target_folder(target, task)
             if not folder.is_dir():
                 raise CourseError(f"검사할 폴더가 없습니다: {folder}")
             found = checker.check(task, folder, todo_ids, device).values()
             verdicts += [(folder, task, one) for one in found]
             if folder == task.exercise:
-                progress = Progress()
+                progress = Progress(home)
                 for one in found:
                     progress.record(task, one)
     if as_json:
@@ -70,22 +72,24 @@ def check(
     elif lines:
         for folder, _, one in verdicts:
             if not one.is_right:
-                print(problem_line(folder, one))
+                print(problem_line(home, folder, one))
     else:
-        show_verdicts([(folder, one) for folder, _, one in verdicts], show_traceback)
+        show_verdicts(home, [(folder, one) for folder, _, one in verdicts], show_traceback)
     raise typer.Exit(0 if all(one.is_right for *_, one in verdicts) else 1)
 
 
 @app.command()
 def status(
+    ctx: typer.Context,
     as_json: Json = False,
     page: Annotated[Optional[Path], typer.Option("--html", help="HTML 한 장으로 저장할 파일.")] = None,  # noqa: UP045
 ) -> None:
     """어디까지 했는지 보여 줍니다. 지금 있는 파일을 검사해서 셉니다."""
     from course.student.status import collect, to_json, to_table, write_page
 
-    with Checker() as checker:
-        rows = collect(all_tasks(), checker)
+    home: Home = ctx.obj
+    with Checker(home) as checker:
+        rows = collect(all_tasks(home), checker, Progress(home))
     if page is not None:
         write_page(rows, page)
         print(f"저장했습니다: {page}")
@@ -97,6 +101,7 @@ def status(
 
 @app.command()
 def audit(
+    ctx: typer.Context,
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
@@ -105,9 +110,10 @@ def audit(
     """해답을 기계적으로 망가뜨려, 검사가 걸러 내지 못하는 것을 찾습니다. 강의를 고치는 사람이 씁니다."""
     from course.author.audit import audit as audited
 
+    home: Home = ctx.obj
     weakest = 1.0
-    with Checker() as checker:
-        for task, todo_ids in chosen(where or []):
+    with Checker(home) as checker:
+        for task, todo_ids in chosen(home, where or []):
             for one in audited(task, todo_ids, checker):
                 weakest = min(weakest, one.killed_share)
                 same = len(one.equivalent)
@@ -119,6 +125,7 @@ def audit(
 
 @app.command()
 def tolerances(
+    ctx: typer.Context,
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
@@ -127,16 +134,18 @@ def tolerances(
     write: Annotated[bool, typer.Option("--write", help="잰 것을 tests/<과제>/tolerances.yaml에 적습니다.")] = False,
 ) -> None:
     """검사의 허용 오차가 장치의 차이와 가장 가까운 실수 사이에 있는지 잽니다. 강의를 고치는 사람이 씁니다."""
-    from course.author import tolerances as measuring
+    from course.author.tolerances import measured, to_table, with_reasons
+    from course.author.tolerances import write as write_tolerances
 
+    home: Home = ctx.obj
     problems: list[str] = []
-    with Checker() as checker:
-        for task, todo_ids in chosen(where or []):
-            rows = measuring.with_reasons(task, list(measuring.measured(task, todo_ids, checker, device)))
+    with Checker(home) as checker:
+        for task, todo_ids in chosen(home, where or []):
+            rows = with_reasons(task, list(measured(task, todo_ids, checker, device)))
             problems += [problem for row in rows for problem in row.problems()]
-            console.print(measuring.to_table(rows) if rows else f"{task.name}: 허용 오차를 둔 검사가 없습니다.")
+            console.print(to_table(rows) if rows else f"{task.name}: 허용 오차를 둔 검사가 없습니다.")
             if write:
-                print(f"썼습니다: {measuring.write(task, rows, todo_ids, device).relative_to(ROOT)}")
+                print(f"썼습니다: {home.shown(write_tolerances(task, rows, todo_ids, device))}")
     for problem in problems:
         print(problem)
     raise typer.Exit(1 if problems else 0)
@@ -144,18 +153,20 @@ def tolerances(
 
 @app.command()
 def build(
+    ctx: typer.Context,
     check_only: Annotated[bool, typer.Option("--check", help="쓰지 않고, 해답과 어긋난 곳만 알립니다.")] = False,
 ) -> None:
     """해답(solutions/)에서 실습 파일과 가이드의 TODO 표를 만듭니다. 강의를 고치는 사람이 씁니다."""
+    home: Home = ctx.obj
     if check_only:
-        problems = building.out_of_step()
+        problems = building.out_of_step(home)
         for problem in problems:
             print(problem)
         print("실습 파일과 해답이 맞습니다." if not problems else "`python -m course build`로 다시 만들어 주세요.")
         raise typer.Exit(1 if problems else 0)
-    written = building.build()
+    written = building.build(home)
     for path, kept in written:
-        print(f"썼습니다: {path.relative_to(ROOT)}" + (f"  (옛 파일: {kept.relative_to(ROOT)})" if kept else ""))
+        print(f"썼습니다: {home.shown(path)}" + (f"  (옛 파일: {home.shown(kept)})" if kept else ""))
     if not written:
         print("모두 해답과 맞습니다. 새로 쓴 것이 없습니다.")
 
@@ -171,7 +182,8 @@ def demo(
     if task.startswith("-"):  # `demo --serve`처럼 과제를 적지 않은 경우
         ctx.args.insert(0, task)
         task = ""
-    raise typer.Exit(run_demo(find_task(task) if task else all_tasks()[0], ctx.args))
+    home: Home = ctx.obj
+    raise typer.Exit(run_demo(find_task(home, task) if task else all_tasks(home)[0], ctx.args))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]})
@@ -179,35 +191,35 @@ def test(ctx: typer.Context) -> None:
     """이 저장소의 시험을 모두 돌립니다: 코드 규칙, 두 폴더의 일치, 모든 검사. 덧붙인 옵션은 pytest에 건넵니다."""
     from course.author.suite import run_suite
 
-    raise typer.Exit(run_suite(ctx.args))
+    raise typer.Exit(run_suite(ctx.obj, ctx.args))
 
 
-def chosen_by_file(file: Path) -> list[tuple[Task, list[str]]]:
+def chosen_by_file(home: Home, file: Path) -> list[tuple[Task, list[str]]]:
     """단계 파일(실습이든 해답이든)의 경로에서 (과제, 그 단계의 TODO들)을 고릅니다.
 
     Raises:
         CourseError: 단계 파일이 아닐 때.
     """
-    for task in all_tasks():
+    for task in all_tasks(home):
         for step in task.steps:
             if file.resolve() in (
                 (task.exercise / step.file_name).resolve(),
                 (task.solution / step.file_name).resolve(),
             ):
-                return chosen([task.short, str(step.number)])
+                return chosen(home, [task.short, str(step.number)])
     raise CourseError(f"{file.name}은(는) 이 강의의 단계 파일이 아닙니다.")
 
 
-def chosen(where: list[str]) -> list[tuple[Task, list[str]]]:
+def chosen(home: Home, where: list[str]) -> list[tuple[Task, list[str]]]:
     """`["cls", "3"]` 같은 말에서 (과제, TODO들)을 고릅니다. 과제를 적지 않으면 모든 과제입니다.
 
     Raises:
         CourseError: 그런 과제, 단계, TODO가 없을 때.
     """
     words = list(where)
-    tasks = all_tasks()
+    tasks = all_tasks(home)
     if words and not words[0][:1].isdigit():
-        tasks = [find_task(words.pop(0))]
+        tasks = [find_task(home, words.pop(0))]
     if not words:
         return [(task, list(task.regions())) for task in tasks]
     if len(words) > 1:
@@ -223,10 +235,10 @@ def chosen(where: list[str]) -> list[tuple[Task, list[str]]]:
     return picked
 
 
-def show_verdicts(verdicts: list[tuple[Path, Verdict]], show_traceback: bool = False) -> None:
+def show_verdicts(home: Home, verdicts: list[tuple[Path, Verdict]], show_traceback: bool = False) -> None:
     """(검사한 폴더, 판정)들을 적고, 몇 개가 맞았는지 셉니다."""
     for folder, one in verdicts:
-        show_verdict(console, folder, one, with_traceback=show_traceback)
+        show_verdict(console, home, folder, one, with_traceback=show_traceback)
     right = sum(one.is_right for _, one in verdicts)
     console.print(f"\n{right}/{len(verdicts)} 맞았습니다.", style="bold green" if right == len(verdicts) else "bold")
 
@@ -249,12 +261,17 @@ def in_korean(message: str) -> str:
     return f"명령을 알아듣지 못했습니다({message})."
 
 
-def main(arguments: list[str]) -> int:
-    """명령을 실행하고 종료 코드를 돌려줍니다. 사람이 고칠 수 있는 오류는 한 문장으로 적습니다."""
+def main(arguments: list[str], home: Home | None = None) -> int:
+    """명령을 실행하고 종료 코드를 돌려줍니다. 사람이 고칠 수 있는 오류는 한 문장으로 적습니다.
+
+    Args:
+        home: 명령이 돌 저장소. 주지 않으면 이 파일이 든 저장소입니다. 명령들은 `ctx.obj`로 받습니다.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")
     try:
-        code = typer.main.get_command(app).main(args=arguments, prog_name="python -m course", standalone_mode=False)
+        command = typer.main.get_command(app)
+        code = command.main(args=arguments, prog_name="python -m course", standalone_mode=False, obj=home or Home(ROOT))
         if code == 130:  # Typer는 Ctrl-C를 말없이 종료 코드로 바꿉니다.
             print("멈췄습니다.", file=sys.stderr)
         return code if isinstance(code, int) else 0

@@ -1,17 +1,62 @@
-"""저장소의 폴더와 파일. 어디서 실행해도 같은 곳을 가리킵니다."""
+"""저장소 하나의 자리(Home): 무엇이 어디에 있는지. 명령줄이 하나를 만들어 아래로 건넵니다.
+
+강의에 무엇이 들었는지(과제, 단계)는 여기서 모릅니다.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+# 이 파일이 든 저장소. 시험과 스크립트, 그리고 Home을 처음 만드는 곳(cli, magic)만 씁니다.
 ROOT = Path(__file__).resolve().parents[1]
-SOLUTIONS = ROOT / "solutions"
-STATE = ROOT / ".course"
 
 
 class CourseError(Exception):
     """사람에게 그대로 보일, 한국어 한 문장의 오류."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """저장소 하나.
+
+    Attributes:
+        root: 저장소의 맨 위 폴더.
+    """
+
+    root: Path
+
+    @property
+    def solutions(self) -> Path:
+        return self.root / "solutions"
+
+    @property
+    def tests(self) -> Path:
+        """과제마다의 검사와 표가 있는 폴더."""
+        return self.root / "tests"
+
+    @property
+    def state(self) -> Path:
+        """도구가 적어 두는 것들: 자취, 백업, 처음 모습. git은 보지 않습니다."""
+        return self.root / ".course"
+
+    @property
+    def backup(self) -> Path:
+        return self.state / "backup"
+
+    @property
+    def gate(self) -> Path:
+        """강사가 해답을 여는 때를 적는 파일. 없어도 됩니다."""
+        return self.root / "course-gate.yaml"
+
+    @property
+    def guide(self) -> Path:
+        return self.root / "README_stepwise_learning.md"
+
+    def shown(self, path: Path) -> str:
+        """사람에게 보이거나 적어 둘 경로. 저장소 안이면 저장소에서부터입니다."""
+        return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,12 +22,13 @@ from course.book.regions import RegionError, splice
 from course.book.untouched import read_student_file
 from course.checks.checker import Checker
 from course.cli import chosen
-from course.home import CourseError
+from course.home import ROOT, CourseError, Home
 from course.student.commands import one_todo
 from course.student.progress import Progress
 from course.student.show import show_verdict
 
-_checker = Checker()
+_home = Home(ROOT)
+_checker = Checker(_home)
 
 
 def check(line: str, cell: str | None = None) -> None:
@@ -35,15 +36,15 @@ def check(line: str, cell: str | None = None) -> None:
     console = Console(highlight=False)
     try:
         if cell is not None:
-            task, todo_id = one_todo(line.split())
+            task, todo_id = one_todo(_home, line.split())
             path = task.exercise / task.step_of(todo_id).file_name
             text = splice(read_student_file(path), todo_id, textwrap.dedent(cell))
-            overwrite([(path, text)], f"%%check {todo_id}")
-        for task, todo_ids in chosen(line.split()):
-            progress = Progress()
+            overwrite(_home, [(path, text)], f"%%check {todo_id}")
+        for task, todo_ids in chosen(_home, line.split()):
+            progress = Progress(_home)
             for verdict in _checker.check(task, task.exercise, todo_ids).values():
                 progress.record(task, verdict)
-                show_verdict(console, task.exercise, verdict)
+                show_verdict(console, _home, task.exercise, verdict)
     except (CourseError, RegionError) as error:
         console.print(f"오류: {error}", markup=False)
 

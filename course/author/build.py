@@ -9,46 +9,46 @@ from course.book.backups import overwrite
 from course.book.manifest import manifest_file, manifest_text
 from course.book.regions import parse, to_exercise
 from course.book.tasks import STEP_NAME, Task, all_tasks, find_task
-from course.home import ROOT
+from course.home import Home
 
-GUIDE = ROOT / "README_stepwise_learning.md"
 TABLE = re.compile(r"(<!-- todos (?P<task>task\d+-[a-z]+) (?P<step>\d+) -->\n).*?(<!-- /todos -->)", re.DOTALL)
 
 
-def wanted_files() -> dict[Path, str]:
+def wanted_files(home: Home) -> dict[Path, str]:
     """있어야 할 파일과 그 내용."""
     wanted = {}
-    for task in all_tasks():
+    for task in all_tasks(home):
         for step in task.steps if task.solution.is_dir() else ():
             source = task.solution / step.file_name
             exercise = to_exercise(source.read_text(encoding="utf-8"), source.name)
             wanted[task.exercise / step.file_name] = wanted[task.untouched / step.file_name] = exercise
         if task.tests.is_dir():
             wanted[manifest_file(task)] = manifest_text(task)
-    if GUIDE.is_file():
-        wanted[GUIDE] = TABLE.sub(_filled_table, GUIDE.read_text(encoding="utf-8"))
+    if home.guide.is_file():
+        text = home.guide.read_text(encoding="utf-8")
+        wanted[home.guide] = TABLE.sub(lambda match: _filled_table(home, match), text)
     return wanted
 
 
-def _filled_table(match: re.Match[str]) -> str:
-    task = find_task(match["task"])
+def _filled_table(home: Home, match: re.Match[str]) -> str:
+    task = find_task(home, match["task"])
     step = task.step(int(match["step"]))
     source = task.source / step.file_name
     rows = [f"| {region.id} | {region.goal} |\n" for region in parse(source.read_text(encoding="utf-8"), source.name)]
     return "".join([match[1], "| TODO | 할 일 |\n|---|---|\n", *rows, match[4]])
 
 
-def out_of_step() -> list[str]:
+def out_of_step(home: Home) -> list[str]:
     """해답과 어긋난 것들을 문장으로. 비어 있으면 모두 맞습니다."""
     problems = []
-    for path, text in wanted_files().items():
-        name = path.relative_to(ROOT).as_posix()
+    for path, text in wanted_files(home).items():
+        name = home.shown(path)
         if not path.is_file():
             problems.append(f"{name}이(가) 없습니다.")
         elif path.read_text(encoding="utf-8") != text:
             problems.append(f"{name}이(가) 해답에서 만든 것과 다릅니다.")
-    for task in all_tasks():
-        problems += [f"{path.relative_to(ROOT).as_posix()}: 해답에 없는 단계 파일입니다." for path in _stray(task)]
+    for task in all_tasks(home):
+        problems += [f"{home.shown(path)}: 해답에 없는 단계 파일입니다." for path in _stray(task)]
     return problems
 
 
@@ -59,10 +59,11 @@ def _stray(task: Task) -> list[Path]:
     return sorted(path for path in task.exercise.iterdir() if STEP_NAME.fullmatch(path.name) and path.name not in known)
 
 
-def build() -> list[tuple[Path, Path | None]]:
+def build(home: Home) -> list[tuple[Path, Path | None]]:
     """어긋난 파일을 새로 씁니다. 있던 파일은 `.course/backup/`에 남깁니다.
 
     Returns:
         (쓴 파일, 남겨 둔 옛 파일 또는 None).
     """
-    return [(edit.path, edit.kept) for edit in overwrite(list(wanted_files().items()), "build", can_undo=False)]
+    edits = overwrite(home, list(wanted_files(home).items()), "build", can_undo=False)
+    return [(edit.path, edit.kept) for edit in edits]

@@ -7,17 +7,17 @@ import subprocess
 import sys
 import time
 
-from course.home import ROOT
+from course.home import Home
 
 
-def run_suite(arguments: list[str]) -> int:
+def run_suite(home: Home, arguments: list[str]) -> int:
     """차례로 돌리고, 하나라도 실패하면 1을 돌려줍니다. 앞이 실패해도 뒤를 마저 돌립니다.
 
     Args:
         arguments: pytest에 더할 인수. 예: `["-k", "resume"]`.
     """
     python = sys.executable
-    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(home.root)}
     failed = []
     stages = [
         ("코드 규칙", [python, "-m", "ruff", "check", "."]),
@@ -26,12 +26,12 @@ def run_suite(arguments: list[str]) -> int:
         ("시험", [python, "-m", "pytest", *in_parallel(environment), *arguments]),
     ]
     if has_cuda(python):
-        step_checks = sorted(str(path) for path in (ROOT / "tests").glob("*/test_step*.py"))
+        step_checks = sorted(str(path) for path in home.tests.glob("*/test_step*.py"))
         stages.append(("CUDA에서 한 번 더", [python, "-m", "pytest", "--device", "cuda", *step_checks]))
     for name, command in stages:
         print(f"■ {name}", flush=True)
         started = time.monotonic()
-        code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+        code = subprocess.run(command, cwd=home.root, env=environment).returncode
         print(f"  {'통과' if code == 0 else '실패'} ({time.monotonic() - started:.0f}초)\n", flush=True)
         if code != 0:
             failed.append(name)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from merge3 import Merge3
 
-from course.home import ROOT, STATE, CourseError
+from course.home import CourseError, Home
 
 JOURNAL = "journal.json"
 AFTER = "after"  # 백업 폴더에서, 고친 뒤의 내용을 두는 곳. 그 뒤에 학생이 더 쓴 것을 가려내는 데 씁니다.
@@ -49,10 +49,11 @@ def in_style_of(path: Path, text: str) -> bytes:
     return (codecs.BOM_UTF8 if old.startswith(codecs.BOM_UTF8) else b"") + text.encode()
 
 
-def overwrite(files: list[tuple[Path, str | bytes | None]], what: str, can_undo: bool = True) -> list[Edit]:
+def overwrite(home: Home, files: list[tuple[Path, str | bytes | None]], what: str, can_undo: bool = True) -> list[Edit]:
     """파일들을 새 내용으로 바꾸고, 무를 수 있게 옛 내용을 남깁니다. 내용이 같은 파일은 건드리지 않습니다.
 
     Args:
+        home: 백업을 남길 저장소.
         files: (파일, 새 내용). 내용이 None이면 지웁니다.
         what: 무엇을 하는지.
         can_undo: `undo`로 무를 수 있게 적어 둘지.
@@ -68,23 +69,23 @@ def overwrite(files: list[tuple[Path, str | bytes | None]], what: str, can_undo:
     if not changed:
         return []
     keeps = can_undo or any(before[path] is not None for path in changed)
-    folder = _new_backup_folder() if keeps else STATE  # 남길 것이 없으면 빈 폴더를 만들지 않습니다.
-    edits = [Edit(path, _keep(folder, path, before[path]), what) for path in changed]
+    folder = _new_backup_folder(home) if keeps else home.state  # 남길 것이 없으면 빈 폴더를 만들지 않습니다.
+    edits = [Edit(path, _keep(home, folder, path, before[path]), what) for path in changed]
     if can_undo:
         record = [
-            [_noted(edit.path), _noted(edit.kept), _noted(_keep(folder / AFTER, edit.path, wanted[edit.path]))]
+            _noted(home, [edit.path, edit.kept, _keep(home, folder / AFTER, edit.path, wanted[edit.path])])
             for edit in edits
         ]
         journal = json.dumps({"what": what, "files": record}, ensure_ascii=False, indent=2)
-        _put(folder / JOURNAL, journal.encode())
+        _put(home, folder / JOURNAL, journal.encode())
     for path in changed:
-        _put(path, wanted[path])
+        _put(home, path, wanted[path])
     return edits
 
 
-def _new_backup_folder() -> Path:
+def _new_backup_folder(home: Home) -> Path:
     """이름이 겹치지 않고, 시계가 뒤로 가도 언제나 맨 뒤에 오는 백업 폴더."""
-    backup = STATE / "backup"
+    backup = home.backup
     backup.mkdir(parents=True, exist_ok=True)
     while True:
         last = max((one.name for one in backup.glob("[0-9]*")), default="")
@@ -94,26 +95,27 @@ def _new_backup_folder() -> Path:
             return folder
 
 
-def _keep(folder: Path, path: Path, content: bytes | None) -> Path | None:
+def _keep(home: Home, folder: Path, path: Path, content: bytes | None) -> Path | None:
     """백업 폴더에 내용을 남깁니다. 없던 파일이면 남길 것이 없습니다."""
     if content is None:
         return None
-    kept = folder / (path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path(path.parent.name) / path.name)
-    _put(kept, content)
+    inside = path.is_relative_to(home.root)
+    kept = folder / (path.relative_to(home.root) if inside else Path(path.parent.name) / path.name)
+    _put(home, kept, content)
     return kept
 
 
-def _noted(path: Path | None) -> str | None:
-    """일지에 적을 경로. 저장소를 옮겨도 무를 수 있도록 저장소 안의 경로로 적습니다."""
-    return path and (path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path))
+def _noted(home: Home, paths: list[Path | None]) -> list[str | None]:
+    """일지에 적을 경로들. 저장소를 옮겨도 무를 수 있도록 저장소 안의 경로로 적습니다."""
+    return [path and home.shown(path) for path in paths]
 
 
-def _put(path: Path, content: bytes | None) -> None:
+def _put(home: Home, path: Path, content: bytes | None) -> None:
     """옆에 쓴 뒤 이름을 바꿉니다. 내용이 None이면 파일과, 그래서 빈 폴더가 된 것을 지웁니다."""
     if content is None:
         path.unlink(missing_ok=True)
         for folder in path.parents:
-            if not folder.is_relative_to(ROOT) or folder == ROOT or any(folder.iterdir()):
+            if not folder.is_relative_to(home.root) or folder == home.root or any(folder.iterdir()):
                 return
             folder.rmdir()
         return
@@ -126,7 +128,7 @@ def _put(path: Path, content: bytes | None) -> None:
         aside.unlink(missing_ok=True)
 
 
-def undo() -> list[Edit]:
+def undo(home: Home) -> list[Edit]:
     """가장 나중에 고친 일을 무릅니다. 여러 번 부르면 그 앞의 일도 차례로 무릅니다.
 
     고친 뒤에 학생이 더 쓴 것은 그대로 두고 고친 곳만 되돌립니다. 같은 곳이면 옛것이 돌아옵니다. 무르기 전의 파일도
@@ -135,27 +137,28 @@ def undo() -> list[Edit]:
     Raises:
         CourseError: 무를 일이 없거나, 남겨 둔 것을 읽을 수 없을 때.
     """
-    journals = sorted((STATE / "backup").glob(f"*/{JOURNAL}"))
+    journals = sorted(home.backup.glob(f"*/{JOURNAL}"))
     if not journals:
         raise CourseError("무를 일이 없습니다.")
     journal = journals[-1]
     try:
         record = json.loads(journal.read_text(encoding="utf-8"))
         what = f"undo {record['what']}"
-        files = [(ROOT / path, _read(kept), _read(after)) for path, kept, after in record["files"]]
+        files = [(home.root / path, _read(home, kept), _read(home, after)) for path, kept, after in record["files"]]
     except (OSError, ValueError, TypeError, KeyError):
         journal.rename(journal.with_suffix(".broken"))
         raise CourseError(
-            f"{_noted(journal.parent)}에 남겨 둔 것을 읽을 수 없어 무르지 못했습니다. "
+            f"{home.shown(journal.parent)}에 남겨 둔 것을 읽을 수 없어 무르지 못했습니다. "
             "다시 undo를 하면 그 앞의 일을 무릅니다."
         ) from None
-    edits = overwrite([(path, _unwound(path, kept, after)) for path, kept, after in files], what, can_undo=False)
+    unwound = [(path, _unwound(path, kept, after)) for path, kept, after in files]
+    edits = overwrite(home, unwound, what, can_undo=False)
     journal.rename(journal.with_suffix(".undone"))
     return edits
 
 
-def _read(noted: str | None) -> bytes | None:
-    return (ROOT / noted).read_bytes() if noted is not None else None
+def _read(home: Home, noted: str | None) -> bytes | None:
+    return (home.root / noted).read_bytes() if noted is not None else None
 
 
 def _unwound(path: Path, before: bytes | None, after: bytes | None) -> bytes | None:

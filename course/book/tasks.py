@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from course.book.regions import Region, parse
-from course.home import ROOT, SOLUTIONS, CourseError
+from course.home import CourseError, Home
 
 TASK_NAME = re.compile(r"task(\d+)-([a-z]+)")
 STEP_NAME = re.compile(r"step(\d+)_\w+\.py")
@@ -31,10 +31,12 @@ class Task:
     """과제 하나.
 
     Attributes:
+        home: 과제가 든 저장소.
         name: 폴더의 이름. 예: `"task1-cls"`.
         short: 명령에 적는 짧은 이름. 예: `"cls"`.
     """
 
+    home: Home
     name: str
 
     @property
@@ -44,16 +46,16 @@ class Task:
     @property
     def exercise(self) -> Path:
         """학생이 고치는 폴더."""
-        return ROOT / self.name
+        return self.home.root / self.name
 
     @property
     def solution(self) -> Path:
-        return SOLUTIONS / self.name
+        return self.home.solutions / self.name
 
     @property
     def tests(self) -> Path:
         """검사와 표가 있는 폴더. 예: `tests/task1_cls`."""
-        return ROOT / "tests" / self.name.replace("-", "_")
+        return self.home.tests / self.name.replace("-", "_")
 
     @property
     def untouched(self) -> Path:
@@ -98,25 +100,26 @@ class Task:
         return dict(sorted(found.items(), key=lambda one: tuple(map(int, one[0].split("-")))))
 
 
-def all_tasks() -> list[Task]:
-    """번호순의 모든 과제."""
+def all_tasks(home: Home) -> list[Task]:
+    """저장소의 모든 과제, 번호순."""
     names = {
         path.name
-        for folder in (SOLUTIONS, ROOT)
+        for folder in (home.solutions, home.root)
         if folder.is_dir()
         for path in folder.iterdir()
         if path.is_dir() and TASK_NAME.fullmatch(path.name)
     }
-    return [Task(name) for name in sorted(names, key=lambda name: int(TASK_NAME.fullmatch(name)[1]))]
+    return [Task(home, name) for name in sorted(names, key=lambda name: int(TASK_NAME.fullmatch(name)[1]))]
 
 
-def find_task(name: str) -> Task:
+def find_task(home: Home, name: str) -> Task:
     """`cls`, `task1`, `task1-cls` 가운데 어느 것으로도 찾습니다.
 
     Raises:
         CourseError: 그런 과제가 없을 때.
     """
-    for task in all_tasks():
+    tasks = all_tasks(home)
+    for task in tasks:
         if name.rstrip("/") in (task.name, task.short, task.name.split("-", 1)[0]):
             return task
-    raise CourseError(f"과제 '{name}'이(가) 없습니다. 있는 과제: {', '.join(task.short for task in all_tasks())}")
+    raise CourseError(f"과제 '{name}'이(가) 없습니다. 있는 과제: {', '.join(task.short for task in tasks)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from course.book.backups import refuse_folder
 from course.book.regions import Region, RegionError, parse, to_exercise
 from course.book.tasks import STEP_NAME, Task
-from course.home import STATE, CourseError
+from course.home import CourseError
 
 
 def read_student_file(path: Path) -> str:
@@ -35,7 +35,7 @@ def read_student_file(path: Path) -> str:
 
 def pristine_file(task: Task, file_name: str) -> Path:
     """새 판을 합칠 때(update) 견주려고, 학생이 받았던 처음 모습을 따로 두는 곳."""
-    return STATE / "pristine" / task.name / file_name
+    return task.home.state / "pristine" / task.name / file_name
 
 
 def untouched_text(task: Task, file_name: str) -> str:

@@ -17,7 +17,7 @@ from course.book.regions import Region, RegionError, parse
 from course.book.tables import Answers
 from course.book.tasks import Task
 from course.checks.verdict import BROKEN, NOT_STARTED, Verdict, judge
-from course.home import ROOT, CourseError
+from course.home import CourseError, Home
 
 DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
 
@@ -25,10 +25,11 @@ DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만
 class Checker:
     """검사 프로세스 하나. 여러 번 물어볼수록 빠릅니다.
 
-    `with Checker() as checker: checker.check(task, folder, ["3-4"])`
+    `with Checker(home) as checker: checker.check(task, folder, ["3-4"])`
     """
 
-    def __init__(self) -> None:
+    def __init__(self, home: Home) -> None:
+        self._home = home
         self._process: subprocess.Popen | None = None
         self._warmed: set[str] = set()  # 이 프로세스가 라이브러리를 읽어 둔 과제들
         self._answers: dict[str, tuple[list[int], Answers]] = {}
@@ -131,22 +132,21 @@ class Checker:
             return {"results": [], "hashes": {}, "errors": [], "died": "timeout" if line is None else "crash"}
         return json.loads(line)
 
-    @staticmethod
-    def _start() -> subprocess.Popen:
+    def _start(self) -> subprocess.Popen:
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONPATH": os.pathsep.join([str(self._home.root), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "PYTHONIOENCODING": "utf-8",
             "TOKENIZERS_PARALLELISM": "false",  # 쓰레드를 띄운 토크나이저는 fork한 자식에서 멈출 수 있습니다.
             "OMP_NUM_THREADS": "1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # 설치된 다른 플러그인이 검사를 바꾸거나 늦추지 않도록
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "course.checks.worker"],
+            [sys.executable, "-m", "course.checks.worker", str(self._home.root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=ROOT,
+            cwd=self._home.root,
             env=environment,
         )
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from course.book.tasks import STEP_NAME
-from course.home import STATE
+
+NOWHERE = Path(__file__) / "no-bytecode"  # 파일의 밑에는 아무것도 둘 수 없으므로, 언제나 없는 폴더입니다.
 
 
 def file_hash(path: Path) -> str:
@@ -43,7 +44,7 @@ def without_bytecode() -> Iterator[None]:
     1초 안에 두 번 고친, 길이가 같은 파일은 옛 바이트코드로 읽힙니다. 소스와 다른 바이트코드를 끼워 둘 수도 있습니다.
     """
     before = sys.dont_write_bytecode, sys.pycache_prefix
-    sys.dont_write_bytecode, sys.pycache_prefix = True, str(STATE / "no-bytecode")
+    sys.dont_write_bytecode, sys.pycache_prefix = True, str(NOWHERE)
     try:
         yield
     finally:

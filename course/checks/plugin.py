@@ -20,7 +20,7 @@ from course.book.tasks import Task, all_tasks
 from course.checks import guard, seeding
 from course.checks.loading import file_hash, load_step, without_bytecode
 from course.checks.words import CheckFailed
-from course.home import ROOT
+from course.home import Home
 from todo import TodoNotDone
 
 SOLUTION, EXERCISE = "solutions", "task"
@@ -62,9 +62,9 @@ def target_folder(target: str, task: Task) -> Path:
     return folder / task.name if (folder / task.name).is_dir() else folder
 
 
-def task_of(path: Path) -> Task:
+def task_of(home: Home, path: Path) -> Task:
     """이 검사 파일이 속한 과제."""
-    for task in all_tasks():
+    for task in all_tasks(home):
         if task.tests in path.parents:
             return task
     raise LookupError(f"{path}은(는) 어느 과제의 검사도 아닙니다.")
@@ -95,10 +95,10 @@ class StepLoader:
 @pytest.fixture(scope="module")
 def load(request: pytest.FixtureRequest) -> StepLoader:
     """`load(3)`은 검사할 폴더의 3단계 모듈입니다."""
-    task = task_of(Path(str(request.path)))
+    task = task_of(Home(request.config.rootpath), Path(str(request.path)))
     loader = StepLoader(task, target_folder(request.config.getoption("--target"), task))
-    request.config.stash.setdefault(HASHES, {}).update({})
-    request.addfinalizer(lambda: request.config.stash[HASHES].update(loader.hashes))
+    hashes = request.config.stash.setdefault(HASHES, {})
+    request.addfinalizer(lambda: hashes.update(loader.hashes))
     return loader
 
 
@@ -121,7 +121,8 @@ class Recorder:
 
     def __init__(self, folder: Path, checks: Path) -> None:
         self.folder = folder.resolve()
-        self._seeds = seeding.Watch(self.folder, checks.resolve())
+        self.checks = checks.resolve()
+        self._seeds = seeding.SeedLog(self.folder, self.checks)
         self.results: list[dict[str, Any]] = []
         self.errors: list[str] = []
         self._collected: list[pytest.Item] = []
@@ -148,7 +149,7 @@ class Recorder:
         if report.when == "call" or report.outcome != "passed":
             result = {"test": item.name, "todo": todo_of(item), "outcome": report.outcome, "doc": _doc(item)}
             if call.excinfo is not None:
-                result |= describe(call.excinfo.value, self.folder)
+                result |= describe(call.excinfo.value, self.folder, self.checks)
             if report.when != "teardown":
                 self.results.append(result)
                 self._reported.add(item.nodeid)
@@ -165,7 +166,7 @@ class Recorder:
         if changed := guard.changed(self._tools):
             message = f"단계 파일이 검사 도구를 바꿔치기했습니다: {', '.join(changed[:3])}"
             for result in self.results:
-                result |= {"outcome": "failed", **describe(CheckFailed(message, idea=""), self.folder)}
+                result |= {"outcome": "failed", **describe(CheckFailed(message, idea=""), self.folder, self.checks)}
 
     def _fail_what_reseeded(self) -> None:
         """다른 검사는 모두 통과했는데 자리의 코드가 시드를 다시 정한 TODO를 실패로 바꿉니다."""
@@ -179,7 +180,12 @@ class Recorder:
             error = CheckFailed("시드를 다시 정했습니다.", idea="난수", got=f"{function}(…)", symptom=seeding.SYMPTOM)
             if all(result["outcome"] == "passed" for result in results):
                 for result in results:
-                    result |= {"outcome": "failed", **describe(error, self.folder), "file": name, "line": line}
+                    result |= {
+                        "outcome": "failed",
+                        **describe(error, self.folder, self.checks),
+                        "file": name,
+                        "line": line,
+                    }
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -194,9 +200,14 @@ def _nothing_to_show(*_: Any, **__: Any) -> str:
     return ""
 
 
-def describe(error: BaseException, folder: Path) -> dict[str, Any]:
-    """예외를 판정의 재료로 바꿉니다. `line`은 학생의 파일에서 예외에 가장 가까운 줄입니다."""
-    since_check = _since_check(error.__traceback__, folder)
+def describe(error: BaseException, folder: Path, checks: Path) -> dict[str, Any]:
+    """예외를 판정의 재료로 바꿉니다. `line`은 학생의 파일에서 예외에 가장 가까운 줄입니다.
+
+    Args:
+        folder: 학생의 단계 파일들이 있는 폴더.
+        checks: 검사들이 있는 폴더. traceback은 이 두 곳의 첫 줄에서 시작합니다.
+    """
+    since_check = _since_check(error.__traceback__, {folder, checks})
     frames = traceback.extract_tb(since_check)
     own = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
     where: dict[str, Any] = {}
@@ -232,9 +243,8 @@ def describe(error: BaseException, folder: Path) -> dict[str, Any]:
     return {"kind": "error", **about, "traceback": text, **where}
 
 
-def _since_check(trace: TracebackType | None, folder: Path) -> TracebackType | None:
+def _since_check(trace: TracebackType | None, ours: set[Path]) -> TracebackType | None:
     """검사나 학생의 파일에서 시작하는 traceback. 그 앞의 스무 줄 남짓은 pytest의 것입니다."""
-    ours = {folder, ROOT / "tests"}
     start = trace
     while start is not None and not ours & set(Path(start.tb_frame.f_code.co_filename).parents):
         start = start.tb_next
@@ -271,7 +281,7 @@ def run(
     keep = HashKeeper()
     # `--target 폴더`로 띄어 적으면, 아직 옵션을 모르는 pytest가 그 폴더도 시험으로 여겨 학생의 conftest.py를 읽습니다.
     pytest.main(
-        [*files, f"--target={folder}", f"--device={device}", *_only(todo_ids), *QUIET],
+        [*files, f"--target={folder}", f"--device={device}", *_only(todo_ids), *quiet(task.home)],
         plugins=[recorder, keep, *plugins],
     )
     wanted = set(todo_ids)
@@ -293,14 +303,16 @@ def _only(todo_ids: list[str]) -> list[str]:
     return [f"--todo={todo_ids[0]}"] if len(todo_ids) == 1 else []
 
 
-QUIET = [
-    "-c",
-    str(ROOT / "pyproject.toml"),
-    "-p",
-    "no:cacheprovider",
-    "-p",
-    "no:terminal",
-    "--assert=plain",
-    f"--rootdir={ROOT}",
-    f"--confcutdir={ROOT}",
-]
+def quiet(home: Home) -> list[str]:
+    """아무것도 적거나 남기지 않고, 저장소 밖의 설정을 읽지 않게 하는 pytest의 인수."""
+    return [
+        "-c",
+        str(home.root / "pyproject.toml"),
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:terminal",
+        "--assert=plain",
+        f"--rootdir={home.root}",
+        f"--confcutdir={home.root}",
+    ]

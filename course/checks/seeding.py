@@ -20,7 +20,7 @@ RANDOM = [  # 모듈, 시드를 정하는 함수, 상태를 되돌리는 함수
 ]
 
 
-class Watch:
+class SeedLog:
     """`begin`과 `end` 사이에 `folder`의 파일이 정한 시드를 적습니다.
 
     Attributes:

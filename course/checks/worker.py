@@ -4,7 +4,7 @@ torch와 transformers를 읽는 데만 몇 초가 걸리므로, 한 번 읽어 �
 사라지므로 학생의 코드가 무엇을 망가뜨려도 다음 검사는 깨끗합니다. fork가 없는 운영체제(Windows)에서는 이 프로세스가
 직접 검사하고, 멈추거나 죽으면 부른 쪽이 새로 띄웁니다.
 
-표준 입력으로 한 줄에 하나씩 일을 받고(JSON), 표준 출력으로 한 줄에 하나씩 답합니다.
+저장소의 경로를 인수로 받아 뜨고, 표준 입력으로 한 줄에 하나씩 일을 받고(JSON), 표준 출력으로 한 줄에 하나씩 답합니다.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import pytest
 
 from course.book.tasks import STEP_NAME, Task
 from course.checks.loading import compile_ahead, without_bytecode
-from course.checks.plugin import QUIET, run
+from course.checks.plugin import quiet, run
+from course.home import Home
 
 # macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다. 환경 변수는 fork 없는 길을 어디서나 시험하려고 둡니다.
 CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin" and not os.environ.get("COURSE_NO_FORK")
@@ -33,12 +34,12 @@ MEMORY_LIMIT = 8 * 1024**3
 FILE_LIMIT = 2 * 1024**3  # 파일 하나의 크기. 끝없는 print는 pytest의 임시 파일에 쌓입니다.
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def serve(home: Home, requests: BinaryIO, answers: BinaryIO) -> None:
     """일이 올 때마다 하나씩 처리합니다. 입력이 끝나면 돌아옵니다."""
     warmed: set[str] = set()
     for line in requests:
         job = json.loads(line)
-        task = Task(job["task"])
+        task = Task(home, job["task"])
         if task.name not in warmed:
             warm_up(task)
             warmed.add(task.name)
@@ -55,7 +56,7 @@ def warm_up(task: Task) -> None:
         support.warm()
     compile_ahead(task.tests.glob("test_step*.py"))
     import_what_steps_import(task)
-    warm_up_pytest()
+    warm_up_pytest(task.home)
     gc.collect()
     gc.freeze()  # 자식이 쓰레기를 모으느라 부모의 메모리를 복사하지 않도록
 
@@ -70,10 +71,10 @@ def import_what_steps_import(task: Task) -> None:
                     exec(ast.unparse(node), {})  # 이름까지 불러야 늦게 읽히는 것(transformers)이 읽힙니다.
 
 
-def warm_up_pytest() -> None:
+def warm_up_pytest(home: Home) -> None:
     """pytest의 부품들을 미리 읽습니다. 검사 파일은 읽지 않습니다: 고친 검사가 언제나 그대로 쓰이도록."""
     with tempfile.TemporaryDirectory() as nothing:
-        pytest.main([nothing, "--collect-only", *QUIET])
+        pytest.main([nothing, "--collect-only", *quiet(home)])
 
 
 def run_job(task: Task, job: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def main() -> None:
     # 학생의 print가 답과 섞이지 않도록, 답의 통로를 따로 챙기고 표준 출력은 표준 오류로 돌립니다.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    serve(sys.stdin.buffer, answers)
+    serve(Home(Path(sys.argv[1])), sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from course.book.tasks import Task, all_tasks, find_task
 from course.book.untouched import known_todos
 from course.checks.checker import Checker
 from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
-from course.home import CourseError
+from course.home import CourseError, Home
 from course.student.edits import diff, reset, reveal
 from course.student.progress import Progress
-from course.student.show import show_todo, shown
+from course.student.show import show_todo
 
 if TYPE_CHECKING:
     from course.student.update import Report
@@ -32,16 +32,16 @@ Where = Annotated[
 ]
 
 
-def one_todo(where: list[str], allow_step: bool = False) -> tuple[Task, str]:
+def one_todo(home: Home, where: list[str], allow_step: bool = False) -> tuple[Task, str]:
     """`["cls", "3-4"]`나 `["3-4"]`에서 (과제, TODO)를 고릅니다.
 
     Raises:
         CourseError: 어느 것인지 알 수 없을 때.
     """
     words = list(where)
-    tasks = all_tasks()
+    tasks = all_tasks(home)
     if words and not words[0][:1].isdigit():
-        tasks = [find_task(words.pop(0))]
+        tasks = [find_task(home, words.pop(0))]
     if len(words) != 1:
         raise CourseError("TODO 하나를 적어 주세요. 예: python -m course hint cls 3-4")
     wanted = words[0]
@@ -59,24 +59,26 @@ def one_todo(where: list[str], allow_step: bool = False) -> tuple[Task, str]:
 
 
 def watch_command(
+    ctx: typer.Context,
     task: Annotated[str | None, typer.Argument(metavar="[과제]", help="예: cls. 비우면 모든 과제.")] = None,
 ) -> None:
     """파일을 저장할 때마다 검사하고, 지금 할 TODO를 보여 줍니다."""
     from course.student.watch import run_watch
 
-    run_watch([find_task(task)] if task else all_tasks(), console)
+    home: Home = ctx.obj
+    run_watch(home, [find_task(home, task)] if task else all_tasks(home), console)
 
 
-def hint_command(where: Where) -> None:
+def hint_command(ctx: typer.Context, where: Where) -> None:
     """힌트를 하나 더 봅니다. 질문 → 어디를 볼지 → 답의 모양 순서입니다."""
-    task, todo_id = one_todo(where)
+    task, todo_id = one_todo(ctx.obj, where)
     if todo_id not in task.regions():  # 해답이 없는 배포판에서 표시를 지운 파일
         step = todo_id.split("-")[0]
         raise CourseError(
             f"TODO {todo_id}의 표시 줄이 지워졌습니다. "
             f"`python -m course reset {task.short} {step}`으로 파일을 되돌려 주세요(지금 파일은 따로 남습니다)."
         )
-    answers, progress = Answers.load(task), Progress()
+    answers, progress = Answers.load(task), Progress(task.home)
     available = len(answers.hints.get(todo_id, []))
     before = progress.hints_seen(task, todo_id)
     seen = progress.see_hint(task, todo_id, available)
@@ -86,33 +88,34 @@ def hint_command(where: Where) -> None:
 
 
 def reveal_command(
+    ctx: typer.Context,
     where: Where,
     yes: Annotated[bool, typer.Option("--yes", help="아직 해 보지 않았어도 봅니다.")] = False,
 ) -> None:
     """TODO 하나의 해답을 내 파일에 넣고 설명을 봅니다. 쓰던 코드는 남겨 두고, undo로 되돌릴 수 있습니다."""
-    task, todo_id = one_todo(where)
+    task, todo_id = one_todo(ctx.obj, where)
     edit, explanation = reveal(task, todo_id, even_untried=yes)
-    Progress().see_solution(task, todo_id)
-    console.print(f"{shown(edit.path)}의 TODO {todo_id}에 해답을 넣었습니다.", markup=False)
+    Progress(task.home).see_solution(task, todo_id)
+    console.print(f"{task.home.shown(edit.path)}의 TODO {todo_id}에 해답을 넣었습니다.", markup=False)
     if explanation:
         console.print(f"\n{explanation}\n", markup=False)
     console.print("쓰던 코드로 돌아가려면: python -m course undo", style="dim")
 
 
-def reset_command(where: Where) -> None:
+def reset_command(ctx: typer.Context, where: Where) -> None:
     """TODO 하나(3-4)나 단계 하나(3)를 처음으로 되돌립니다. 쓰던 코드는 남겨 둡니다."""
-    task, wanted = one_todo(where, allow_step=True)
+    task, wanted = one_todo(ctx.obj, where, allow_step=True)
     edits = reset(task, wanted)
     if not edits:
         console.print("이미 처음 모습입니다.")
     for edit in edits:
-        kept = f"  (쓰던 파일: {shown(edit.kept)})" if edit.kept else ""
-        _say(f"되돌렸습니다: {shown(edit.path)}{kept}")
+        kept = f"  (쓰던 파일: {task.home.shown(edit.kept)})" if edit.kept else ""
+        _say(f"되돌렸습니다: {task.home.shown(edit.path)}{kept}")
 
 
-def diff_command(where: Where) -> None:
+def diff_command(ctx: typer.Context, where: Where) -> None:
     """처음 모습에서 내가 무엇을 바꾸었는지 봅니다."""
-    task, wanted = one_todo(where, allow_step=True)
+    task, wanted = one_todo(ctx.obj, where, allow_step=True)
     text = diff(task, wanted)
     if not text:
         console.print("바꾼 것이 없습니다.")
@@ -120,12 +123,13 @@ def diff_command(where: Where) -> None:
         _say(line, style="green" if line.startswith("+") else "red" if line.startswith("-") else "")
 
 
-def undo_command() -> None:
+def undo_command(ctx: typer.Context) -> None:
     """reveal, reset, update로 바뀐 것을 무릅니다. 여러 번 부르면 그 앞의 것도 차례로 무릅니다."""
-    edits = undo()
+    home: Home = ctx.obj
+    edits = undo(home)
     for edit in edits[:SHOWN]:
-        kept = f", 무르기 전의 파일: {shown(edit.kept)}" if edit.kept else ""
-        _say(f"되돌렸습니다: {shown(edit.path)}  ({edit.what}{kept})")
+        kept = f", 무르기 전의 파일: {home.shown(edit.kept)}" if edit.kept else ""
+        _say(f"되돌렸습니다: {home.shown(edit.path)}  ({edit.what}{kept})")
     if len(edits) > SHOWN:
         _say(f"그 밖의 파일 {len(edits) - SHOWN}개도 되돌렸습니다.")
     if not edits:
@@ -133,14 +137,16 @@ def undo_command() -> None:
 
 
 def update_command(
+    ctx: typer.Context,
     source: Annotated[Path, typer.Option("--from", help="새 판이 든 폴더나 내려받은 zip 파일.")],
 ) -> None:
     """새 판의 실습을 내 파일에 합칩니다. 내가 쓴 답은 남고, 설명과 뼈대는 새 판을 따릅니다."""
     from course.student.update import Source, update
 
-    new = Source(source.expanduser())
-    before = _verdicts()
-    report = update(new)
+    home: Home = ctx.obj
+    new = Source(home, source.expanduser())
+    before = _verdicts(home)
+    report = update(home, new)
     for name, merged in report.merged.items():
         notes = [
             f"남은 답 {len(merged.kept)}개",
@@ -157,15 +163,15 @@ def update_command(
         _say(f"{name}: 합치지 않고 그대로 두었습니다. {why} 고친 뒤 다시 update를 하면 합칩니다.", style="yellow")
     _say(f"그 밖의 파일 {len(report.replaced)}개를 새 판으로 바꾸었습니다.")
     if report.backup:
-        _say(f"옛 파일은 모두 {shown(report.backup)}에 있습니다. 되돌리려면: python -m course undo")
-    _tell_changes(before, _verdicts(), report)
+        _say(f"옛 파일은 모두 {home.shown(report.backup)}에 있습니다. 되돌리려면: python -m course undo")
+    _tell_changes(before, _verdicts(home), report)
 
 
-def _verdicts() -> dict[tuple[str, str], Verdict]:
+def _verdicts(home: Home) -> dict[tuple[str, str], Verdict]:
     """지금 파일들의 판정. 검사할 수 없는 과제는 빠집니다: 새 판을 받으면 나을 수 있습니다."""
     found = {}
-    with Checker() as checker:
-        for task in all_tasks():
+    with Checker(home) as checker:
+        for task in all_tasks(home):
             if not task.exercise.is_dir():
                 continue
             try:

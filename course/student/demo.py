@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from course.book.tasks import Task
-from course.home import ROOT, CourseError
+from course.home import CourseError
 
 
 def run_demo(task: Task, arguments: list[str]) -> int:
@@ -20,7 +20,7 @@ def run_demo(task: Task, arguments: list[str]) -> int:
     if not script.is_file():
         raise CourseError(f"{task.name}의 시연이 없습니다(해답이 든 배포판에서 실행해 주세요): {script}")
     environment = {**os.environ, "PYTHONUTF8": "1"}
-    process = subprocess.Popen([sys.executable, str(script), *arguments], cwd=ROOT, env=environment)
+    process = subprocess.Popen([sys.executable, str(script), *arguments], cwd=task.home.root, env=environment)
     while True:
         try:
             return process.wait()

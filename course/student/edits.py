@@ -17,9 +17,7 @@ from course.book.regions import RegionError, code_of, splice
 from course.book.tables import Answers
 from course.book.tasks import TASK_NAME, Task
 from course.book.untouched import read_student_file, untouched_text
-from course.home import ROOT, CourseError
-
-GATE = ROOT / "course-gate.yaml"
+from course.home import CourseError
 
 
 def student_region_code(task: Task, todo_id: str) -> str:
@@ -72,10 +70,11 @@ def may_reveal(task: Task, step: int, now: datetime | None = None) -> str | None
     Raises:
         CourseError: 파일을 읽을 수 없을 때.
     """
-    if not GATE.exists():
+    if not task.home.gate.exists():
         return None
     gates = _gates(task)
     gate = gates.get(str(step), gates.get("default", "open"))
+    file = task.home.gate.name
     where = f"{task.name} {step}단계"
     if gate == "open":
         return None
@@ -84,7 +83,7 @@ def may_reveal(task: Task, step: int, now: datetime | None = None) -> str | None
     try:
         opens = gate if isinstance(gate, datetime) else datetime.fromisoformat(str(gate))
     except ValueError:
-        raise CourseError(f"{GATE.name}의 {where} 값을 알 수 없습니다: {gate!r} (open, closed, 또는 날짜)") from None
+        raise CourseError(f"{file}의 {where} 값을 알 수 없습니다: {gate!r} (open, closed, 또는 날짜)") from None
     if (now or datetime.now()).astimezone() >= opens.astimezone():
         return None
     exact = type(gate) is date or (opens.hour, opens.minute) == (0, 0)
@@ -93,14 +92,15 @@ def may_reveal(task: Task, step: int, now: datetime | None = None) -> str | None
 
 def _gates(task: Task) -> dict[str, Any]:
     """과제의 단계마다의 문. 단계 번호는 글로 바꿉니다."""
+    file = task.home.gate
     try:
-        content = yaml.safe_load(GATE.read_text(encoding="utf-8-sig"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, OSError, UnicodeDecodeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise CourseError(f"{GATE.name}을(를) 읽을 수 없습니다. 강사에게 알려 주세요: {reason}") from None
+        raise CourseError(f"{file.name}을(를) 읽을 수 없습니다. 강사에게 알려 주세요: {reason}") from None
     content = {} if content is None else content
     if not isinstance(content, dict) or not all(TASK_NAME.fullmatch(str(name)) for name in content):
-        raise CourseError(f"{GATE.name}에는 과제의 폴더 이름(예: {task.name})마다 문을 적어야 합니다.")
+        raise CourseError(f"{file.name}에는 과제의 폴더 이름(예: {task.name})마다 문을 적어야 합니다.")
     gates = content.get(task.name) or {}
     if not isinstance(gates, dict):
         gates = {"default": gates}
@@ -142,7 +142,7 @@ def reset(task: Task, where: str) -> list[Edit]:
         return _fill(task, where, code_of(untouched_text(task, file_name), where), f"reset {where}")
     file_name = task.step(int(where)).file_name
     path, text = task.exercise / file_name, untouched_text(task, file_name)
-    return overwrite([(path, in_style_of(path, text))], f"reset {where}")
+    return overwrite(task.home, [(path, in_style_of(path, text))], f"reset {where}")
 
 
 def _fill(task: Task, todo_id: str, code: str, what: str) -> list[Edit]:
@@ -151,7 +151,7 @@ def _fill(task: Task, todo_id: str, code: str, what: str) -> list[Edit]:
     student_region_code(task, todo_id)  # 표시가 온전한지 먼저 봅니다.
     text = splice(read_student_file(path), todo_id, code)
     bom = codecs.BOM_UTF8 if path.read_bytes().startswith(codecs.BOM_UTF8) else b""
-    return overwrite([(path, bom + text.encode())], what)
+    return overwrite(task.home, [(path, bom + text.encode())], what)
 
 
 def diff(task: Task, where: str) -> str:

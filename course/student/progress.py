@@ -13,7 +13,7 @@ from typing import Any
 
 from course.book.tasks import Task
 from course.checks.verdict import NOT_STARTED, Verdict
-from course.home import STATE, write_text
+from course.home import Home, write_text
 
 FILE = "progress.json"
 
@@ -53,8 +53,8 @@ class Trace:
 class Progress:
     """자취를 읽고 씁니다. 파일이 깨졌으면 옆으로 치워 두고 새로 시작합니다: 자취를 잃어도 한 일은 그대로입니다."""
 
-    def __init__(self) -> None:
-        self._file = STATE / FILE
+    def __init__(self, home: Home) -> None:
+        self._file = home.state / FILE
         self._traces: dict[str, Trace] = {}
         self._read()
 

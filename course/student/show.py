@@ -14,20 +14,25 @@ from course.book.tables import Answers
 from course.book.tasks import Task
 from course.book.untouched import known_todos
 from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, Verdict
-from course.home import ROOT
+from course.home import Home
 
 MARKS = {RIGHT: ("✓", "green"), NOT_STARTED: ("·", "dim"), BLOCKED: ("·", "yellow"), BROKEN: ("!", "red")}
 
 
 def show_verdict(
-    console: Console, folder: Path, verdict: Verdict, seconds: float | None = None, with_traceback: bool = False
+    console: Console,
+    home: Home,
+    folder: Path,
+    verdict: Verdict,
+    seconds: float | None = None,
+    with_traceback: bool = False,
 ) -> None:
     """`folder`를 검사한 판정 하나를 적습니다. 알아본 실수의 이름이 맨 위에, 생각해 볼 질문이 그 아래에 옵니다."""
     mark, color = MARKS.get(verdict.state, ("✗", "red"))
     time = f"  {seconds:.2f}초" if seconds is not None else ""
     console.print(Text.assemble((f"{mark} {verdict.todo}", f"{color} bold"), f"  {verdict.title}", (time, "dim")))
     if verdict.file and verdict.line and not verdict.is_right:
-        _indented(console, f"{shown(folder / verdict.file)}:{verdict.line}", style="dim")
+        _indented(console, f"{home.shown(folder / verdict.file)}:{verdict.line}", style="dim")
     if verdict.code:
         _show_code(console, verdict)
     if verdict.expected or verdict.got:
@@ -41,24 +46,19 @@ def show_verdict(
         _indented(console, verdict.traceback.rstrip(), style="dim")
 
 
-def problem_line(folder: Path, verdict: Verdict) -> str:
+def problem_line(home: Home, folder: Path, verdict: Verdict) -> str:
     """편집기가 읽는 한 줄: `파일:줄:칸: error|warning: 말`. 칸은 그 줄의 첫 글자이거나, 문법이 틀린 글자입니다."""
     kind = "warning" if verdict.state in (NOT_STARTED, BLOCKED) else "error"
     said = f"{verdict.title}: {verdict.says}" if verdict.says else verdict.title
     if verdict.file is None:
-        return f"{shown(folder)}:1:1: {kind}: {verdict.todo} {said}"
+        return f"{home.shown(folder)}:1:1: {kind}: {verdict.todo} {said}"
     file, number = folder / verdict.file, verdict.line or 1
     try:
         line = file.read_text(encoding="utf-8-sig").splitlines()[number - 1]
     except (OSError, UnicodeDecodeError, IndexError):
         line = ""
     column = len(line) - len(line.lstrip()) + (verdict.column or 0) + 1
-    return f"{shown(file)}:{number}:{column}: {kind}: {verdict.todo} {' '.join(said.split())}"
-
-
-def shown(path: Path) -> str:
-    """사람에게 보일 경로. 저장소 안이면 저장소에서부터입니다."""
-    return (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
+    return f"{home.shown(file)}:{number}:{column}: {kind}: {verdict.todo} {' '.join(said.split())}"
 
 
 def _show_code(console: Console, verdict: Verdict) -> None:

@@ -38,9 +38,9 @@ class Row:
         return self.state == RIGHT
 
 
-def collect(tasks: Iterable[Task], checker: Checker) -> list[Row]:
+def collect(tasks: Iterable[Task], checker: Checker, progress: Progress) -> list[Row]:
     """과제들의 모든 TODO를 검사합니다."""
-    progress, rows = Progress(), []
+    rows = []
     for task in tasks:
         regions = task.regions()
         verdicts: dict[str, Verdict] = checker.check(task, task.exercise, list(regions))

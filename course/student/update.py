@@ -19,7 +19,7 @@ from course.book.backups import in_style_of, overwrite
 from course.book.regions import Region, RegionError, parse
 from course.book.tasks import STEP_NAME, TASK_NAME, Task
 from course.book.untouched import pristine_file, read_student_file, untouched_text
-from course.home import ROOT, STATE, CourseError
+from course.home import CourseError, Home
 from course.student.edits import same_code
 
 MINE, THEIRS, CLOSE = "# <<<<<<< 내가 고친 것", "# ======= 새 판", "# >>>>>>>"
@@ -202,9 +202,9 @@ class Source:
         CourseError: 없거나, 깨졌거나, 이 강의의 저장소가 아닐 때.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, home: Home, path: Path) -> None:
         if path.is_dir():
-            if path.resolve() == ROOT.resolve():
+            if path.resolve() == home.root.resolve():
                 raise CourseError("지금 쓰고 있는 폴더입니다. 새 판의 폴더나 내려받은 zip 파일을 주세요.")
             names = [one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file()]
             self.files = {inner: (path / name).read_bytes() for name, inner in _updated(names).items()}
@@ -287,12 +287,14 @@ class Report:
     backup: Path | None = None
 
 
-def update(source: Source) -> Report:
+def update(home: Home, source: Source) -> Report:
     """단계 파일은 합치고, 나머지는 새 판으로 갈아 끼웁니다. 한 번의 `undo`로 모두 되돌릴 수 있습니다."""
     report = Report()
     writes: list[tuple[Path, str | bytes | None]] = []
     for name in source.steps():
-        task, path, theirs = Task(name.split("/")[0]), ROOT / name, source.text(name)
+        task = Task(home, name.split("/")[0])
+        path = home.root / name
+        theirs = source.text(name)
         mine = _mine(task, path, source)
         if not mine.exists():
             report.created.append(name)
@@ -316,12 +318,12 @@ def update(source: Source) -> Report:
         has_solution = f"solutions/{name}" in source.files
         writes.append((pristine_file(task, path.name), None if has_solution else theirs))
     for name, content in source.files.items():
-        if not _is_step(name) and not _same(ROOT / name, content):
+        if not _is_step(name) and not _same(home.root / name, content):
             report.replaced.append(name)
-            writes.append((ROOT / name, content))
-    edits = overwrite(writes, "update")
+            writes.append((home.root / name, content))
+    edits = overwrite(home, writes, "update")
     kept = next((edit.kept for edit in edits if edit.kept), None)
-    report.backup = kept and STATE / "backup" / kept.relative_to(STATE / "backup").parts[0]
+    report.backup = kept and home.backup / kept.relative_to(home.backup).parts[0]
     return report
 
 

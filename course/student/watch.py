@@ -29,7 +29,7 @@ from course.book.tasks import Task
 from course.book.untouched import known_todos, read_student_file
 from course.checks.checker import Checker
 from course.checks.verdict import BLOCKED, NOT_STARTED, Verdict
-from course.home import ROOT, CourseError
+from course.home import CourseError, Home
 from course.student.edits import attempted, reset, reveal
 from course.student.progress import Progress
 from course.student.show import show_todo, show_verdict
@@ -80,6 +80,11 @@ class Watch:
     @property
     def current(self) -> tuple[Task, str]:
         return self.todos[self.position]
+
+    @property
+    def home(self) -> Home:
+        """보고 있는 과제들이 든 저장소."""
+        return self.tasks[0].home
 
     def start(self) -> None:
         """모두 한 번 검사해, 아직 못 한 첫 TODO부터 시작합니다."""
@@ -159,7 +164,7 @@ class Watch:
             if is_current or verdict.state != before[todo_id]:
                 self.progress.record(task, verdict)
                 seconds = time.perf_counter() - saved if is_current and saved is not None else None
-                show_verdict(self.console, task.exercise, verdict, seconds)
+                show_verdict(self.console, task.home, task.exercise, verdict, seconds)
 
     def right_in(self, task: Task) -> set[str]:
         return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.is_right}
@@ -234,7 +239,7 @@ class Watch:
             "l": self.list_todos,
             "v": self.reveal,
             "x": lambda: self.edited([edit.path for edit in reset(task, todo_id)]),
-            "u": lambda: self.edited([edit.path for edit in undo()]),
+            "u": lambda: self.edited([edit.path for edit in undo(self.home)]),
             "n": lambda: self.jump(1),
             "p": lambda: self.jump(-1),
         }
@@ -296,7 +301,7 @@ class Watch:
         try:
             environment = {**os.environ, "PYTHONUTF8": "1"}
             command = [sys.executable, str(file)]
-            subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, timeout=RUN_TIMEOUT)
+            subprocess.run(command, cwd=self.home.root, env=environment, stdin=subprocess.DEVNULL, timeout=RUN_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.console.print(f"{RUN_TIMEOUT:.0f}초가 지나도 끝나지 않아 멈췄습니다.", style="yellow")
         self.console.rule()
@@ -360,11 +365,11 @@ def keys_without_enter() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def run_watch(tasks: list[Task], console: Console) -> None:
+def run_watch(home: Home, tasks: list[Task], console: Console) -> None:
     """끝내기를 누를 때까지 봅니다."""
     stop = threading.Event()
-    with keys_without_enter(), Checker() as checker:
-        watching = Watch(tasks, checker, console, Progress())
+    with keys_without_enter(), Checker(home) as checker:
+        watching = Watch(tasks, checker, console, Progress(home))
         folders = [task.exercise for task in tasks]
         for work in ((watch_files, folders, watching.events, stop), (read_keys, watching.events)):
             threading.Thread(target=work[0], args=work[1:], daemon=True).start()

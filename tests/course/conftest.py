@@ -6,5 +6,5 @@ from tests.course.workshop import Workshop
 
 
 @pytest.fixture
-def workshop(tmp_path, monkeypatch):
-    return Workshop(tmp_path, monkeypatch)
+def workshop(tmp_path):
+    return Workshop(tmp_path)

@@ -12,10 +12,11 @@ from course.book.regions import splice
 from course.book.tables import Answers, Mistake, RightAnswer
 from course.book.tasks import Task, all_tasks
 from course.checks.checker import Checker
+from course.home import ROOT, Home
 
 pytestmark = pytest.mark.spread
 
-TASKS = [task for task in all_tasks() if task.solution.is_dir()]
+TASKS = [task for task in all_tasks(Home(ROOT)) if task.solution.is_dir()]
 MISTAKES = [(task, one) for task in TASKS for one in Answers.load(task).mistakes]
 ALSO_RIGHT = [(task, one) for task in TASKS for one in Answers.load(task).also_right]
 TODOS = [(task, todo_id) for task in TASKS for todo_id in task.regions()]
@@ -29,7 +30,7 @@ def label(value: object) -> str:
 
 @pytest.fixture(scope="module")
 def checker():
-    with Checker() as one:
+    with Checker(Home(ROOT)) as one:
         yield one
 
 

@@ -10,9 +10,9 @@ from course.author.audit import audit, known_equivalents, mutants
 from course.book.regions import code_of
 from course.book.tasks import all_tasks
 from course.checks.verdict import RIGHT, WRONG, Verdict
-from course.home import CourseError
+from course.home import ROOT, CourseError, Home
 
-TASKS = [task for task in all_tasks() if task.solution.is_dir()]
+TASKS = [task for task in all_tasks(Home(ROOT)) if task.solution.is_dir()]
 
 
 def codes(code):

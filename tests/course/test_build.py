@@ -6,38 +6,39 @@ import pytest
 
 from course.author.build import build, out_of_step
 from course.book.regions import to_exercise
+from course.home import ROOT, Home
 from tests.course.workshop import GUIDE, STEP1
 
 
 @pytest.fixture
 def built(workshop):
     workshop.write(workshop.guide.name, GUIDE)
-    build()
+    build(workshop.home)
     return workshop
 
 
 def test_exercises_of_this_repository_are_in_step():
-    assert out_of_step() == []
+    assert out_of_step(Home(ROOT)) == []
 
 
 def test_build_writes_every_step_and_then_has_nothing_to_do(workshop):
-    written = {path for path, _ in build()}
+    written = {path for path, _ in build(workshop.home)}
     names = ("step1_numbers.py", "step2_quadruple.py")
     assert written == {folder / name for folder in (workshop.task.exercise, workshop.task.untouched) for name in names}
     assert (workshop.task.exercise / "step1_numbers.py").read_text(encoding="utf-8") == to_exercise(STEP1)
-    assert out_of_step() == []
-    assert build() == []
+    assert out_of_step(workshop.home) == []
+    assert build(workshop.home) == []
 
 
 def test_missing_exercise_is_told(workshop):
-    problems = out_of_step()
+    problems = out_of_step(workshop.home)
     assert "task1-tiny/step1_numbers.py이(가) 없습니다." in problems
     assert "task1-tiny/step2_quadruple.py이(가) 없습니다." in problems
 
 
 def test_exercise_edited_by_hand_is_told(built):
     built.write("task1-tiny/step1_numbers.py", to_exercise(STEP1) + "\n# 손으로\n")
-    [problem] = out_of_step()
+    [problem] = out_of_step(built.home)
     assert "task1-tiny/step1_numbers.py" in problem
     assert "다릅니다" in problem
 
@@ -45,13 +46,13 @@ def test_exercise_edited_by_hand_is_told(built):
 def test_step_unknown_to_the_solution_is_told(built):
     built.write("task1-tiny/step9_extra.py", "")
     built.write("task1-tiny/notes.txt", "")
-    [problem] = out_of_step()
+    [problem] = out_of_step(built.home)
     assert "task1-tiny/step9_extra.py" in problem
 
 
 def test_file_is_kept_before_it_is_overwritten(built):
     mine = built.write("task1-tiny/step1_numbers.py", "# 내가 쓴 것\n")
-    [(path, kept)] = build()
+    [(path, kept)] = build(built.home)
     assert path == mine
     assert kept.is_relative_to(built.root / ".course" / "backup")
     assert kept.read_text(encoding="utf-8") == "# 내가 쓴 것\n"
@@ -65,7 +66,7 @@ def test_guide_table_is_filled_and_the_rest_kept(built):
 
 def test_guide_table_that_fell_behind_is_told(built):
     built.guide.write_text(GUIDE, encoding="utf-8")
-    [problem] = out_of_step()
+    [problem] = out_of_step(built.home)
     assert built.guide.name in problem
 
 
@@ -74,4 +75,4 @@ def test_copy_without_solutions_is_never_out_of_step(built):
         file.unlink()
     (built.root / "solutions" / "task1-tiny").rmdir()
     built.write("task1-tiny/step1_numbers.py", STEP1)
-    assert out_of_step() == []
+    assert out_of_step(built.home) == []

@@ -19,11 +19,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darw
 @pytest.fixture(scope="module")
 def school(tmp_path_factory):
     """도구까지 갖춘 작은 저장소와, 검사 프로세스 하나."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        workshop = Workshop(tmp_path_factory.mktemp("school"), monkeypatch)
-        workshop.install_engine()
-        with Checker() as workshop.checker:
-            yield workshop
+    workshop = Workshop(tmp_path_factory.mktemp("school"))
+    workshop.install_engine()
+    with Checker(workshop.home) as workshop.checker:
+        yield workshop
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from tests.course.workshop import STEP1, STEP2
 @pytest.fixture
 def run(workshop, capsys):
     """`run("check", "tiny")` → (종료 코드, 표준 출력, 표준 오류)."""
-    build()
+    build(workshop.home)
 
     def command(*arguments):
-        code = cli.main(list(arguments))
+        code = cli.main(list(arguments), workshop.home)
         return code, *capsys.readouterr()
 
     return command
@@ -32,6 +32,9 @@ def asked(monkeypatch):
     seen = []
 
     class FakeChecker:
+        def __init__(self, home):
+            pass
+
         def __enter__(self):
             return self
 
@@ -188,7 +191,7 @@ def test_misspelled_command_line_is_told_in_korean(run, words, said):
 
 
 def test_interrupted_command_says_so(run, monkeypatch):
-    def interrupted():
+    def interrupted(home):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli.building, "build", interrupted)
@@ -198,7 +201,7 @@ def test_interrupted_command_says_so(run, monkeypatch):
 def test_verdict_is_shown_with_place_values_and_idea(capsys, workshop):
     values = {"expected": "4", "got": "[5]", "idea": "곱셈", "file": "step1_numbers.py", "line": 9}
     verdict = Verdict("1-1", WRONG, "더했습니다 [x]", "곱해 보세요.", **values)
-    cli.show_verdicts([(workshop.task.exercise, verdict)])
+    cli.show_verdicts(workshop.home, [(workshop.task.exercise, verdict)])
     out = " ".join(capsys.readouterr().out.split())
     assert "1-1 더했습니다 [x] task1-tiny/step1_numbers.py:9 기대: 4 나온 값: [5] 곱해 보세요. 관련된 개념: 곱셈" in out
 

@@ -13,7 +13,7 @@ from course.book import backups
 from course.book.backups import overwrite, undo
 from course.book.regions import code_of, splice, to_exercise
 from course.book.tasks import Task
-from course.home import CourseError
+from course.home import CourseError, Home
 from course.student.edits import attempted, diff, may_reveal, reset, reveal
 from tests.course.workshop import STEP1
 
@@ -24,7 +24,7 @@ TRIED = splice(EXERCISE, "1-1", "answer = number + 3  # 내 생각\n")
 @pytest.fixture
 def school(workshop):
     """학생이 1-1에 틀린 답을 써 둔 저장소."""
-    build()
+    build(workshop.home)
     workshop.step1.write_bytes(TRIED.encode())
     return workshop
 
@@ -91,7 +91,7 @@ def test_broken_hints_file_stops_before_anything_is_changed(school):
 
 def test_copy_without_solutions_has_nothing_to_reveal_but_can_reset_and_diff(school):
     school.drop_solutions()
-    task = Task(school.task.name)
+    task = Task(school.home, school.task.name)
     with pytest.raises(CourseError, match="해답이 들어 있지 않습니다"):
         reveal(task, "1-1")
     assert "+answer = number + 3" in diff(task, "1-1")
@@ -252,17 +252,17 @@ def test_undo_goes_back_one_edit_at_a_time(school):
         versions.append(school.step1.read_bytes())
         edit()
     for version in reversed(versions):
-        undo()
+        undo(school.home)
         assert school.step1.read_bytes() == version
     with pytest.raises(CourseError, match="무를 일이 없습니다"):
-        undo()
+        undo(school.home)
 
 
 @pytest.mark.parametrize("content", ["한글".encode("cp949"), b"", b"\0\xff", "\ufeff\r\n섞임\n".encode()])
 def test_undo_brings_back_any_bytes(school, content):
     school.step1.write_bytes(content)
     reset(school.task, "1")
-    undo()
+    undo(school.home)
     assert school.step1.read_bytes() == content
 
 
@@ -270,7 +270,7 @@ def test_undo_keeps_what_was_written_since(school):
     reveal(school.task, "1-1")
     later = splice(school.step1.read_text(encoding="utf-8"), "1-2", "return 3.14 * radius * radius\n")
     school.step1.write_text(later, encoding="utf-8")
-    undo()
+    undo(school.home)
     assert school.step1.read_text(encoding="utf-8") == splice(TRIED, "1-2", "return 3.14 * radius * radius\n")
     assert later.encode() in school.backups()
 
@@ -279,7 +279,7 @@ def test_undo_of_a_place_changed_since_brings_the_old_and_keeps_the_new(school):
     reveal(school.task, "1-1")
     later = splice(school.step1.read_text(encoding="utf-8"), "1-1", "answer = number << 1\n")
     school.step1.write_text(later, encoding="utf-8")
-    [edit] = undo()
+    [edit] = undo(school.home)
     assert school.step1.read_text(encoding="utf-8") == TRIED
     assert edit.kept.read_bytes() == later.encode()
 
@@ -287,7 +287,7 @@ def test_undo_of_a_place_changed_since_brings_the_old_and_keeps_the_new(school):
 def test_undo_removes_a_file_that_the_edit_created(school):
     school.step1.unlink()
     reset(school.task, "1")
-    undo()
+    undo(school.home)
     assert not school.step1.exists()
 
 
@@ -295,38 +295,36 @@ def test_undo_leaves_a_created_file_in_which_the_student_wrote(school):
     school.step1.unlink()
     reset(school.task, "1")
     school.step1.write_text(TRIED, encoding="utf-8")
-    assert undo() == []
+    assert undo(school.home) == []
     assert school.step1.read_text(encoding="utf-8") == TRIED
 
 
 def test_undo_brings_back_a_deleted_file_and_keeps_what_took_its_place(school):
-    overwrite([(school.step1, None)], "update")
+    overwrite(school.home, [(school.step1, None)], "update")
     school.step1.write_text("# 새로 쓴 것\n", encoding="utf-8")
-    [edit] = undo()
+    [edit] = undo(school.home)
     assert school.step1.read_bytes() == TRIED.encode()
     assert edit.kept.read_text(encoding="utf-8") == "# 새로 쓴 것\n"
 
 
 def test_undo_removes_only_folders_it_leaves_empty(school):
     new, beside = school.root / "task9-new/deep/step1_x.py", school.root / "task9-new/mine.txt"
-    overwrite([(new, "x = 1\n")], "update")
+    overwrite(school.home, [(new, "x = 1\n")], "update")
     beside.write_text("내 것", encoding="utf-8")
-    undo()
+    undo(school.home)
     assert not new.parent.exists()
     assert beside.is_file()
-    overwrite([(new, "x = 1\n")], "update")
+    overwrite(school.home, [(new, "x = 1\n")], "update")
     beside.unlink()
-    undo()
+    undo(school.home)
     assert not beside.parent.exists()
 
 
-def test_undo_works_after_the_repository_was_moved(school, monkeypatch, tmp_path_factory):
+def test_undo_works_after_the_repository_was_moved(school, tmp_path_factory):
     reset(school.task, "1")
     moved = tmp_path_factory.mktemp("moved") / "here"
     school.root.rename(moved)
-    monkeypatch.setattr(backups, "ROOT", moved)
-    monkeypatch.setattr(backups, "STATE", moved / ".course")
-    undo()
+    undo(Home(moved))
     assert (moved / "task1-tiny/step1_numbers.py").read_bytes() == TRIED.encode()
 
 
@@ -339,9 +337,9 @@ def test_unreadable_journal_is_told_and_does_not_block_the_one_before(school, co
     last = max((school.root / ".course/backup").glob("*/journal.json"))
     last.write_bytes(content)
     with pytest.raises(CourseError, match="무르지 못했습니다"):
-        undo()
+        undo(school.home)
     assert school.step1.read_text(encoding="utf-8") == EXERCISE
-    undo()
+    undo(school.home)
     assert school.step1.read_text(encoding="utf-8") == TRIED
 
 
@@ -349,7 +347,7 @@ def test_lost_backup_file_is_told_and_changes_nothing(school):
     [edit] = reset(school.task, "1")
     edit.kept.unlink()
     with pytest.raises(CourseError, match="무르지 못했습니다"):
-        undo()
+        undo(school.home)
     assert school.step1.read_text(encoding="utf-8") == EXERCISE
 
 
@@ -364,11 +362,11 @@ def test_edits_in_one_moment_and_with_the_clock_set_back_are_undone_in_order(sch
     monkeypatch.setattr(backups, "datetime", Clock)
     versions = [f"# {number}\n" for number in range(6)]
     for version in versions:
-        overwrite([(school.step1, version)], "edit")
+        overwrite(school.home, [(school.step1, version)], "edit")
     for version in reversed(versions[:-1]):
-        undo()
+        undo(school.home)
         assert school.step1.read_text(encoding="utf-8") == version
-    undo()
+    undo(school.home)
     assert school.step1.read_bytes() == TRIED.encode()
 
 

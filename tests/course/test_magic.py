@@ -46,9 +46,10 @@ def shell():
 
 @pytest.fixture
 def checker(workshop, monkeypatch):
-    build()
+    build(workshop.home)
     fake = FakeChecker()
     monkeypatch.setattr(magic, "_checker", fake)
+    monkeypatch.setattr(magic, "_home", workshop.home)
     return fake
 
 
@@ -68,7 +69,7 @@ def test_cell_goes_into_the_region_and_is_checked(shell, checker, workshop, caps
     assert checker.asked == [["1-1"]]
     assert "✓ 1-1  맞았습니다" in capsys.readouterr().out
     assert code_of(workshop.step1.read_text(encoding="utf-8"), "1-1") == "answer = number + number  # 더하기\n"
-    assert Progress().of(workshop.task, "1-1").attempts == 1
+    assert Progress(workshop.home).of(workshop.task, "1-1").attempts == 1
 
 
 def test_cell_copied_with_its_indentation_fits_too(shell, checker, workshop):
@@ -78,7 +79,7 @@ def test_cell_copied_with_its_indentation_fits_too(shell, checker, workshop):
 
 def test_what_the_cell_replaced_can_be_brought_back(shell, checker, workshop):
     shell.run_cell_magic("check", "tiny 1-1", "answer = 1\n")
-    undo()
+    undo(workshop.home)
     assert workshop.step1.read_text(encoding="utf-8") == to_exercise(STEP1)
 
 
@@ -116,9 +117,9 @@ def test_interrupted_check_leaves_no_answer_for_the_next(workshop, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    build()
+    build(workshop.home)
     workshop.install_engine()
-    with checking.Checker() as checker:
+    with checking.Checker(workshop.home) as checker:
         with monkeypatch.context() as patch:
             patch.setattr(checking, "_readline", interrupted)
             with pytest.raises(KeyboardInterrupt):

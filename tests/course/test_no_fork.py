@@ -9,18 +9,19 @@ import pytest
 from course.book.regions import splice
 from course.book.tasks import find_task
 from course.checks.checker import Checker
+from course.home import ROOT, Home
 
 
 @pytest.fixture
 def checker(monkeypatch):
     monkeypatch.setenv("COURSE_NO_FORK", "1")
-    with Checker() as one:
+    with Checker(Home(ROOT)) as one:
         yield one
 
 
 @pytest.mark.slow
 def test_saved_changes_are_seen_and_a_hang_does_not_last(checker, tmp_path):
-    task = find_task("cls")
+    task = find_task(Home(ROOT), "cls")
     for step in task.steps:
         shutil.copy(task.solution / step.file_name, tmp_path)
     file = tmp_path / task.step_of("3-4").file_name

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from course.checks.loading import load_step
-from course.checks.seeding import Watch
+from course.checks.seeding import SeedLog
 
 STEP = """
 import random
@@ -30,16 +30,16 @@ def seeded(tmp_path):
     def run(code, through="answer", *given):
         (tmp_path / "step1_numbers.py").write_text(STEP.format(code=code), encoding="utf-8")
         step = load_step(tmp_path, "step1_numbers")
-        watch = Watch(tmp_path.resolve(), checks=Path(__file__).resolve().parent)
+        log = SeedLog(tmp_path.resolve(), checks=Path(__file__).resolve().parent)
         before = torch.get_rng_state(), random.getstate()
-        watch.begin()
+        log.begin()
         try:
             getattr(step, through)(*given)
         finally:
-            watch.end()
+            log.end()
             torch.set_rng_state(before[0])
             random.setstate(before[1])
-        return list(watch.seeded.items())
+        return list(log.seeded.items())
 
     return run
 

@@ -25,7 +25,7 @@ def shown(workshop):
 
     def show(verdict, **more):
         console = Console(file=io.StringIO(), width=80, highlight=False, color_system=None)
-        show_verdict(console, workshop.task.exercise, verdict, **more)
+        show_verdict(console, workshop.home, workshop.task.exercise, verdict, **more)
         return console.file.getvalue().splitlines()
 
     return show
@@ -79,7 +79,7 @@ def test_right_answer_is_one_line(shown):
 
 @pytest.fixture
 def todo_shown(workshop):
-    build()
+    build(workshop.home)
 
     def show(seen=0, **more):
         console = Console(file=io.StringIO(), width=80, highlight=False, color_system=None)

@@ -31,8 +31,8 @@ class FakeChecker:
 @pytest.fixture
 def rows(workshop):
     """지금의 파일에서 모은 줄들."""
-    build()
-    return lambda: collect([workshop.task], FakeChecker())
+    build(workshop.home)
+    return lambda: collect([workshop.task], FakeChecker(), Progress(workshop.home))
 
 
 def states(rows):
@@ -44,7 +44,7 @@ def test_state_follows_the_present_file_and_never_a_record(rows, workshop):
     untouched = workshop.step1.read_text(encoding="utf-8")
     assert set(states(rows()).values()) == {NOT_STARTED}
     workshop.step1.write_text(solved, encoding="utf-8")
-    Progress().record(workshop.task, Verdict("1-1", RIGHT, ""))
+    Progress(workshop.home).record(workshop.task, Verdict("1-1", RIGHT, ""))
     assert states(rows()) == {"1-1": RIGHT, "1-2": RIGHT, "2-1": NOT_STARTED}
     workshop.step1.write_text(untouched, encoding="utf-8")
     assert states(rows())["1-1"] == NOT_STARTED
@@ -59,7 +59,7 @@ def test_row_carries_the_hash_of_the_checked_file(rows, workshop):
 
 
 def test_traces_are_shown_beside_the_state(rows, workshop):
-    progress = Progress()
+    progress = Progress(workshop.home)
     for state in (WRONG, WRONG, RIGHT):
         progress.record(workshop.task, Verdict("1-1", state, ""))
     progress.see_hint(workshop.task, "1-1", 3)

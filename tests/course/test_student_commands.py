@@ -29,7 +29,7 @@ HINTS = """
 @pytest.fixture
 def school(workshop):
     """학생이 1-1을 푼 저장소."""
-    build()
+    build(workshop.home)
     workshop.step1.write_text(SOLVED, encoding="utf-8")
     workshop.write("tests/task1_tiny/hints.yaml", HINTS)
     return workshop
@@ -40,7 +40,7 @@ def run(school, capsys):
     """`run("reveal", "1-2")` → (종료 코드, 표준 출력, 표준 오류)."""
 
     def command(*arguments):
-        code = cli.main([str(one) for one in arguments])
+        code = cli.main([str(one) for one in arguments], school.home)
         return code, *capsys.readouterr()
 
     return command
@@ -51,6 +51,9 @@ def verdicts(monkeypatch):
     """검사 프로세스를 대신합니다. 판정은 자리의 글만 보고 냅니다."""
 
     class FakeChecker:
+        def __init__(self, home):
+            pass
+
         def __enter__(self):
             return self
 
@@ -91,7 +94,7 @@ def new(tmp_path_factory):
 
 @pytest.mark.parametrize("where", [["1-1"], ["tiny", "1-1"], ["task1", "1-1"], ["task1-tiny/", "1-1"]])
 def test_todo_is_found_by_any_name(school, where):
-    assert student_commands.one_todo(where) == (school.task, "1-1")
+    assert student_commands.one_todo(school.home, where) == (school.task, "1-1")
 
 
 @pytest.mark.parametrize(
@@ -135,15 +138,15 @@ def test_hints_come_one_by_one_in_order_and_are_counted(run, school):
         (True, True, True),
     ]
     assert all("더하기로도 됩니다" in one for one in shown)
-    assert Progress().hints_seen(school.task, "1-1") == 2
-    assert Progress().hints_seen(school.task, "1-2") == 0
+    assert Progress(school.home).hints_seen(school.task, "1-1") == 2
+    assert Progress(school.home).hints_seen(school.task, "1-2") == 0
 
 
 def test_todo_without_hints_says_so(run, school):
     code, out, _ = run("hint", "1-2")
     assert code == 0
     assert "여기까지" in out
-    assert Progress().hints_seen(school.task, "1-2") == 0
+    assert Progress(school.home).hints_seen(school.task, "1-2") == 0
 
 
 def test_fewer_hints_in_a_new_version_do_not_uncount_those_seen(run, school):
@@ -151,30 +154,30 @@ def test_fewer_hints_in_a_new_version_do_not_uncount_those_seen(run, school):
     run("hint", "1-1")
     school.write("tests/task1_tiny/hints.yaml", "1-1:\n  hints: [하나]\n")
     assert "여기까지" in run("hint", "1-1")[1]
-    assert Progress().hints_seen(school.task, "1-1") == 2
+    assert Progress(school.home).hints_seen(school.task, "1-1") == 2
 
 
 # 자취
 
 
 def test_hint_seen_elsewhere_is_not_forgotten_by_one_who_started_earlier(school):
-    watching = Progress()
-    Progress().see_hint(school.task, "1-1", 2)
+    watching = Progress(school.home)
+    Progress(school.home).see_hint(school.task, "1-1", 2)
     watching.record(school.task, Verdict("1-1", RIGHT, "맞았습니다"))
-    trace = Progress().of(school.task, "1-1")
+    trace = Progress(school.home).of(school.task, "1-1")
     assert (trace.hints, trace.attempts) == (1, 1)
-    Progress().see_hint(school.task, "1-1", 3)
+    Progress(school.home).see_hint(school.task, "1-1", 3)
     assert watching.hints_seen(school.task, "1-1") == 2
-    Progress().see_solution(school.task, "1-1")
+    Progress(school.home).see_solution(school.task, "1-1")
     assert watching.see_hint(school.task, "1-1", 3) == 3
-    assert Progress().of(school.task, "1-1").revealed
+    assert Progress(school.home).of(school.task, "1-1").revealed
 
 
 def test_attempts_count_from_the_first_try_to_the_first_right(school):
-    progress = Progress()
+    progress = Progress(school.home)
     for state in (NOT_STARTED, WRONG, RIGHT, WRONG, RIGHT):
         progress.record(school.task, Verdict("1-1", state, ""))
-    trace = Progress().of(school.task, "1-1")
+    trace = Progress(school.home).of(school.task, "1-1")
     assert trace.attempts == 4
     assert trace.started <= trace.first_right
     assert trace.minutes >= 0
@@ -199,12 +202,12 @@ def test_broken_progress_is_put_aside_and_never_overwritten(run, school, content
         assert run("hint", "1-1")[0] == 0
     aside = list((school.root / ".course").glob("progress.broken*.json"))
     assert [one.read_bytes() for one in aside] == [content] * 2
-    assert Progress().hints_seen(school.task, "1-1") == 1
+    assert Progress(school.home).hints_seen(school.task, "1-1") == 1
 
 
 def test_progress_of_another_version_is_read(school):
     school.write(".course/progress.json", json.dumps({"task1-tiny/1-1": {"hints": 2, "mood": "좋음"}}))
-    assert Progress().hints_seen(school.task, "1-1") == 2
+    assert Progress(school.home).hints_seen(school.task, "1-1") == 2
 
 
 # 해답 열기, 되돌리기, 견주기, 무르기
@@ -216,12 +219,12 @@ def test_reveal_tells_the_explanation_and_the_way_back(run, school):
     assert "task1-tiny/step1_numbers.py의 TODO 1-1에 해답을 넣었습니다." in out
     assert "두 배는 곱하기 2입니다." in out
     assert "python -m course undo" in out
-    assert Progress().of(school.task, "1-1").revealed
+    assert Progress(school.home).of(school.task, "1-1").revealed
 
 
 def test_refused_reveal_is_not_counted(run, school):
     assert run("reveal", "1-2")[0] == 1
-    assert not Progress().of(school.task, "1-2").revealed
+    assert not Progress(school.home).of(school.task, "1-2").revealed
     assert run("reveal", "1-2", "--yes")[0] == 0
 
 
@@ -431,7 +434,7 @@ def test_hint_is_given_even_where_the_marks_are_erased_and_the_solutions_absent(
     code, out, _ = run("hint", "1-1")
     assert code == 0
     assert "1-1" in out
-    assert Progress().hints_seen(school.task, "1-1") == 1
+    assert Progress(school.home).hints_seen(school.task, "1-1") == 1
 
 
 def test_broken_file_does_not_hide_the_todos_of_a_copy_without_solutions(run, school):
@@ -439,4 +442,4 @@ def test_broken_file_does_not_hide_the_todos_of_a_copy_without_solutions(run, sc
     school.step1.write_text("깨짐 # [END 1-1]\n", encoding="utf-8")
     assert run("reset", "tiny", "1")[0] == 0
     assert school.step1.read_text(encoding="utf-8") == BASE
-    assert Task("task1-tiny").regions().keys() == {"1-1", "1-2", "2-1"}
+    assert Task(school.home, "task1-tiny").regions().keys() == {"1-1", "1-2", "2-1"}

@@ -12,9 +12,9 @@ from course.book.tasks import all_tasks
 from course.checks.checker import Checker
 from course.checks.measuring import PRECISIONS, bf16_products
 from course.checks.words import assert_close, close, compared_by, matches
-from course.home import CourseError
+from course.home import ROOT, CourseError, Home
 
-TASKS = [task for task in all_tasks() if task.solution.is_dir()]
+TASKS = [task for task in all_tasks(Home(ROOT)) if task.solution.is_dir()]
 
 
 def short(value):
@@ -25,7 +25,7 @@ def short(value):
 def drifts():
     """`drifts(task)`: 해답을 지금 이 기계에서 잰 것. 과제마다 한 번만 잽니다."""
     kept = {}
-    with Checker() as checker:
+    with Checker(Home(ROOT)) as checker:
 
         def measure(task):
             if task.name not in kept:
@@ -116,8 +116,8 @@ def school(workshop):
     return made
 
 
-def test_mistake_is_measured_from_the_right_value_even_if_it_is_recognised(school):
-    with Checker() as checker:
+def test_mistake_is_measured_from_the_right_value_even_if_it_is_recognised(school, workshop):
+    with Checker(workshop.home) as checker:
         [row] = measured(school(0.001), ["1-1", "1-2"], checker)
     assert (row.todo, row.check, row.atol, row.fp32, row.bf16) == ("1-2", "test_area", 0.001, 0, 0)
     assert row.nearest == pytest.approx(0.00637, rel=0.01)
@@ -126,7 +126,7 @@ def test_mistake_is_measured_from_the_right_value_even_if_it_is_recognised(schoo
 
 def test_too_loose_tolerance_fails_the_command_and_is_written_with_its_reason(school, capsys):
     task = school(0.01)
-    assert cli.main(["tolerances", "tiny", "1", "--write"]) == 1
+    assert cli.main(["tolerances", "tiny", "1", "--write"], task.home) == 1
     out = capsys.readouterr().out
     assert "줄였습니다" in out
     assert max(len(line) for line in out.split("\n") if line.startswith("│")) <= 80
@@ -134,9 +134,9 @@ def test_too_loose_tolerance_fails_the_command_and_is_written_with_its_reason(sc
     assert row.nearest == pytest.approx(0.0064)
     path = task.tests / "tolerances.yaml"
     path.write_text(path.read_text(encoding="utf-8") + "  reason: 사람이 적은 까닭\n", encoding="utf-8")
-    cli.main(["tolerances", "tiny", "1-2", "--write"])
+    cli.main(["tolerances", "tiny", "1-2", "--write"], task.home)
     assert [one.reason for one in load(task)] == ["사람이 적은 까닭"]
-    cli.main(["tolerances", "tiny", "2", "--write"])  # 재지 않은 TODO의 줄은 남습니다.
+    cli.main(["tolerances", "tiny", "2", "--write"], task.home)  # 재지 않은 TODO의 줄은 남습니다.
     assert [one.todo for one in load(task)] == ["1-2"]
 
 
@@ -144,7 +144,7 @@ def test_solution_that_does_not_pass_is_not_measured(school, workshop):
     task = school(0.001)
     broken = "import nothing_like_this\n\n\n# [TODO 1-2] x\n# [END 1-2]\n"
     workshop.write("solutions/task1-tiny/step1_numbers.py", broken)
-    with Checker() as checker, pytest.raises(CourseError, match="test_area"):
+    with Checker(workshop.home) as checker, pytest.raises(CourseError, match="test_area"):
         list(measured(task, ["1-2"], checker))
 
 

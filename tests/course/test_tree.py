@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from course.book.tasks import all_tasks
+from course.home import ROOT, Home
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = [
     folder / step.file_name
-    for task in all_tasks()
+    for task in all_tasks(Home(ROOT))
     for folder in (task.solution, task.exercise)
     if folder.is_dir()
     for step in task.steps

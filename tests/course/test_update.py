@@ -14,10 +14,12 @@ from course.author.build import build
 from course.book.backups import undo
 from course.book.regions import code_of, parse, splice, to_exercise
 from course.book.tasks import Task
-from course.home import CourseError
+from course.home import ROOT, CourseError, Home
 from course.student.edits import reset
 from course.student.update import CLOSE, MINE, THEIRS, Source, merge, update
 from tests.course.workshop import STEP1, STEP2
+
+HOME = Home(ROOT)
 
 BASE = to_exercise(STEP1)
 ANSWER = "answer = number  # 내 생각\nanswer += number\n"
@@ -220,37 +222,37 @@ def new(tmp_path_factory):
 def test_folder_and_zips_hold_the_same(new):
     others = {"course/x.py": "x\n", "README.md": "새 글\n", "data/README.md": "자료\n", "output/x.py": "", "a/b.py": ""}
     lay_out(new, **others)
-    wanted = Source(new).files
+    wanted = Source(HOME, new).files
     assert wanted.keys() - {"course/x.py", "README.md", "data/README.md"} == {
         f"{top}{name}"
         for top in ("", "solutions/")
         for name in ("task1-tiny/step1_numbers.py", "task1-tiny/step2_quadruple.py")
     }
     assert wanted["README.md"].decode() == "새 글\n"
-    assert Source(zipped(new)).files == wanted
-    assert Source(zipped(new, prefix="")).files == wanted
-    assert Source(zipped(new, prefix="new/").parent).files == wanted
+    assert Source(HOME, zipped(new)).files == wanted
+    assert Source(HOME, zipped(new, prefix="")).files == wanted
+    assert Source(HOME, zipped(new, prefix="new/").parent).files == wanted
 
 
 @pytest.mark.parametrize(
     "name", ["../evil.py", "course/../../evil.py", "/evil.py", "course/..\\..\\evil.py", "C:/evil.py"]
 )
 def test_zip_with_a_path_that_leads_outside_is_refused(new, workshop, name):
-    build()
+    build(workshop.home)
     with pytest.raises(CourseError, match="밖으로 나가는"):
-        Source(zipped(lay_out(new), extra=[name]))
+        Source(HOME, zipped(lay_out(new), extra=[name]))
     assert not (workshop.root.parent / "evil.py").exists()
 
 
 def test_what_is_not_the_course_is_refused(new, tmp_path, workshop):
-    build()
+    build(workshop.home)
     new.mkdir()
     (new / "holiday.txt").write_text("사진", encoding="utf-8")
     not_a_zip = tmp_path / "x.zip"
     not_a_zip.write_bytes(b"PK not really")
     for path in (new, zipped(new), not_a_zip, tmp_path / "nowhere", new / "holiday.txt", workshop.root):
         with pytest.raises(CourseError):
-            Source(path)
+            Source(workshop.home, path)
 
 
 def test_damaged_zip_is_refused(new):
@@ -259,14 +261,14 @@ def test_damaged_zip_is_refused(new):
     content[content.index(b"def double")] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(CourseError, match="풀 수 없습니다"):
-        Source(path)
+        Source(HOME, path)
 
 
 @pytest.mark.parametrize("content", [b"# [TODO 1-1] x\n", "한글".encode("cp949")])
 def test_new_version_that_is_itself_broken_is_refused(new, content):
     (lay_out(new) / "task1-tiny/step1_numbers.py").write_bytes(content)
     with pytest.raises(CourseError, match="새 판의 task1-tiny/step1_numbers.py"):
-        Source(new)
+        Source(HOME, new)
 
 
 # 받기
@@ -275,7 +277,7 @@ def test_new_version_that_is_itself_broken_is_refused(new, content):
 @pytest.fixture
 def school(workshop):
     """학생이 1-1을 푼 저장소."""
-    build()
+    build(workshop.home)
     workshop.step1.write_text(SOLVED, encoding="utf-8")
     workshop.write("README.md", "옛 글\n")
     return workshop
@@ -294,7 +296,7 @@ def test_update_merges_steps_and_replaces_the_rest_and_one_undo_takes_all_back(s
     lay_out(new, **{"README.md": "새 글\n", "nlpbook/extra.py": "x = 1\n", "task2-more/step1_x.py": "x = 1\n"})
     (new / "docs").mkdir()
     (new / "docs/picture.png").write_bytes(b"\x89PNG\xff")
-    report = update(Source(new))
+    report = update(school.home, Source(school.home, new))
     after = contents(school.root)
     assert after["task1-tiny/step1_numbers.py"].decode() == splice(THEIRS_TEXT, "1-1", ANSWER)
     assert after["docs/picture.png"] == b"\x89PNG\xff"
@@ -303,15 +305,15 @@ def test_update_merges_steps_and_replaces_the_rest_and_one_undo_takes_all_back(s
     assert report.created == ["task2-more/step1_x.py"]
     assert {"README.md", "nlpbook/extra.py", "docs/picture.png"} <= set(report.replaced)
     assert (report.backup / "task1-tiny/step1_numbers.py").read_text(encoding="utf-8") == SOLVED
-    undo()
+    undo(school.home)
     assert contents(school.root) == before
     assert not (school.root / "task2-more").exists()
 
 
 def test_update_again_changes_nothing(school, new):
-    update(Source(lay_out(new)))
+    update(school.home, Source(school.home, lay_out(new)))
     before = contents(school.root)
-    report = update(Source(new))
+    report = update(school.home, Source(school.home, new))
     assert contents(school.root) == before
     assert (report.replaced, report.backup) == ([], None)
 
@@ -324,20 +326,20 @@ def test_files_of_the_student_and_the_gate_are_not_touched(school, new):
         path = lay_out(new) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("새 판\n", encoding="utf-8")
-    update(Source(new))
+    update(school.home, Source(school.home, new))
     assert {(school.root / name).read_text(encoding="utf-8") for name in mine} == {"내 것\n"}
 
 
 def test_update_keeps_the_way_the_file_is_saved(school, new):
     school.step1.write_bytes(("\ufeff" + SOLVED).replace("\n", "\r\n").encode())
-    update(Source(lay_out(new)))
+    update(school.home, Source(school.home, lay_out(new)))
     wanted = "\ufeff" + splice(THEIRS_TEXT, "1-1", ANSWER)
     assert school.step1.read_bytes() == wanted.replace("\n", "\r\n").encode()
 
 
 def test_files_that_differ_only_in_line_ends_are_the_same(school, new):
     (school.root / "README.md").write_bytes("글\r\n".encode())
-    assert "README.md" not in update(Source(lay_out(new, **{"README.md": "글\n"}))).replaced
+    assert "README.md" not in update(school.home, Source(school.home, lay_out(new, **{"README.md": "글\n"}))).replaced
 
 
 @pytest.mark.parametrize("with_solutions", [True, False])
@@ -347,12 +349,12 @@ def test_file_with_broken_marks_waits_until_it_is_mended(school, new, with_solut
     wrecked = SOLVED.replace("    # [END 1-1]\n", "")
     school.step1.write_text(wrecked, encoding="utf-8")
     lay_out(new, with_solutions=with_solutions)
-    report = update(Source(new))
+    report = update(school.home, Source(school.home, new))
     assert list(report.left_alone) == ["task1-tiny/step1_numbers.py"]
     assert "1-1" in report.left_alone["task1-tiny/step1_numbers.py"]
     assert school.step1.read_text(encoding="utf-8") == wrecked
     school.step1.write_text(SOLVED, encoding="utf-8")
-    assert update(Source(new)).left_alone == {}
+    assert update(school.home, Source(school.home, new)).left_alone == {}
     assert school.step1.read_text(encoding="utf-8") == splice(THEIRS_TEXT, "1-1", ANSWER)
 
 
@@ -360,7 +362,7 @@ def test_file_with_broken_marks_waits_until_it_is_mended(school, new, with_solut
 def test_file_that_cannot_be_read_is_left_alone(school, new, content):
     school.step1.unlink()
     school.step1.mkdir() if content is None else school.step1.write_bytes(content)
-    assert list(update(Source(lay_out(new))).left_alone) == ["task1-tiny/step1_numbers.py"]
+    assert list(update(school.home, Source(school.home, lay_out(new))).left_alone) == ["task1-tiny/step1_numbers.py"]
     assert school.step1.is_dir() if content is None else school.step1.read_bytes() == content
 
 
@@ -370,18 +372,18 @@ def test_reset_after_an_update_gives_the_new_version(school, new):
             school.drop_solutions()
             shutil.rmtree(new)
         lay_out(new, with_solutions=with_solutions)
-        update(Source(new))
-        reset(Task(school.task.name), "1")
+        update(school.home, Source(school.home, new))
+        reset(Task(school.home, school.task.name), "1")
         assert school.step1.read_text(encoding="utf-8") == THEIRS_TEXT
 
 
 def test_two_updates_in_a_copy_without_solutions_keep_the_answers(school, new):
     school.drop_solutions()
-    update(Source(lay_out(new, with_solutions=False)))
+    update(school.home, Source(school.home, lay_out(new, with_solutions=False)))
     mine = splice(school.step1.read_text(encoding="utf-8"), "1-3", "return number // 2\n")
     school.step1.write_text(mine, encoding="utf-8")
     newest = NEW_STEP1.replace("수와 넓이", "수와 넓이와 반")
-    report = update(Source(lay_out(new, newest, with_solutions=False)))
+    report = update(school.home, Source(school.home, lay_out(new, newest, with_solutions=False)))
     wanted = splice(splice(to_exercise(newest), "1-1", ANSWER), "1-3", "return number // 2\n")
     assert school.step1.read_text(encoding="utf-8") == wanted
     assert report.merged["task1-tiny/step1_numbers.py"].conflicts == 0
@@ -392,27 +394,31 @@ def test_answers_follow_a_step_that_was_renamed(school, new):
     for folder in ("task1-tiny", "solutions/task1-tiny"):
         (new / folder / "step1_numbers.py").rename(new / folder / "step1_figures.py")
     before = contents(school.root)
-    update(Source(new))
+    update(school.home, Source(school.home, new))
     renamed = school.step1.with_name("step1_figures.py")
     assert renamed.read_text(encoding="utf-8") == splice(THEIRS_TEXT, "1-1", ANSWER)
     assert not school.step1.exists()
-    assert [step.file_name for step in Task("task1-tiny").steps] == ["step1_figures.py", "step2_quadruple.py"]
+    steps = Task(school.home, "task1-tiny").steps
+    assert [step.file_name for step in steps] == [
+        "step1_figures.py",
+        "step2_quadruple.py",
+    ]
     assert SOLVED.encode() in school.backups()
-    undo()
+    undo(school.home)
     assert contents(school.root) == before
 
 
 def test_copy_the_student_made_is_not_taken_for_a_renamed_step(school, new):
     mine = school.step1.rename(school.step1.with_name("step1_mine.py"))
-    assert update(Source(lay_out(new))).created == ["task1-tiny/step1_numbers.py"]
+    assert update(school.home, Source(school.home, lay_out(new))).created == ["task1-tiny/step1_numbers.py"]
     assert mine.read_text(encoding="utf-8") == SOLVED
     assert school.step1.read_text(encoding="utf-8") == THEIRS_TEXT
 
 
 def test_undo_of_an_update_keeps_answers_written_since(school, new):
-    update(Source(lay_out(new)))
+    update(school.home, Source(school.home, lay_out(new)))
     later = splice(school.step1.read_text(encoding="utf-8"), "1-2", "return 3 * radius**2\n")
     school.step1.write_text(later, encoding="utf-8")
-    undo()
+    undo(school.home)
     assert code_of(school.step1.read_text(encoding="utf-8"), "1-1") == ANSWER
     assert later.encode() in school.backups()

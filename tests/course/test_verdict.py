@@ -18,6 +18,7 @@ from tests.course.workshop import STEP1, STEP2, Workshop
 from todo import TodoNotDone, todo
 
 FOLDER = Path("/nowhere")
+CHECKS = Path(__file__).resolve().parent
 
 
 def explained(code, **names):
@@ -25,7 +26,7 @@ def explained(code, **names):
     try:
         exec(compile(code, "/nowhere/step1_numbers.py", "exec"), names)
     except BaseException as error:  # noqa: BLE001  무슨 예외든 설명해야 합니다.
-        told = describe(error, FOLDER)
+        told = describe(error, FOLDER, CHECKS)
         says = plainly([told["error"], *told["bases"]], told["message"], told.get("code", ""), told["traceback"])
         return told["error"], says
     raise AssertionError("멈추지 않았습니다")
@@ -206,7 +207,7 @@ def test_empty_region_is_the_students_line_even_if_a_check_wraps_todo():
     with pytest.raises(TodoNotDone) as caught:
         code = compile("x = 1\ntodo('1-1')", "/nowhere/step1_numbers.py", "exec")
         exec(code, {"todo": lambda todo_id: todo(todo_id)})
-    told = describe(caught.value, FOLDER)
+    told = describe(caught.value, FOLDER, CHECKS)
     assert (told["kind"], told["file"], told["line"]) == ("todo", "step1_numbers.py", 2)
 
 
@@ -229,11 +230,10 @@ def test_unknown_message_is_kept_to_one_short_line():
 
 @pytest.fixture(scope="module")
 def school(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        workshop = Workshop(tmp_path_factory.mktemp("school"), monkeypatch)
-        workshop.install_engine()
-        with Checker() as workshop.checker:
-            yield workshop
+    workshop = Workshop(tmp_path_factory.mktemp("school"))
+    workshop.install_engine()
+    with Checker(workshop.home) as workshop.checker:
+        yield workshop
 
 
 @pytest.fixture

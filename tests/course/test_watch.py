@@ -47,13 +47,12 @@ class FakeChecker:
 
 
 @pytest.fixture
-def watching(workshop, monkeypatch):
+def watching(workshop):
     """아무것도 안 푼 학생의 폴더를 보는 watch. 화면은 80칸이고 색이 없습니다."""
-    monkeypatch.setattr(watch, "ROOT", workshop.root)
     workshop.write("tests/task1_tiny/hints.yaml", HINTS)
-    build()
+    build(workshop.home)
     console = Console(file=io.StringIO(), width=80, highlight=False, color_system=None)
-    one = Watch([workshop.task], FakeChecker(), console, Progress())
+    one = Watch([workshop.task], FakeChecker(), console, Progress(workshop.home))
     one.start()
     one.checker.asked.clear()
     said(one)

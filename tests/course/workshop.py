@@ -5,14 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
-
-from course import cli, home
-from course.author import build
-from course.book import backups, tasks, untouched
 from course.book import manifest as trust
-from course.checks import checker
-from course.student import edits, progress, show, update
+from course.book.tasks import Task
+from course.book.untouched import pristine_file, untouched_text
+from course.home import ROOT, Home
 
 STEP1 = '''"""1단계 · 수"""
 
@@ -75,19 +71,13 @@ GUIDE = "# 가이드\n\n<!-- todos task1-tiny 1 -->\n옛 표\n<!-- /todos -->\n\
 
 
 class Workshop:
-    """`root`에 만든 작은 저장소. `course`의 모듈들이 진짜 저장소 대신 이곳을 봅니다."""
+    """`root`에 만든 작은 저장소. 진짜 저장소의 Home 대신 `workshop.home`을 건네면 모든 일이 이곳에서 일어납니다."""
 
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.task = tasks.Task("task1-tiny")
-        self.guide = root / "README_stepwise_learning.md"
-        for module in (home, tasks, backups, build, checker, cli, show, update):
-            monkeypatch.setattr(module, "ROOT", root)
-        for module in (home, backups, untouched, progress, update):
-            monkeypatch.setattr(module, "STATE", root / ".course")
-        monkeypatch.setattr(tasks, "SOLUTIONS", root / "solutions")
-        monkeypatch.setattr(edits, "GATE", root / "course-gate.yaml")
-        monkeypatch.setattr(build, "GUIDE", self.guide)
+        self.home = Home(root)
+        self.task = Task(self.home, "task1-tiny")
+        self.guide = self.home.guide
         self.write("solutions/task1-tiny/step1_numbers.py", STEP1)
         self.write("solutions/task1-tiny/step2_quadruple.py", STEP2)
         self.write("tests/task1_tiny/test_step1.py", CHECK1)
@@ -112,9 +102,9 @@ class Workshop:
 
     def drop_solutions(self) -> None:
         """해답이 없는 배포판으로 만듭니다. 처음 모습은 따로 남습니다."""
-        for step in tasks.Task(self.task.name).steps:
-            file = untouched.pristine_file(self.task, step.file_name)
-            self.write(file.relative_to(self.root).as_posix(), untouched.untouched_text(self.task, step.file_name))
+        for step in Task(self.home, self.task.name).steps:
+            file = pristine_file(self.task, step.file_name)
+            self.write(file.relative_to(self.root).as_posix(), untouched_text(self.task, step.file_name))
         shutil.rmtree(self.root / "solutions")
 
     def backups(self) -> set[bytes]:
@@ -123,7 +113,6 @@ class Workshop:
 
     def install_engine(self) -> None:
         """검사 프로세스가 여기서 돌 수 있도록 도구를 복사합니다."""
-        home = Path(__file__).resolve().parents[2]
-        shutil.copytree(home / "course", self.root / "course", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "course", self.root / "course", ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("todo.py", "conftest.py", "pyproject.toml"):
-            shutil.copy(home / name, self.root)
+            shutil.copy(ROOT / name, self.root)

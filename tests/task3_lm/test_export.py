@@ -14,13 +14,14 @@ from course.book.regions import splice
 from course.book.tables import Answers
 from course.book.tasks import Task
 from course.checks.loading import load_step
+from course.home import ROOT, Home
 from nlpbook.errors import UserError
 from nlpbook.metrics import window_scores
 from nlpbook.onnx_models import OnnxModel
 from tests.task3_lm import support
 from tests.task3_lm.test_step6 import Positions, scattered
 
-TASK, LENGTH = Task("task3-lm"), 16
+TASK, LENGTH = Task(Home(ROOT), "task3-lm"), 16
 ANSWERS = Answers.load(TASK)
 SHAPES = ((1, 1), (2, 8), (3, 5), (5, LENGTH))  # 예와 같은 것은 하나뿐입니다.
 RIGHT = [one for one in ANSWERS.also_right if one.todo == "6-3"]
