@@ -32,6 +32,7 @@ from course.book.regions import code_of, splice
 from course.book.tables import Answers
 from course.book.tasks import Task
 from course.checks.checker import Checker
+from course.checks.messages import Reply
 from course.home import CourseError, write_text
 
 FILE = "tolerances.yaml"
@@ -114,14 +115,14 @@ class Trial:
         Raises:
             CourseError: 해답이 허용 오차 말고 다른 까닭으로 통과하지 못할 때.
         """
-        answer = self._checker.measure(**self._asked, precision="fp32")
-        for result in answer["results"]:
-            if result["outcome"] != "passed":
-                name, why = result["test"], result.get("message", "")
-                raise CourseError(f"해답이 TODO {self.todo}의 {name}을(를) 통과하지 못해 잴 수 없습니다: {why}")
-        if "comparisons" not in answer or answer["errors"]:
+        reply = self._checker.measure(**self._asked, precision="fp32")
+        for result in reply.results:
+            if not result.passed:
+                why = f"{result.test}을(를) 통과하지 못해 잴 수 없습니다: {result.failure.message}"
+                raise CourseError(f"해답이 TODO {self.todo}의 {why}")
+        if reply.comparisons is None or reply.errors:
             raise CourseError(f"TODO {self.todo}의 검사를 돌리지 못했습니다. `course check`로 먼저 확인해 주세요.")
-        return largest(answer)
+        return largest(reply)
 
     def deviations(self, code: str, precision: str = "fp32") -> dict[Key, tuple[float, float]]:
         """그 답의 차이."""
@@ -132,13 +133,13 @@ class Trial:
             self._file.write_text(self._text, encoding="utf-8")
 
 
-def largest(answer: dict[str, Any]) -> dict[Key, tuple[float, float]]:
+def largest(reply: Reply) -> dict[Key, tuple[float, float]]:
     """검사와 허용 오차마다 (가장 큰 차이, 옳은 값의 크기). 값이 아니라 모양이 다른 것은 무한대입니다."""
     found: dict[Key, tuple[float, float]] = {}
-    for one in answer.get("comparisons", []):
-        key = one["check"], one["atol"]
+    for one in reply.comparisons or []:
+        key = one.check, one.atol
         deviation, scale = found.get(key, (0.0, 0.0))
-        found[key] = max(deviation, one["deviation"]), max(scale, one["scale"])
+        found[key] = max(deviation, one.deviation), max(scale, one.scale)
     return found
 
 

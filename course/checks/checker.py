@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from course.book.manifest import tampered
 from course.book.regions import Region, RegionError, parse
 from course.book.tables import Answers
 from course.book.tasks import Task
+from course.checks.messages import CRASH, TIMEOUT, Job, Reply
 from course.checks.verdict import BROKEN, NOT_STARTED, Verdict, judge
 from course.home import CourseError, Home
 
@@ -73,11 +74,11 @@ class Checker:
             if changed := tampered(task):
                 verdicts |= {todo_id: distrusted(todo_id, changed) for todo_id in ids}
                 continue
-            job = {"task": task.name, "folder": str(folder), "todos": ids, "device": device, "timeout": timeout}
-            answer = self._ask(job, timeout)
+            job = Job(task.name, folder, ids, device, timeout)
+            reply = self._ask(job)
             for todo_id in ids:
                 # 하나가 프로세스를 멈추거나 죽였습니다. 나머지까지 틀렸다고 하지 않도록 하나씩 다시 봅니다.
-                alone = self._ask({**job, "todos": [todo_id]}, timeout) if "died" in answer and len(ids) > 1 else answer
+                alone = self._ask(replace(job, todos=[todo_id])) if reply.died and len(ids) > 1 else reply
                 verdicts[todo_id] = point_to_region(judge(todo_id, alone, answers), task, folder)
         for verdict in verdicts.values():
             verdict.course_version, verdict.device = __version__, device
@@ -91,17 +92,16 @@ class Checker:
         precision: str,
         device: str = "cpu",
         timeout: float = DEFAULT_TIMEOUT,
-    ) -> dict[str, Any]:
+    ) -> Reply:
         """판정하는 대신, 검사가 견준 값들의 차이를 잽니다.
 
         Args:
             precision: 행렬곱의 정밀도, `course.checks.measuring.PRECISIONS`의 하나.
 
         Returns:
-            `pytest_plugin.run`의 답에 `comparisons`를 더한 것. 프로세스가 멈췄거나 죽었으면 그것이 없습니다.
+            `comparisons`까지 있는 답. 프로세스가 멈췄거나 죽었으면 그것이 None입니다.
         """
-        job = {"task": task.name, "folder": str(folder), "todos": todo_ids, "device": device, "timeout": timeout}
-        return self._ask({**job, "precision": precision}, timeout)
+        return self._ask(Job(task.name, folder, todo_ids, device, timeout, precision))
 
     def _answers_of(self, task: Task) -> Answers:
         """과제의 표. 읽는 데 0.1초쯤 걸리므로, 파일이 바뀌었을 때만 다시 읽습니다."""
@@ -110,16 +110,16 @@ class Checker:
             self._answers[task.name] = times, Answers.load(task)
         return self._answers[task.name][1]
 
-    def _ask(self, job: dict[str, Any], timeout: float) -> dict[str, Any]:
+    def _ask(self, job: Job) -> Reply:
         if self._process is None or self._process.poll() is not None:
             self._process, self._warmed = self._start(), set()
         process, line = self._process, None
         try:
-            process.stdin.write(json.dumps(job).encode() + b"\n")
+            process.stdin.write(job.to_json() + b"\n")
             process.stdin.flush()
             # 과제를 처음 검사할 때는 라이브러리를 읽는 시간이 더 듭니다. 그 밖에는 프로세스가 스스로 시간을 지킵니다.
-            line = _readline(process.stdout, timeout + (5 if job["task"] in self._warmed else 60))
-            self._warmed.add(job["task"])
+            line = _readline(process.stdout, job.timeout + (5 if job.task in self._warmed else 60))
+            self._warmed.add(job.task)
         except BrokenPipeError:
             line = b""
         except KeyboardInterrupt:  # 받지 않은 답이 다음 물음의 답이 되지 않도록
@@ -129,8 +129,8 @@ class Checker:
         if not line:
             process.kill()
             self._process = None
-            return {"results": [], "hashes": {}, "errors": [], "died": "timeout" if line is None else "crash"}
-        return json.loads(line)
+            return Reply(died=TIMEOUT if line is None else CRASH)
+        return Reply.from_json(line)
 
     def _start(self) -> subprocess.Popen:
         environment = {

@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,25 @@ import pytest
 
 from course.book.tasks import Task
 from course.checks import words as checking
+from course.checks.messages import Comparison, Reply
 from course.checks.plugin import run, todo_of
 
 OURS = {checking.__file__, __file__}
 
 
-def measured_run(task: Task, folder: Path, todo_ids: list[str], device: str, precision: str) -> dict[str, Any]:
+def measured_run(task: Task, folder: Path, todo_ids: list[str], device: str, precision: str) -> Reply:
     """검사를 돌리며 비교마다의 차이를 적습니다.
 
     Args:
         precision: `PRECISIONS`의 하나. 학생의 계산과 기준의 계산에 모두 듣습니다.
 
     Returns:
-        `run`의 답에 `comparisons`를 더한 것. 비교마다 `todo`, `check`(검사의 이름), `file`과 `line`(견준 곳), `atol`,
-        `deviation`(모양이 다르거나 NaN이면 무한대), `scale`(옳은 값의 크기)이 있습니다.
+        `run`의 답에 `comparisons`를 더한 것.
     """
     measuring = Measuring()
     with checking.compared_by(measuring.compare), PRECISIONS[precision]():
-        answer = run(task, folder, todo_ids, device, plugins=[measuring])
-    return {**answer, "comparisons": measuring.comparisons}
+        reply = run(task, folder, todo_ids, device, plugins=[measuring])
+    return replace(reply, comparisons=measuring.comparisons)
 
 
 class Measuring:
@@ -44,7 +45,7 @@ class Measuring:
     """
 
     def __init__(self) -> None:
-        self.comparisons: list[dict[str, Any]] = []
+        self.comparisons: list[Comparison] = []
         self._item: pytest.Item | None = None
 
     @pytest.hookimpl(wrapper=True)
@@ -63,15 +64,15 @@ class Measuring:
         while frame.f_code.co_filename in OURS:
             frame = frame.f_back
         self.comparisons.append(
-            {
-                "todo": todo_of(self._item),
-                "check": getattr(self._item, "originalname", self._item.name),  # 매개변수는 떼고
-                "file": Path(frame.f_code.co_filename).name,
-                "line": frame.f_lineno,
-                "atol": float(atol),
-                "deviation": found if math.isfinite(found) else math.inf,
-                "scale": checking.size(want),
-            }
+            Comparison(
+                todo=todo_of(self._item),
+                check=getattr(self._item, "originalname", self._item.name),  # 매개변수는 떼고
+                file=Path(frame.f_code.co_filename).name,
+                line=frame.f_lineno,
+                atol=float(atol),
+                deviation=found if math.isfinite(found) else math.inf,
+                scale=checking.size(want),
+            )
         )
         return math.isfinite(found)
 

@@ -19,6 +19,7 @@ from course.book.regions import RegionError, parse
 from course.book.tasks import Task, all_tasks
 from course.checks import guard, seeding
 from course.checks.loading import file_hash, load_step, without_bytecode
+from course.checks.messages import ERROR, FAILED, MISSING, WRONG, Failure, Reply, Result
 from course.checks.words import CheckFailed
 from course.home import Home
 from todo import TodoNotDone
@@ -117,13 +118,13 @@ def device(request: pytest.FixtureRequest) -> str:
 
 
 class Recorder:
-    """검사마다의 결과를 JSON으로 옮길 수 있는 사전으로 모읍니다."""
+    """검사마다의 결과를 모읍니다."""
 
     def __init__(self, folder: Path, checks: Path) -> None:
         self.folder = folder.resolve()
         self.checks = checks.resolve()
         self._seeds = seeding.SeedLog(self.folder, self.checks)
-        self.results: list[dict[str, Any]] = []
+        self.results: list[Result] = []
         self.errors: list[str] = []
         self._collected: list[pytest.Item] = []
         self._reported: set[str] = set()
@@ -147,9 +148,11 @@ class Recorder:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Any:
         report = yield
         if report.when == "call" or report.outcome != "passed":
-            result = {"test": item.name, "todo": todo_of(item), "outcome": report.outcome, "doc": _doc(item)}
+            result = Result(item.name, todo_of(item), report.outcome)
             if call.excinfo is not None:
-                result |= describe(call.excinfo.value, self.folder, self.checks)
+                result.failure = describe(call.excinfo.value, self.folder, self.checks)
+            elif not result.passed:
+                result.failure = Failure()
             if report.when != "teardown":
                 self.results.append(result)
                 self._reported.add(item.nodeid)
@@ -158,15 +161,15 @@ class Recorder:
     def pytest_sessionfinish(self) -> None:
         """끝까지 가지 못한 검사, 시드를 다시 정한 답, 바꿔치기된 도구로 한 검사는 통과가 아닙니다."""
         self._seeds.end()
-        stopped = {"kind": "error", "error": "Interrupted", "message": "검사가 끝나기 전에 실행이 중단되었습니다"}
+        stopped = Failure(ERROR, "검사가 끝나기 전에 실행이 중단되었습니다", error="Interrupted")
         for item in self._collected:
             if item.nodeid not in self._reported:
-                self.results.append({"test": item.name, "todo": todo_of(item), "outcome": "failed", **stopped})
+                self.results.append(Result(item.name, todo_of(item), FAILED, stopped))
         self._fail_what_reseeded()
         if changed := guard.changed(self._tools):
             message = f"단계 파일이 검사 도구를 바꿔치기했습니다: {', '.join(changed[:3])}"
             for result in self.results:
-                result |= {"outcome": "failed", **describe(CheckFailed(message, idea=""), self.folder, self.checks)}
+                result.fail(describe(CheckFailed(message, idea=""), self.folder, self.checks))
 
     def _fail_what_reseeded(self) -> None:
         """다른 검사는 모두 통과했는데 자리의 코드가 시드를 다시 정한 TODO를 실패로 바꿉니다."""
@@ -176,31 +179,22 @@ class Recorder:
             except (OSError, UnicodeDecodeError, RegionError):
                 continue
             todo_id = next((one.id for one in regions if one.begin < line - 1 < one.end), None)
-            results = [result for result in self.results if result["todo"] == todo_id]
+            results = [result for result in self.results if result.todo == todo_id]
             error = CheckFailed("시드를 다시 정했습니다.", idea="난수", got=f"{function}(…)", symptom=seeding.SYMPTOM)
-            if all(result["outcome"] == "passed" for result in results):
+            if all(result.passed for result in results):
                 for result in results:
-                    result |= {
-                        "outcome": "failed",
-                        **describe(error, self.folder, self.checks),
-                        "file": name,
-                        "line": line,
-                    }
+                    result.fail(describe(error, self.folder, self.checks).at(name, line))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.errors.append(str(report.longrepr))
 
 
-def _doc(item: pytest.Item) -> str:
-    return (getattr(item.obj, "__doc__", None) or "").strip().split("\n")[0]
-
-
 def _nothing_to_show(*_: Any, **__: Any) -> str:
     return ""
 
 
-def describe(error: BaseException, folder: Path, checks: Path) -> dict[str, Any]:
+def describe(error: BaseException, folder: Path, checks: Path) -> Failure:
     """예외를 판정의 재료로 바꿉니다. `line`은 학생의 파일에서 예외에 가장 가까운 줄입니다.
 
     Args:
@@ -218,29 +212,23 @@ def describe(error: BaseException, folder: Path, checks: Path) -> dict[str, Any]
         where, message = _where_unreadable(error), error.msg
     text = "".join(traceback.format_exception(type(error), error, since_check))[-20_000:]
     if isinstance(error, TodoNotDone):
-        return {
-            "kind": "todo",
-            "missing": error.todo_id,
-            "file": error.file.name,
-            "line": error.line,
-            "traceback": text,
-            **where,  # 검사가 todo를 감싸 두었어도, 가리킬 곳은 학생의 줄입니다.
-        }
+        # 검사가 todo를 감싸 두었어도, 가리킬 곳은 학생의 줄입니다.
+        where = {"file": error.file.name, "line": error.line, **where}
+        return Failure(MISSING, missing=error.todo_id, traceback=text, **where)
     if isinstance(error, CheckFailed):
-        return {
-            "kind": "wrong",
-            "message": error.message,
-            "idea": error.idea,
-            "expected": error.expected,
-            "got": error.got,
-            "symptom": error.symptom,
-            "values": {name: _plain(value) for name, value in error.values.items()},
-            "traceback": text,
+        return Failure(
+            WRONG,
+            error.message,
+            idea=error.idea,
+            expected=error.expected,
+            got=error.got,
+            symptom=error.symptom,
+            values={name: _plain(value) for name, value in error.values.items()},
+            traceback=text,
             **where,
-        }
+        )
     names = [kind.__name__ for kind in type(error).__mro__]
-    about = {"error": names[0], "bases": names[1:], "message": message[:500]}
-    return {"kind": "error", **about, "traceback": text, **where}
+    return Failure(ERROR, message[:500], error=names[0], bases=names[1:], traceback=text, **where)
 
 
 def _since_check(trace: TracebackType | None, ours: set[Path]) -> TracebackType | None:
@@ -264,16 +252,11 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, bool)) or value is None else str(value)
 
 
-def run(
-    task: Task, folder: Path, todo_ids: list[str], device: str = "cpu", plugins: Iterable[object] = ()
-) -> dict[str, Any]:
+def run(task: Task, folder: Path, todo_ids: list[str], device: str = "cpu", plugins: Iterable[object] = ()) -> Reply:
     """이 프로세스에서 검사를 돌립니다.
 
     Args:
         plugins: 함께 쓸 pytest 플러그인들.
-
-    Returns:
-        `results`: 검사마다의 사전. `hashes`: 읽은 파일의 해시. `errors`: 검사 파일 자체의 문제.
     """
     recorder = Recorder(folder, task.tests)
     steps = sorted({int(todo_id.split("-")[0]) for todo_id in todo_ids})
@@ -285,8 +268,8 @@ def run(
         plugins=[recorder, keep, *plugins],
     )
     wanted = set(todo_ids)
-    results = [result for result in recorder.results if result["todo"] in wanted]
-    return {"results": results, "hashes": keep.hashes, "errors": recorder.errors}
+    results = [result for result in recorder.results if result.todo in wanted]
+    return Reply(results, keep.hashes, recorder.errors)
 
 
 class HashKeeper:

@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from course.book.tables import Answers
+from course.checks import messages
+from course.checks.messages import MISSING, SKIPPED, TIMEOUT, Failure, Reply, Result
 
 RIGHT, NOT_STARTED, BLOCKED, WRONG, BROKEN = "right", "not started", "blocked", "wrong", "broken"
 
@@ -66,54 +68,53 @@ class Verdict:
         return asdict(self)
 
 
-def judge(todo_id: str, answer: dict[str, Any], answers: Answers) -> Verdict:
-    """검사 결과에서 이 TODO의 판정을 냅니다. 알아본 실수가 가장 먼저, 그다음이 첫 번째 실패입니다.
-
-    Args:
-        answer: `pytest_plugin.run`의 답.
-    """
-    hashes = answer["hashes"]
-    if died := answer.get("died"):
-        return _died(todo_id, died)
-    results = [result for result in answer["results"] if result["todo"] == todo_id]
+def judge(todo_id: str, reply: Reply, answers: Answers) -> Verdict:
+    """검사 결과에서 이 TODO의 판정을 냅니다. 알아본 실수가 가장 먼저, 그다음이 첫 번째 실패입니다."""
+    if reply.died:
+        return _died(todo_id, reply.died)
+    results = [result for result in reply.results if result.todo == todo_id]
     if not results:
-        why = answer["errors"][0].strip().splitlines()[-1] if answer["errors"] else "검사가 하나도 실행되지 않았습니다"
-        return Verdict(todo_id, BROKEN, "검사하지 못했습니다", f"{why}. tests 폴더를 다시 받아 주세요.", hashes=hashes)
-    failures = [result for result in results if result["outcome"] != "passed"]
-    verdict = _explain(todo_id, failures, answers) if failures else Verdict(todo_id, RIGHT, "맞았습니다")
-    verdict.hashes, verdict.checks, verdict.ran = hashes, len(results), [result.get("test", "") for result in results]
+        why = reply.errors[0].strip().splitlines()[-1] if reply.errors else "검사가 하나도 실행되지 않았습니다"
+        says = f"{why}. tests 폴더를 다시 받아 주세요."
+        return Verdict(todo_id, BROKEN, "검사하지 못했습니다", says, hashes=reply.hashes)
+    failed = [result for result in results if not result.passed]
+    verdict = _explain(todo_id, failed, answers) if failed else Verdict(todo_id, RIGHT, "맞았습니다")
+    verdict.hashes = reply.hashes
+    verdict.checks = len(results)
+    verdict.ran = [result.test for result in results]
     return verdict
 
 
-def _explain(todo_id: str, failures: list[dict[str, Any]], answers: Answers) -> Verdict:
+def _explain(todo_id: str, failed: list[Result], answers: Answers) -> Verdict:
+    failures = [result.failure for result in failed]
     for failure in failures:
-        if failure.get("kind") == "todo" and failure["missing"] == todo_id:
+        if failure.kind == MISSING and failure.missing == todo_id:
             return _located(Verdict(todo_id, NOT_STARTED, "아직 시작하지 않았습니다"), failure)
-    named = [(failure, answers.named(todo_id, failure["symptom"])) for failure in failures if failure.get("symptom")]
+    named = [(failure, answers.named(todo_id, failure.symptom)) for failure in failures if failure.symptom]
     named = [(failure, mistake) for failure, mistake in named if mistake]
     if named:
         failure, mistake = named[0]
-        verdict = Verdict(todo_id, WRONG, mistake.name, mistake.says.format(**failure["values"]).strip())
+        verdict = Verdict(todo_id, WRONG, mistake.name, mistake.says.format(**failure.values).strip())
         verdict.also = sorted({other.name for _, other in named} - {mistake.name})
         return _with_values(_located(verdict, failure), failure)
     failure = failures[0]
-    if failure.get("kind") == "todo":
-        title = f"먼저 TODO {failure['missing']}을(를) 채워야 검사할 수 있습니다"
+    if failure.kind == MISSING:
+        title = f"먼저 TODO {failure.missing}을(를) 채워야 검사할 수 있습니다"
         return _located(Verdict(todo_id, BLOCKED, title), failure)
-    if failure.get("kind") == "wrong":
-        return _with_values(_located(Verdict(todo_id, WRONG, failure["message"]), failure), failure)
-    if failure["outcome"] == "skipped":
-        return Verdict(todo_id, BROKEN, "검사를 건너뛰었습니다", failure.get("message", ""))
+    if failure.kind == messages.WRONG:
+        return _with_values(_located(Verdict(todo_id, WRONG, failure.message), failure), failure)
+    if failed[0].outcome == SKIPPED:
+        return Verdict(todo_id, BROKEN, "검사를 건너뛰었습니다", failure.message)
     return _stopped(todo_id, failure)
 
 
-def _stopped(todo_id: str, failure: dict[str, Any]) -> Verdict:
+def _stopped(todo_id: str, failure: Failure) -> Verdict:
     """예외로 멈춘 코드: 무슨 예외인지, 어느 줄인지, 쉬운 말로 무슨 뜻인지."""
-    error, message = failure.get("error", "예외"), failure.get("message", "")
-    title = f"코드가 멈췄습니다: {error}: {_first_line(message)}".rstrip(": ")
-    says = plainly([error, *failure.get("bases", [])], message, failure.get("code", ""), failure.get("traceback", ""))
-    verdict = Verdict(todo_id, BROKEN, title, says, error=error)
-    verdict.code, verdict.column = failure.get("code", ""), failure.get("column")
+    title = f"코드가 멈췄습니다: {failure.error}: {_first_line(failure.message)}".rstrip(": ")
+    says = plainly([failure.error, *failure.bases], failure.message, failure.code, failure.traceback)
+    verdict = Verdict(todo_id, BROKEN, title, says, error=failure.error)
+    verdict.code = failure.code
+    verdict.column = failure.column
     return _located(verdict, failure)
 
 
@@ -122,20 +123,23 @@ def _first_line(message: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _located(verdict: Verdict, failure: dict[str, Any]) -> Verdict:
-    verdict.file, verdict.line = failure.get("file"), failure.get("line")
-    verdict.traceback = failure.get("traceback", "")
+def _located(verdict: Verdict, failure: Failure) -> Verdict:
+    verdict.file = failure.file
+    verdict.line = failure.line
+    verdict.traceback = failure.traceback
     return verdict
 
 
-def _with_values(verdict: Verdict, failure: dict[str, Any]) -> Verdict:
-    verdict.expected, verdict.got = failure["expected"], failure["got"]
-    verdict.idea, verdict.symptom = failure["idea"], failure["symptom"]
+def _with_values(verdict: Verdict, failure: Failure) -> Verdict:
+    verdict.expected = failure.expected
+    verdict.got = failure.got
+    verdict.idea = failure.idea
+    verdict.symptom = failure.symptom
     return verdict
 
 
 def _died(todo_id: str, how: str) -> Verdict:
-    if how == "timeout":
+    if how == TIMEOUT:
         return Verdict(todo_id, BROKEN, "검사가 제시간에 끝나지 않았습니다", "끝나지 않는 반복이 있는지 확인해 주세요.")
     title = "검사하던 프로세스가 죽었습니다"
     return Verdict(todo_id, BROKEN, title, "sys.exit를 부르거나 메모리를 지나치게 쓰는 곳이 있는지 확인해 주세요.")

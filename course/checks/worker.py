@@ -13,18 +13,18 @@ import ast
 import contextlib
 import gc
 import importlib
-import json
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 
 from course.book.tasks import STEP_NAME, Task
 from course.checks.loading import compile_ahead, without_bytecode
+from course.checks.messages import CRASH, TIMEOUT, Job, Reply
 from course.checks.plugin import quiet, run
 from course.home import Home
 
@@ -38,13 +38,13 @@ def serve(home: Home, requests: BinaryIO, answers: BinaryIO) -> None:
     """일이 올 때마다 하나씩 처리합니다. 입력이 끝나면 돌아옵니다."""
     warmed: set[str] = set()
     for line in requests:
-        job = json.loads(line)
-        task = Task(home, job["task"])
+        job = Job.from_json(line)
+        task = Task(home, job.task)
         if task.name not in warmed:
             warm_up(task)
             warmed.add(task.name)
-        answer = in_child(task, job) if CAN_FORK else run_job(task, job)
-        answers.write(json.dumps(answer).encode() + b"\n")  # 짝 잃은 서로게이트도 옮기도록 ASCII로
+        reply = in_child(task, job) if CAN_FORK else run_job(task, job)
+        answers.write(reply.to_json() + b"\n")
         answers.flush()
 
 
@@ -77,17 +77,16 @@ def warm_up_pytest(home: Home) -> None:
         pytest.main([nothing, "--collect-only", *quiet(home)])
 
 
-def run_job(task: Task, job: dict[str, Any]) -> dict[str, Any]:
+def run_job(task: Task, job: Job) -> Reply:
     """검사합니다. 일에 `precision`이 있으면 판정 대신 비교마다의 차이를 잽니다."""
-    asked = task, Path(job["folder"]), job["todos"], job.get("device", "cpu")
-    if "precision" in job:
-        from course.checks.measuring import measured_run
+    if job.precision is None:
+        return run(task, job.folder, job.todos, job.device)
+    from course.checks.measuring import measured_run
 
-        return measured_run(*asked, job["precision"])
-    return run(*asked)
+    return measured_run(task, job.folder, job.todos, job.device, job.precision)
 
 
-def in_child(task: Task, job: dict[str, Any]) -> dict[str, Any]:
+def in_child(task: Task, job: Job) -> Reply:
     """자식 프로세스에서 검사하고 답을 받습니다. 시간이 다 되거나 죽으면 그 사실을 답합니다."""
     import select
     import signal
@@ -99,19 +98,20 @@ def in_child(task: Task, job: dict[str, Any]) -> dict[str, Any]:
         os.setsid()  # 학생의 코드가 띄운 프로세스까지 한 번에 끝내도록
         try:
             _limit_resources()
-            answer = json.dumps(run_job(task, job)).encode()
+            answer = run_job(task, job).to_json()
             with os.fdopen(writer, "wb") as out:
                 out.write(answer)
         finally:
             os._exit(0)  # 부모에게서 물려받은 것들의 정리(atexit)를 되풀이하지 않습니다.
     os.close(writer)
-    deadline = time.monotonic() + job.get("timeout", 60)
-    received, died = b"", "timeout"
+    deadline = time.monotonic() + job.timeout
+    received = b""
+    died = TIMEOUT
     try:
         while (left := deadline - time.monotonic()) > 0:
             if select.select([reader], [], [], left)[0]:
                 if not (part := os.read(reader, 1 << 16)):
-                    died = "crash"  # 답이 온전하지 않다면
+                    died = CRASH  # 답이 온전하지 않다면
                     break
                 received += part
     finally:
@@ -121,9 +121,9 @@ def in_child(task: Task, job: dict[str, Any]) -> dict[str, Any]:
                 kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     try:
-        return json.loads(received)
+        return Reply.from_json(received)
     except ValueError:
-        return {"results": [], "hashes": {}, "errors": [], "died": died}
+        return Reply(died=died)
 
 
 def _limit_resources() -> None:

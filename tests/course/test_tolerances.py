@@ -30,7 +30,7 @@ def drifts():
         def measure(task):
             if task.name not in kept:
                 kept[task.name] = checker.measure(task, task.solution, list(task.regions()), "fp32", timeout=300)
-            assert "comparisons" in kept[task.name], kept[task.name]
+            assert kept[task.name].comparisons is not None, kept[task.name]
             return kept[task.name]
 
         yield measure
@@ -49,7 +49,7 @@ def test_solution_stays_below_the_tolerances_on_this_machine(drifts, task):
 
 @pytest.mark.parametrize("task", TASKS, ids=short)
 def test_every_check_with_a_tolerance_is_measured(drifts, task):
-    reached = {(one["file"], one["line"]) for one in drifts(task)["comparisons"]}
+    reached = {(one.file, one.line) for one in drifts(task).comparisons}
     places = stated(task).items()
     missed = [where for where, lines in places if not any((where[0], line) in reached for line in lines)]
     assert missed == [], "해답이 지나지 않는 비교입니다. 실수를 알아보는 것이라면 matches를 쓰세요."

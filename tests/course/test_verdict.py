@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,19 @@ import yaml
 from course.book.regions import splice
 from course.checks import verdict as verdicts
 from course.checks.checker import Checker
+from course.checks.messages import (
+    CRASH,
+    ERROR,
+    FAILED,
+    MISSING,
+    PASSED,
+    WRONG,
+    Comparison,
+    Failure,
+    Job,
+    Reply,
+    Result,
+)
 from course.checks.plugin import describe
 from course.checks.verdict import BROKEN, plainly
 from tests.course.workshop import STEP1, STEP2, Workshop
@@ -27,8 +41,8 @@ def explained(code, **names):
         exec(compile(code, "/nowhere/step1_numbers.py", "exec"), names)
     except BaseException as error:  # noqa: BLE001  무슨 예외든 설명해야 합니다.
         told = describe(error, FOLDER, CHECKS)
-        says = plainly([told["error"], *told["bases"]], told["message"], told.get("code", ""), told["traceback"])
-        return told["error"], says
+        says = plainly([told.error, *told.bases], told.message, told.code, told.traceback)
+        return told.error, says
     raise AssertionError("멈추지 않았습니다")
 
 
@@ -208,21 +222,37 @@ def test_empty_region_is_the_students_line_even_if_a_check_wraps_todo():
         code = compile("x = 1\ntodo('1-1')", "/nowhere/step1_numbers.py", "exec")
         exec(code, {"todo": lambda todo_id: todo(todo_id)})
     told = describe(caught.value, FOLDER, CHECKS)
-    assert (told["kind"], told["file"], told["line"]) == ("todo", "step1_numbers.py", 2)
+    assert (told.kind, told.file, told.line) == (MISSING, "step1_numbers.py", 2)
 
 
 def test_unknown_message_is_kept_to_one_short_line():
-    result = {
-        "todo": "1-1",
-        "outcome": "failed",
-        "kind": "error",
-        "error": "OSError",
-        "message": "\n첫 줄" + "가" * 500,
-    }
-    answer = {"results": [result], "hashes": {}, "errors": []}
-    title = verdicts.judge("1-1", answer, verdicts.Answers()).title
+    failure = Failure(ERROR, "\n첫 줄" + "가" * 500, error="OSError")
+    reply = Reply([Result("test_x", "1-1", FAILED, failure)])
+    title = verdicts.judge("1-1", reply, verdicts.Answers()).title
     assert title.startswith("코드가 멈췄습니다: OSError: 첫 줄")
     assert len(title) < 250
+
+
+# ── 주고받는 말
+
+
+def test_messages_arrive_as_they_were_sent():
+    job = Job("task1-tiny", FOLDER, ["1-1"], "cpu", 2.5, precision="bf16")
+    assert Job.from_json(job.to_json()) == job
+    failure = Failure(WRONG, "다릅니다 \ud800", file="step1_numbers.py", line=9, symptom="sum", values={"sum": 1.25})
+    comparison = Comparison("1-1", "test_x", "test_step1.py", 3, 1e-4, math.inf, 2.0)
+    results = [Result("test_x", "1-1", FAILED, failure), Result("test_y", None, PASSED)]
+    for reply in (Reply(results, {"a.py": "0f"}, ["펑"]), Reply(comparisons=[comparison]), Reply(died=CRASH)):
+        assert Reply.from_json(reply.to_json()) == reply
+        assert b"\n" not in reply.to_json()
+
+
+def test_a_result_that_fails_for_a_new_reason_still_points_where_it_did():
+    result = Result("test_x", "1-1", FAILED, Failure(ERROR, file="step1_numbers.py", line=9))
+    result.fail(Failure(WRONG, "바꿔치기했습니다"))
+    assert (result.failure.message, result.failure.line) == ("바꿔치기했습니다", 9)
+    result.fail(Failure(WRONG, file="step2_quadruple.py", line=3))
+    assert (result.failure.file, result.failure.line) == ("step2_quadruple.py", 3)
 
 
 # ── 진짜 검사에서
