@@ -15,9 +15,11 @@ from pathlib import Path
 
 from merge3 import Merge3
 
+from course.book.regions import lines_of
 from course.home import CourseError, Home
 
 JOURNAL = "journal.json"
+ANY_BYTES = "surrogateescape"  # UTF-8이 아닌 바이트도 그대로 돌아오는 길
 AFTER = "after"  # 백업 폴더에서, 고친 뒤의 내용을 두는 곳. 그 뒤에 학생이 더 쓴 것을 가려내는 데 씁니다.
 
 
@@ -169,5 +171,6 @@ def _unwound(path: Path, before: bytes | None, after: bytes | None) -> bytes | N
         return before
     if before is None:  # 만들어 준 파일에 학생이 더 썼으니 지우지 않습니다.
         return now
-    versions = (one.splitlines(keepends=True) for one in (after, now, before))
-    return b"".join(line for _, *parts in Merge3(*versions).merge_groups() for line in parts[-1])
+    versions = [lines_of(one.decode(errors=ANY_BYTES)) for one in (after, now, before)]
+    merged = "".join(line for _, *parts in Merge3(*versions).merge_groups() for line in parts[-1])
+    return merged.encode(errors=ANY_BYTES)

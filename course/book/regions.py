@@ -54,7 +54,7 @@ def parse(text: str, file: str | Path = "<글>") -> list[Region]:
     Raises:
         RegionError: 짝이 맞지 않거나, 겹치거나, 같은 번호가 두 번 나올 때.
     """
-    lines = _lines(text)
+    lines = lines_of(text)
     regions: list[Region] = []
     opened: re.Match[str] | None = None
     begin = 0
@@ -102,7 +102,7 @@ def find(text: str, todo_id: str, file: str | Path = "<글>") -> Region:
 def code_of(text: str, todo_id: str) -> str:
     """자리의 코드를 들여쓰기 없이 돌려줍니다. 여러 줄에 걸친 글(문자열)의 속은 값이므로 그대로 둡니다."""
     region = find(text, todo_id)
-    lines = [line.rstrip("\r\n") + "\n" for line in _lines(text)[region.code_begin : region.end]]
+    lines = [line.rstrip("\r\n") + "\n" for line in lines_of(text)[region.code_begin : region.end]]
     bare = [line.removeprefix(region.indent) if line.strip() else line for line in lines]
     inside = _inside_strings(bare)
     return "".join(lines[number] if number in inside else line for number, line in enumerate(bare))
@@ -114,7 +114,7 @@ def splice(text: str, todo_id: str, code: str) -> str:
     `splice(text, todo_id, code_of(text, todo_id)) == text`입니다.
     """
     region = find(text, todo_id)
-    lines, new = _lines(text), _lines(code)
+    lines, new = lines_of(text), lines_of(code)
     newline, inside = _newline(text), _inside_strings(new)
     body = [
         ("" if number in inside or not line.strip() else region.indent) + line.rstrip("\r\n") + newline
@@ -195,7 +195,7 @@ def _innermost_function(tree: ast.AST, region: Region) -> ast.AST | None:
 
 def _with_todo_import(text: str) -> str:
     """실습 파일이 쓰는 `todo`를 마지막 import 아래에 더합니다."""
-    tree, lines, newline = ast.parse(text), _lines(text), _newline(text)
+    tree, lines, newline = ast.parse(text), lines_of(text), _newline(text)
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     if not imports:  # docstring은 첫 문장이어야 docstring입니다.
         after = (tree.body[0].end_lineno or 0) if ast.get_docstring(tree) is not None else 0
@@ -205,10 +205,13 @@ def _with_todo_import(text: str) -> str:
     return "".join([*lines[:after], f"from todo import todo{noqa}{newline}", *lines[after:]])
 
 
-def _lines(text: str) -> list[str]:
-    """줄바꿈을 지닌 줄들. `splitlines`는 \\x0c나 \\u2028에서도 나누어, 파이썬이 세는 줄 번호와 어긋납니다."""
+def lines_of(text: str) -> list[str]:
+    """줄바꿈을 지닌 줄들. 파이썬이 세는 대로 `\\n`, `\\r\\n`, `\\r`에서만 나눕니다.
+
+    단계 파일의 글은 언제나 이것으로 나눕니다. `splitlines`는 \\x0c나 \\u2028에서도 나누어 줄 번호가 어긋납니다.
+    """
     return io.StringIO(text, newline="").readlines()
 
 
 def _newline(text: str) -> str:
-    return "\r\n" if _lines(text)[:1] and _lines(text)[0].endswith("\r\n") else "\n"
+    return "\r\n" if lines_of(text)[:1] and lines_of(text)[0].endswith("\r\n") else "\n"

@@ -13,7 +13,7 @@ from typing import Any
 
 from course import __version__
 from course.book.manifest import tampered
-from course.book.regions import Region, RegionError, parse
+from course.book.regions import Region, RegionError, lines_of, parse
 from course.book.tables import Answers
 from course.book.tasks import Task
 from course.checks.messages import CRASH, TIMEOUT, Job, Reply
@@ -184,7 +184,7 @@ def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:
 
 def is_untouched(file: Path, region: Region) -> bool:
     """자리에 아직 `todo("…")` 한 줄뿐인가."""
-    code = file.read_text(encoding="utf-8-sig").splitlines()[region.code_begin : region.end]
+    code = lines_of(file.read_text(encoding="utf-8-sig"))[region.code_begin : region.end]
     return [line.split("#")[0].strip() for line in code if line.strip()] == [f'todo("{region.id}")']
 
 

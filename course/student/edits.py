@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from course.book.backups import Edit, in_style_of, overwrite
-from course.book.regions import RegionError, code_of, splice
+from course.book.regions import RegionError, code_of, lines_of, splice
 from course.book.tables import Answers
 from course.book.tasks import TASK_NAME, Task
 from course.book.untouched import read_student_file, untouched_text
@@ -51,7 +51,7 @@ def same_code(one: str, other: str) -> bool:
 
 def _bare(code: str) -> str:
     """주석과 빈 줄을 뺀 코드."""
-    lines = (line.split("#")[0].strip() for line in code.splitlines())
+    lines = (line.split("#")[0].strip() for line in lines_of(code))
     return "\n".join(line for line in lines if line)
 
 
@@ -167,4 +167,4 @@ def diff(task: Task, where: str) -> str:
 
 
 def _plain_lines(text: str) -> list[str]:
-    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return [line.rstrip("\r\n") for line in lines_of(text)] or [""]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from course.book.regions import Region, RegionError, find
+from course.book.regions import Region, RegionError, find, lines_of
 from course.book.tables import Answers
 from course.book.tasks import Task
 from course.book.untouched import known_todos
@@ -54,7 +54,7 @@ def problem_line(home: Home, folder: Path, verdict: Verdict) -> str:
         return f"{home.shown(folder)}:1:1: {kind}: {verdict.todo} {said}"
     file, number = folder / verdict.file, verdict.line or 1
     try:
-        line = file.read_text(encoding="utf-8-sig").splitlines()[number - 1]
+        line = lines_of(file.read_text(encoding="utf-8-sig"))[number - 1].rstrip("\r\n")
     except (OSError, UnicodeDecodeError, IndexError):
         line = ""
     column = len(line) - len(line.lstrip()) + (verdict.column or 0) + 1

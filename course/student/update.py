@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from merge3 import Merge3
 
 from course.book.backups import in_style_of, overwrite
-from course.book.regions import Region, RegionError, parse
+from course.book.regions import Region, RegionError, lines_of, parse
 from course.book.tasks import STEP_NAME, TASK_NAME, Task
 from course.book.untouched import pristine_file, read_student_file, untouched_text
 from course.home import CourseError, Home
@@ -120,8 +120,7 @@ def merge(base: str, mine: str, theirs: str, file: str = "<글>") -> Merged:
 def _split(text: str, file: str) -> _Parts:
     if "\0" in text:
         raise RegionError(f"{file}에 파이썬 파일에 있을 수 없는 글자(NUL)가 있습니다.")
-    text = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
-    lines = [f"{line}\n" for line in text.split("\n")]
+    lines = [line.rstrip("\r\n") + "\n" for line in lines_of(text)] or ["\n"]
     regions = {region.id: region for region in parse("".join(lines), file)}
     codes: dict[str, str] = {}
     rest: list[str] = []
@@ -141,8 +140,7 @@ def _indented(code: str, old: str, new: str) -> str:
     """자리가 안이나 밖으로 옮겨 갔으면 답의 들여쓰기도 옮깁니다."""
     if old == new:
         return code
-    lines = code.split("\n")  # splitlines는 글자열 속의 \u2028에서도 나눕니다.
-    return "\n".join(new + line.removeprefix(old) if line.strip() else line for line in lines)
+    return "".join(new + line.removeprefix(old) if line.strip() else line for line in lines_of(code))
 
 
 def _merge_lines(old: list[str], own: list[str], new: list[str], gone_codes: dict[str, str]) -> tuple[list[str], int]:
@@ -162,7 +160,7 @@ def _merge_lines(old: list[str], own: list[str], new: list[str], gone_codes: dic
             line
             for one in lines_own
             if one not in lines_before and one not in parts[-1]
-            for line in (gone_codes.get(one, "").splitlines(keepends=True) if one.startswith("\0") else [one])
+            for line in (lines_of(gone_codes.get(one, "")) if one.startswith("\0") else [one])
             if line.strip()
         ]
         if remark:

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.text import Text
 
 from course.book.backups import undo
-from course.book.regions import RegionError, parse
+from course.book.regions import RegionError, lines_of, parse
 from course.book.tables import Answers
 from course.book.tasks import Task
 from course.book.untouched import known_todos, read_student_file
@@ -205,11 +205,12 @@ class Watch:
             except RegionError:
                 self.surroundings[task.name, step.file_name] = text
                 continue
-            lines, inside = text.split("\n"), set()
+            lines = lines_of(text)
+            inside: set[int] = set()
             for region in regions:
-                self.codes[task.name, region.id] = "\n".join(lines[region.code_begin : region.end])
+                self.codes[task.name, region.id] = "".join(lines[region.code_begin : region.end])
                 inside.update(range(region.code_begin, region.end))
-            rest = "\n".join(line for number, line in enumerate(lines) if number not in inside)
+            rest = "".join(line for number, line in enumerate(lines) if number not in inside)
             self.surroundings[task.name, step.file_name] = rest
 
     def move_on(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from course.book.regions import splice, to_exercise
 from course.checks.checker import Checker
 from course.home import CourseError
-from tests.course.workshop import STEP1, STEP2, Workshop
+from tests.course.workshop import ODD, STEP1, STEP2, Workshop
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="fork로 가두는 검사")
 
@@ -87,6 +87,15 @@ def test_untouched_todo_is_not_started_and_those_who_need_it_are_blocked(check):
     assert (mine.state, other.state) == ("not started", "blocked")
     assert "1-1" in other.title
     assert (other.file, other.line) == ("step1_numbers.py", step1.split('todo("1-1")')[0].count("\n") + 1)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_untouched_todo_is_not_started_whatever_stands_above_it(check, odd, newline):
+    step1 = splice(f"# 위{odd}의 글\n{to_exercise(STEP1)}", "1-2", "return = 3")
+    mine, other = check(step1.replace("\n", newline), "1-1", "1-2")
+    assert (mine.state, other.state) == ("not started", "broken")
+    assert step1.split("\n")[mine.line - 1].strip().startswith('todo("1-1")')
 
 
 def test_syntax_error_is_located(check):

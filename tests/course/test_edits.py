@@ -15,7 +15,7 @@ from course.book.regions import code_of, splice, to_exercise
 from course.book.tasks import Task
 from course.home import CourseError, Home
 from course.student.edits import attempted, diff, may_reveal, reset, reveal
-from tests.course.workshop import STEP1
+from tests.course.workshop import ODD, STEP1
 
 EXERCISE = to_exercise(STEP1)
 TRIED = splice(EXERCISE, "1-1", "answer = number + 3  # 내 생각\n")
@@ -63,6 +63,7 @@ def test_reveal_asks_for_an_own_attempt_first(school):
         ("answer = 0\n", True),
         ('todo("1-1")\n# 어떻게 하지?\n', False),
         ("# 지우기만 했다\n", False),
+        ("# 쪽을 넘기는\x0c글자\n", False),
         ("\n", False),
     ],
 )
@@ -273,6 +274,16 @@ def test_undo_keeps_what_was_written_since(school):
     undo(school.home)
     assert school.step1.read_text(encoding="utf-8") == splice(TRIED, "1-2", "return 3.14 * radius * radius\n")
     assert later.encode() in school.backups()
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_undo_does_not_cut_a_line_at_an_odd_letter(school, odd):
+    school.step1.write_text(TRIED + f'text = "앞{odd}뒤"\n', encoding="utf-8")
+    reveal(school.task, "1-1")
+    now = school.step1.read_text(encoding="utf-8")
+    school.step1.write_text(now.replace("앞", "더 앞"), encoding="utf-8")
+    undo(school.home)
+    assert school.step1.read_text(encoding="utf-8") == TRIED + f'text = "더 앞{odd}뒤"\n'
 
 
 def test_undo_of_a_place_changed_since_brings_the_old_and_keeps_the_new(school):

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from course.book.regions import RegionError, code_of, find, names_needed, parse, splice, to_exercise
+from course.book.regions import RegionError, code_of, find, lines_of, names_needed, parse, splice, to_exercise
+from tests.course.workshop import ODD
 
 TEXT = '''"""설명"""
 
@@ -32,6 +33,13 @@ class Shape:
         # [END 1-2]
         return title, [word for word in "끝"]
 '''
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_lines_are_those_python_counts(odd):
+    text = f"a{odd}b\nc\r\nd\re"
+    assert lines_of(text) == [f"a{odd}b\n", "c\r\n", "d\r", "e"]
+    assert lines_of("") == []
 
 
 def region(todo_id="1-1", end=None, code="x = 1"):

@@ -11,7 +11,8 @@ from rich.console import Console
 from course.author.build import build
 from course.book.tables import Answers
 from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
-from course.student.show import show_todo, show_verdict
+from course.student.show import problem_line, show_todo, show_verdict
+from tests.course.workshop import ODD
 
 LONG = (
     "두 확률의 합이 1.214입니다. 두 라벨 중 하나만 고르는 문제에서는 합이 1이어야 합니다. [대괄호]와 :smile:도 그대로. "
@@ -75,6 +76,17 @@ def test_traceback_comes_only_when_asked(shown):
 
 def test_right_answer_is_one_line(shown):
     assert len(shown(Verdict("1-1", RIGHT, "맞았습니다", file="step1_numbers.py", line=9))) == 1
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_editors_are_pointed_at_the_line_python_counts(workshop, odd, newline):
+    lines = [f"# 위{odd}의 글", "def double(number):", "        answer = = 2", "", "x = 1"]
+    workshop.write("task1-tiny/step1_numbers.py", newline.join(lines))
+    for number, column in ((3, 9), (4, 1), (5, 1)):
+        verdict = Verdict("1-1", BROKEN, "멈췄습니다", file="step1_numbers.py", line=number)
+        line = problem_line(workshop.home, workshop.task.exercise, verdict)
+        assert line.startswith(f"task1-tiny/step1_numbers.py:{number}:{column}: error")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from course.book.tasks import Task
 from course.home import ROOT, CourseError, Home
 from course.student.edits import reset
 from course.student.update import CLOSE, MINE, THEIRS, Source, merge, update
-from tests.course.workshop import STEP1, STEP2
+from tests.course.workshop import ODD, STEP1, STEP2
 
 HOME = Home(ROOT)
 
@@ -281,6 +281,17 @@ def school(workshop):
     workshop.step1.write_text(SOLVED, encoding="utf-8")
     workshop.write("README.md", "옛 글\n")
     return workshop
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_a_line_with_an_odd_letter_stays_one_line(odd):
+    base = STEP1.replace("# 힌트: 더하기로도", f"# 힌트: 더{odd}하기로도") + f'X = "앞{odd}뒤"\n'
+    mine = to_exercise(base).replace('X = "앞', 'X = "내 앞')
+    theirs = to_exercise(base).replace('X = "앞', 'X = "새 앞')
+    merged = merge(to_exercise(base), mine, theirs)
+    assert merged.conflicts == 1
+    assert f'# X = "내 앞{odd}뒤"\n' in merged.text
+    assert f'\nX = "새 앞{odd}뒤"\n' in merged.text
 
 
 def contents(root):

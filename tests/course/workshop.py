@@ -67,6 +67,12 @@ def test_quadruple(load):
     if (got := load(2).quadruple(2)) != 8:
         fail("네 배가 아닙니다.", idea="곱셈", expected=8, got=got)
 """
+ODD = [
+    "\x0c",
+    "\x1c",
+    "\x85",
+    "\u2028",
+]  # `str.splitlines`만 줄바꿈으로 보는 글자들. 파이썬의 줄 번호는 이것을 세지 않습니다.
 GUIDE = "# 가이드\n\n<!-- todos task1-tiny 1 -->\n옛 표\n<!-- /todos -->\n\n끝\n"
 
 
