@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from importlib.machinery import SourceFileLoader
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
 from course.book.tasks import STEP_NAME
 
@@ -49,24 +48,6 @@ def without_bytecode() -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode, sys.pycache_prefix = before
-
-
-def compile_ahead(files: Iterable[Path]) -> None:
-    """파일들을 미리 번역해, 이 프로세스와 그 자식이 읽을 때 다시 번역하지 않게 합니다.
-
-    내용이 한 글자라도 달라졌으면 쓰지 않습니다. 수천 줄인 검사 파일은 번역에만 0.04초가 걸립니다.
-    """
-    compiled: dict[tuple[str, bytes], CodeType] = {}
-    translate = SourceFileLoader.source_to_code
-    for file in files:
-        with suppress(OSError, SyntaxError, ValueError):
-            data = file.read_bytes()
-            compiled[str(file), data] = compile(data, str(file), "exec", dont_inherit=True)
-
-    def source_to_code(self: SourceFileLoader, data: bytes, path: str, **more: int) -> CodeType:
-        return compiled.get((str(path), bytes(data))) or translate(self, data, path, **more)
-
-    SourceFileLoader.source_to_code = source_to_code
 
 
 def load_step(folder: Path, module: str) -> ModuleType:

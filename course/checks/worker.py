@@ -23,7 +23,7 @@ from typing import BinaryIO
 import pytest
 
 from course.book.tasks import STEP_NAME, Task
-from course.checks.loading import compile_ahead, without_bytecode
+from course.checks.loading import without_bytecode
 from course.checks.messages import CRASH, TIMEOUT, Job, Reply
 from course.checks.plugin import quiet, run
 from course.home import Home
@@ -54,7 +54,6 @@ def warm_up(task: Task) -> None:
         with without_bytecode():
             support = importlib.import_module(f"tests.{task.tests.name}.support")
         support.warm()
-    compile_ahead(task.tests.glob("test_step*.py"))
     import_what_steps_import(task)
     warm_up_pytest(task.home)
     gc.collect()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import py_compile
 import sys
-from importlib.machinery import SourceFileLoader
 
 import pytest
 
-from course.checks.loading import compile_ahead, file_hash, forget_steps, load_step, without_bytecode
+from course.checks.loading import file_hash, forget_steps, load_step
 
 
 @pytest.fixture(autouse=True)
@@ -85,26 +84,3 @@ def test_hash_follows_the_content(tmp_path):
     assert file_hash(one) == file_hash(other)
     other.write_text("x = 2")
     assert file_hash(one) != file_hash(other)
-
-
-def test_a_file_compiled_ahead_is_used_only_while_it_is_the_same(tmp_path, monkeypatch):
-    translated = []
-
-    def translate(self, data, path, **_):
-        translated.append(path)
-        return compile(data, path, "exec")
-
-    def read() -> int:
-        space = {}
-        exec(SourceFileLoader("ahead", str(file)).get_code("ahead"), space)
-        return space["value"]
-
-    monkeypatch.setattr(SourceFileLoader, "source_to_code", translate)
-    file, broken = tmp_path / "ahead.py", tmp_path / "broken.py"
-    file.write_text("value = 1\n", encoding="utf-8")
-    broken.write_text("value =\n", encoding="utf-8")
-    compile_ahead([file, broken, tmp_path / "absent.py"])
-    with without_bytecode():
-        assert (read(), translated) == (1, [])
-        file.write_text("value = 2\n", encoding="utf-8")
-        assert (read(), translated) == (2, [str(file)])
