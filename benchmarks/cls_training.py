@@ -25,9 +25,10 @@ from lightning.fabric import Fabric  # noqa: E402
 
 from step4_training_loops import NSMCModel, TrainingLoop  # noqa: E402
 
-from nlpbook.arguments import TrainArguments  # noqa: E402
 from nlpbook.checkpoints import CheckpointSaver  # noqa: E402
+from nlpbook.classification.arguments import TrainArguments  # noqa: E402
 from nlpbook.hardware import accelerator_of, precision_of  # noqa: E402
+from nlpbook.process import prepare_process  # noqa: E402
 
 
 def settings(asked: argparse.Namespace) -> TrainArguments:
@@ -68,6 +69,7 @@ def plain(asked: argparse.Namespace) -> float:
 
 
 def main() -> None:
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_home")
     parser.add_argument("--data_name", default="nsmc-sample")

@@ -27,9 +27,9 @@ from step2_gpt_model import GPT  # noqa: E402
 from step4_training_pipeline import Trainer, fabric_of  # noqa: E402
 
 from nlpbook import plots  # noqa: E402
-from nlpbook.lm_config import LMConfig  # noqa: E402
+from nlpbook.language.config import LMConfig  # noqa: E402
 from nlpbook.paths import shown  # noqa: E402
-from nlpbook.tracking import console  # noqa: E402
+from nlpbook.screen import console  # noqa: E402
 
 BASE = {"d_embed": 128, "num_heads": 4, "num_layers": 3, "max_seq_len": 128, "batch_size": 8, "stride": 32}
 BASE |= {"learning_rate": 1e-3, "dropout": 0.1, "weight_decay": 0.1, "sample_tokens": 0}

@@ -37,11 +37,11 @@ from step4_training_pipeline import Trainer, fabric_of  # noqa: E402
 from step5_cli_and_serving import continue_tokens  # noqa: E402
 from step6_export_and_quantize import GPT as ExportedGPT  # noqa: E402
 
-from nlpbook.generation import Sampling  # noqa: E402
-from nlpbook.layers import Dropout  # noqa: E402
-from nlpbook.lm_config import LMConfig  # noqa: E402
+from nlpbook.language.config import LMConfig  # noqa: E402
+from nlpbook.language.layers import Dropout  # noqa: E402
+from nlpbook.language.metrics import window_scores  # noqa: E402
+from nlpbook.language.sampling import Sampling  # noqa: E402
 from nlpbook.loaders import training_loader  # noqa: E402
-from nlpbook.metrics import window_scores  # noqa: E402
 from nlpbook.pretrained import quiet_transformers  # noqa: E402
 
 LABELS = {

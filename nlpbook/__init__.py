@@ -12,7 +12,7 @@ __all__ = ["DATA", "OUTPUT", "ROOT", "UserError", "data_collator"]
 def __getattr__(name: str):
     """`nlpbook.data_collator`처럼 쓸 수 있게 합니다. torch를 쓰지 않는 명령이 torch를 기다리지 않도록 늦게 읽습니다."""
     if name == "data_collator":
-        from nlpbook.datasets import data_collator
+        from nlpbook.classification.datasets import data_collator
 
         return data_collator
     raise AttributeError(f"module 'nlpbook' has no attribute {name!r}")

@@ -18,7 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from nlpbook.errors import UserError, diverged
+from nlpbook.errors import UserError
+from nlpbook.loss_guard import diverged
 from nlpbook.paths import shown, written_aside
 
 LAST = "last.pt"
@@ -132,6 +133,30 @@ class CheckpointSaver:
             raise UserError(
                 f"{shown(path)} 을(를) 읽을 수 없습니다({type(error).__name__}). 처음부터 다시 학습해 주세요."
             ) from error
+
+
+def save_state(fabric: Any, path: Path, state: dict[str, Any]) -> None:
+    """모든 프로세스가 함께 부릅니다. 옆에 쓴 뒤 이름을 바꾸므로, 도중에 꺼져도 앞의 것이 남습니다.
+
+    Args:
+        fabric: 학습에 쓰는 Fabric. 담긴 모델과 옵티마이저를 state_dict로 바꾸는 일을 맡습니다.
+
+    Raises:
+        UserError: 가중치가 NaN이나 무한대일 때.
+    """
+    require_finite_weights(state.get("model_state_dict", {}), state)
+    aside = path.with_name(f".{path.name}.tmp")  # 프로세스마다 같은 이름이어야 나누어 가진 가중치(fsdp)를 모읍니다.
+    try:
+        if fabric.is_global_zero:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        fabric.barrier()
+        fabric.save(aside, state)
+        fabric.barrier()
+        if fabric.is_global_zero:
+            aside.replace(path)
+    finally:
+        if fabric.is_global_zero:
+            aside.unlink(missing_ok=True)
 
 
 def require_finite_weights(weights: Any, state: dict[str, Any]) -> None:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from typing import Any
-
-# 문장 길이마다 행렬의 모양이 달라, oneDNN이 만들어 둔 커널을 버리고 다시 만들지 않도록 자리를 넉넉히 둡니다.
-# torch를 읽기 전에 정해야 하지만, 첫 행렬곱보다 앞서기만 하면 됩니다.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
 
 import torch
 
 from nlpbook.errors import UserError
-
-for name in ("lightning.fabric.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
-    logging.getLogger(name).setLevel(logging.WARNING)  # "Using bfloat16 …" 같은 말은 우리가 한국어로 적습니다.
+from nlpbook.process import prepare_process
 
 
 def accelerator_of(requested: str) -> str:
@@ -87,6 +79,7 @@ def make_fabric(
     from lightning.fabric import Fabric
     from lightning.fabric.strategies import FSDPStrategy
 
+    prepare_process()
     accelerator = accelerator_of(accelerator)
     chosen: Any = strategy_of(strategy, accelerator, devices)
     if chosen == "fsdp":

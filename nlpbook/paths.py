@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -43,3 +45,8 @@ def write_text(path: Path | str, text: str) -> None:
     """UTF-8 글을 옆에 쓴 뒤 이름을 바꿉니다. 줄바꿈은 어느 운영체제에서나 `\\n`입니다."""
     with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as out:
         out.write(text)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """사람이 읽을 수 있게 들여 쓴 JSON."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")

@@ -1,12 +1,15 @@
-"""학습 곡선과 혼동표 그림. 화면이 없는 서버에서도 그려지도록 파일로만 그립니다."""
+"""학습 곡선과 선 그림. 화면이 없는 서버에서도 그려지도록 파일로만 그립니다."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlpbook.paths import written_aside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # 그림 속의 글은 영어로 적습니다. matplotlib에 딸린 글꼴에는 한글이 없어, 없는 기계에서는 네모로 보입니다.
 BLUE, ORANGE, GRID = "#2563eb", "#ea580c", "#e5e7eb"
@@ -20,7 +23,7 @@ def learning_curve(history: list[dict[str, float]], path: Path | str, best_step:
         path: 저장할 PNG.
         best_step: 가장 좋은 체크포인트의 걸음. 있으면 세로줄로 표시합니다.
     """
-    figure, (left, right) = _figure(1, 2, (11, 4))
+    figure, (left, right) = new_figure(1, 2, (11, 4))
     for axis, names, ylabel in (
         (left, (("loss", "train loss", BLUE), ("val_loss", "validation loss", ORANGE)), "loss (nats)"),
         (right, (("acc", "train accuracy (batch)", BLUE), ("val_acc", "validation accuracy", ORANGE)), "accuracy"),
@@ -43,35 +46,7 @@ def learning_curve(history: list[dict[str, float]], path: Path | str, best_step:
         axis.grid(color=GRID)
         axis.legend(frameon=False)
     left.set_ylim(bottom=0)
-    _save(figure, path)
-
-
-def confusion_matrix(confusion: list[list[int]], names: list[str], path: Path | str, title: str = "") -> None:
-    """혼동표를 PNG로 그립니다.
-
-    Args:
-        confusion: `confusion[정답][예측]` 개수.
-        names: 라벨의 이름(영어).
-        path: 저장할 PNG.
-    """
-    figure, axis = _figure(1, 1, (4.6, 4.2))
-    axis.imshow(confusion, cmap="Blues")
-    top = max(max(row) for row in confusion)
-    for true, row in enumerate(confusion):
-        for predicted, count in enumerate(row):
-            share = count / max(1, sum(row))
-            axis.text(
-                predicted,
-                true,
-                f"{count:,}\n{share:.1%}",
-                ha="center",
-                va="center",
-                color="white" if count > top / 2 else "black",
-            )
-    axis.set(xlabel="predicted", ylabel="true", title=title)
-    axis.set_xticks(range(len(names)), names)
-    axis.set_yticks(range(len(names)), names)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def line(
@@ -92,7 +67,7 @@ def line(
         log_x: 참이면 가로축을 로그로 그립니다.
         mark: 세로줄로 표시할 x.
     """
-    figure, axis = _figure(1, 1, (6.5, 4))
+    figure, axis = new_figure(1, 1, (6.5, 4))
     axis.plot(x, y, color=BLUE, linewidth=1.6)
     if log_x:
         axis.set_xscale("log")
@@ -101,7 +76,7 @@ def line(
         axis.legend(frameon=False)
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axis.grid(color=GRID)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def small_multiples(
@@ -116,7 +91,7 @@ def small_multiples(
     """
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
-    figure, axes = _figure(rows, columns, (3.6 * columns, 2.8 * rows))
+    figure, axes = new_figure(rows, columns, (3.6 * columns, 2.8 * rows))
     panels = list(getattr(axes, "flat", [axes]))
     heights = [y for points in curves.values() for _, y in points]
     margin = 0.05 * (max(heights) - min(heights)) or 1.0
@@ -129,21 +104,22 @@ def small_multiples(
         axis.grid(color=GRID)
     for axis in panels[len(curves) :]:
         axis.set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float]) -> Any:
-    import matplotlib
+def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+    """빈 그림과 그 안의 축들. pyplot을 거치지 않으므로 노트북의 그림 설정을 건드리지 않고, 열린 채 남지도 않습니다.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    Args:
+        size: 가로와 세로(인치).
+    """
+    from matplotlib.figure import Figure
 
-    return pyplot.subplots(rows, columns, figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns)
 
 
-def _save(figure: Any, path: Path | str) -> None:
-    from matplotlib import pyplot
-
+def save_figure(figure: Figure, path: Path | str) -> None:
+    """그림을 PNG로, 옆에 쓴 뒤 이름을 바꾸어 저장합니다."""
     with written_aside(path) as aside:
         figure.savefig(aside, format="png", dpi=120)
-    pyplot.close(figure)

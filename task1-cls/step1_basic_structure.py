@@ -24,8 +24,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 # 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
 
-from nlpbook.arguments import Arguments, TrainArguments  # noqa: E402
-from nlpbook.nsmc import NsmcCorpus  # noqa: E402
+from nlpbook.classification.arguments import Arguments, TrainArguments  # noqa: E402
+from nlpbook.classification.nsmc import NsmcCorpus  # noqa: E402
 from nlpbook.pretrained import resolve_pretrained  # noqa: E402
 from todo import todo  # noqa: E402
 

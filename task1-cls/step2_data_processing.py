@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 import step1_basic_structure
 
-from nlpbook.arguments import TrainArguments
-from nlpbook.datasets import ClassificationDataset
+from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.datasets import ClassificationDataset
 from nlpbook.loaders import padding_waste, training_loader
-from nlpbook.pretrained import decay_groups
+from nlpbook.optimization import decay_groups
 from todo import todo
 
 

@@ -9,9 +9,9 @@ import json
 
 import step5_cli_and_serving as step5
 
-from nlpbook.arguments import ServeArguments
-from nlpbook.options import Options, run_script
-from nlpbook.tracking import Stopwatch, console, say
+from nlpbook.classification.arguments import ServeArguments
+from nlpbook.cli import Options, run_script
+from nlpbook.screen import Stopwatch, console, say
 
 SENTENCES = (
     "배우들 연기가 좋아서 두 번 봤어요",

@@ -23,8 +23,8 @@ from torch.nn.functional import cross_entropy
 
 import step2_data_processing
 
-from nlpbook.arguments import TrainArguments
-from nlpbook.metrics import accuracy
+from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.metrics import accuracy
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,17 @@ from transformers import get_linear_schedule_with_warmup
 
 import step3_training_steps
 
-from nlpbook.arguments import TrainArguments
 from nlpbook.checkpoints import CheckpointSaver, rng_state, set_rng_state
+from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.metrics import accuracy
 from nlpbook.hardware import use_fast_attention
 from nlpbook.interrupt import InterruptFlag
 from nlpbook.loaders import evaluation_loader, training_loader
-from nlpbook.metrics import accuracy
-from nlpbook.tracking import Position, Tracker, progress_bar, require_finite, say, steps_between
+from nlpbook.loss_guard import require_finite
+from nlpbook.position import Position, steps_between
+from nlpbook.process import prepare_process
+from nlpbook.screen import progress_bar, say
+from nlpbook.tracking import Tracker
 
 
 class NSMCModel(step3_training_steps.NSMCModel):
@@ -262,6 +266,7 @@ def main() -> None:
     args = TrainArguments()
     args.data.max_train_samples, args.data.max_valid_samples = 384, 100
     args.learning.num_epochs, args.learning.val_interval, args.printing.print_every = 2, 0.5, 0.25
+    prepare_process()
     fabric = Fabric(accelerator="auto", devices=1)
     with tempfile.TemporaryDirectory() as folder:
         saver = CheckpointSaver(Path(folder), args.learning.saving_mode, num_saving=2)

@@ -9,11 +9,11 @@ import argparse
 import step4_training_pipeline as step4
 import step5_cli_and_serving as step5
 
-from nlpbook.generation import Sampling
-from nlpbook.lm_config import RunChoice
-from nlpbook.lm_runs import find_run, load_model
-from nlpbook.options import Options, run_script
-from nlpbook.tracking import Stopwatch, console, say
+from nlpbook.cli import Options, run_script
+from nlpbook.language.config import RunChoice
+from nlpbook.language.runs import find_run, load_model
+from nlpbook.language.sampling import Sampling
+from nlpbook.screen import Stopwatch, console, say
 
 PROMPTS = ("옛날 옛적에 물새골에", '"큰일이야, 큰일!" 까미가', "순이 할머니는")
 

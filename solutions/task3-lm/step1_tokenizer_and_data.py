@@ -31,9 +31,9 @@ from torch.utils.data import DataLoader, Dataset
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
 
 from nlpbook.errors import UserError  # noqa: E402
-from nlpbook.lm_config import LMConfig  # noqa: E402
-from nlpbook.texts import TextCorpus, TextPart  # noqa: E402
-from nlpbook.tokens import END_OF_TEXT, TextTokenizer, TokenFile, write_tokens  # noqa: E402
+from nlpbook.language.config import LMConfig  # noqa: E402
+from nlpbook.language.texts import TextCorpus, TextPart  # noqa: E402
+from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer, TokenFile, write_tokens  # noqa: E402
 
 SMALL_TEXT_WINDOWS = 1_200  # 작은 글은 창이 이만큼은 되도록 겹칩니다. 배치 8개씩이면 한 에포크가 150걸음입니다.
 

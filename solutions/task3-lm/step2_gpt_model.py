@@ -26,9 +26,9 @@ from torch.nn import functional
 from step1_tokenizer_and_data import LMData
 
 from nlpbook.errors import UserError
-from nlpbook.layers import Dropout
-from nlpbook.lm_config import LMConfig
-from nlpbook.tokens import TextTokenizer
+from nlpbook.language.config import LMConfig
+from nlpbook.language.layers import Dropout
+from nlpbook.language.tokens import TextTokenizer
 
 
 class CausalSelfAttention(nn.Module):

@@ -33,16 +33,19 @@ from step1_tokenizer_and_data import LMData
 from step2_gpt_model import GPT, Block, generate_text
 from step3_loss_and_optimizer import Metrics, accuracy_of, compute_loss, configure_optimizer, learning_rate_at
 
-from nlpbook import lm_reports, lm_runs
-from nlpbook.checkpoints import all_rng_states, set_rng_state
+from nlpbook.checkpoints import all_rng_states, save_state, set_rng_state
+from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.hardware import make_fabric
 from nlpbook.interrupt import InterruptFlag
-from nlpbook.lm_config import LMConfig
+from nlpbook.language import reports, runs
+from nlpbook.language.config import LMConfig
+from nlpbook.language.metrics import window_scores
+from nlpbook.language.runs import RunFolder
 from nlpbook.loaders import evaluation_loader, training_loader
-from nlpbook.metrics import window_scores
-from nlpbook.options import Options, new_app, run, with_options
-from nlpbook.runs import RunFolder
-from nlpbook.tracking import LossGuard, Position, Tracker, progress_bar, say
+from nlpbook.loss_guard import LossGuard
+from nlpbook.position import Position
+from nlpbook.screen import progress_bar, say
+from nlpbook.tracking import Tracker
 
 config = {
     "d_embed": 256,  # 임베딩 차원
@@ -210,10 +213,10 @@ class Trainer:
         self.position.next_epoch()
         improved = self.is_best(metrics.loss)
         if self.fabric.is_global_zero:
-            lm_reports.report_epoch(self, train, metrics)
+            reports.report_epoch(self, train, metrics)
         self.save_checkpoint(best=improved)
         if self.fabric.is_global_zero:
-            lm_reports.report_sample_and_advice(self, metrics, generate_text)
+            reports.report_sample_and_advice(self, metrics, generate_text)
 
     def is_best(self, val_loss: float) -> bool:
         """검증 손실이 지금까지 가장 낮은가. 가장 낮은 값과, 나아지지 않은 에포크의 수를 고쳐 적습니다."""
@@ -245,13 +248,13 @@ class Trainer:
             "rng": everyone,
         }
         # [END 4-7]
-        state |= lm_runs.facts_of(self)  # 설정, 어휘의 크기, 토크나이저처럼 모델을 되살리는 데 드는 것들
+        state |= runs.facts_of(self)  # 설정, 어휘의 크기, 토크나이저처럼 모델을 되살리는 데 드는 것들
         if self.run_folder is None:
             return
         self.tracker.save()
-        lm_runs.save_state(self.fabric, self.run_folder.last_state, state)
+        save_state(self.fabric, self.run_folder.last_state, state)
         if best and self.fabric.is_global_zero:
-            lm_runs.keep_as_best(self.run_folder)
+            runs.keep_as_best(self.run_folder)
             say(f"  ✅ 최고 모델 저장! (Val Loss: {self.best_val_loss:.4f})")
 
     def load_checkpoint(self, path: Path | str) -> None:
@@ -260,9 +263,9 @@ class Trainer:
         Raises:
             UserError: 파일이 없거나, 깨졌거나, 모양이 다른 모델의 것일 때.
         """
-        state = lm_runs.read_checkpoint(path, self.fabric.device)
-        lm_runs.require_same_shape(state, self.config, self.gpt.vocab_size, path)
-        lm_runs.require_same_tokenizer(state["tokenizer"], self.gpt.tokenizer)
+        state = runs.read_checkpoint(path, self.fabric.device)
+        runs.require_same_shape(state, self.config, self.gpt.vocab_size, path)
+        runs.require_same_tokenizer(state["tokenizer"], self.gpt.tokenizer)
         rank = self.fabric.global_rank
         # [TODO 4-8] 모델, 옵티마이저, 스케줄러, 진행(position), 가장 좋은 값들, 난수를 state에서 되돌리세요.
         # 힌트: 모델과 옵티마이저는 self.fabric.load(path, {"model_state_dict": self.model, …})가 되돌립니다. position은
@@ -274,7 +277,7 @@ class Trainer:
         self.best_val_loss, self.bad_epochs = state["best_val_loss"], state["bad_epochs"]
         set_rng_state(state["rng"][rank])
         # [END 4-8]
-        lm_runs.restore_facts(self, state)
+        runs.restore_facts(self, state)
 
 
 def find_learning_rate(
@@ -314,12 +317,12 @@ def train(options: Options) -> None:
     settings = LMConfig.of(options)
     resume, find_lr = settings.resume, settings.find_lr
     if resume:
-        settings = LMConfig.load(lm_runs.find_run(settings, resuming=True).arguments)
+        settings = LMConfig.load(runs.find_run(settings, resuming=True).arguments)
     fabric = fabric_of(settings)
     fabric.launch()
     fabric.seed_everything(settings.seed, verbose=False)
     if fabric.is_global_zero and not (resume or find_lr):
-        lm_runs.new_run(settings)
+        runs.new_run(settings)
     settings = fabric.broadcast(settings)  # 프로세스마다 시작한 시각이 달라, 실행 폴더의 이름은 0번이 정합니다.
     with fabric.rank_zero_first():
         data = LMData(settings)
@@ -327,10 +330,10 @@ def train(options: Options) -> None:
     if find_lr:
         found = find_learning_rate(model, data, settings, fabric)
         if fabric.is_global_zero:
-            lm_reports.suggest_learning_rate(*found, settings)
+            reports.suggest_learning_rate(*found, settings)
         return
-    trainer = Trainer(model, data, settings, fabric, lm_runs.run_of(settings))
-    with lm_reports.recorded(trainer):
+    trainer = Trainer(model, data, settings, fabric, runs.run_of(settings))
+    with reports.recorded(trainer):
         if resume:
             trainer.load_checkpoint(trainer.run_folder.last_state)
             say(f"{trainer.position.step:,}걸음에서 이어 갑니다.")

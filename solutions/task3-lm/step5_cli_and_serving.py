@@ -36,17 +36,22 @@ from step2_gpt_model import GPT, Block
 from step3_loss_and_optimizer import Metrics
 from step4_training_pipeline import train
 
-from nlpbook import lm_reports, lm_runs, reports, serving
+from nlpbook import serving
+from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.errors import UserError
-from nlpbook.generation import Sampling, Turnstile, collected, encode_prompt, read_generation, token_events
 from nlpbook.hardware import accelerator_of
-from nlpbook.lm_config import GenerateConfig, LMConfig, RunChoice, ServeConfig, TestConfig
-from nlpbook.metrics import window_scores
-from nlpbook.options import Options, new_app, run, with_options
-from nlpbook.runs import RunFolder
-from nlpbook.texts import TextCorpus
-from nlpbook.tokens import write_tokens
-from nlpbook.tracking import say
+from nlpbook.language import reports, runs
+from nlpbook.language.config import GenerateConfig, LMConfig, RunChoice, ServeConfig, TestConfig
+from nlpbook.language.gate import Turnstile
+from nlpbook.language.metrics import window_scores
+from nlpbook.language.request import read_generation
+from nlpbook.language.runs import RunFolder
+from nlpbook.language.sampling import Sampling, encode_prompt
+from nlpbook.language.streaming import collected, token_events
+from nlpbook.language.texts import TextCorpus
+from nlpbook.language.tokens import write_tokens
+from nlpbook.paths import write_json
+from nlpbook.screen import say
 
 
 def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
@@ -294,8 +299,8 @@ def build_web_app(model: GPT, config: ServeConfig) -> Flask:
 
 def load_trained(choice: RunChoice) -> tuple[GPT, RunFolder]:
     """학습해 둔 가장 좋은 모델(--checkpoint를 주면 그것)과 실행 폴더."""
-    run_folder = RunFolder(Path(choice.checkpoint).parent) if choice.checkpoint else lm_runs.find_run(choice)
-    model = lm_runs.load_model(GPT, choice.checkpoint or run_folder.best_model)
+    run_folder = RunFolder(Path(choice.checkpoint).parent) if choice.checkpoint else runs.find_run(choice)
+    model = runs.load_model(GPT, choice.checkpoint or run_folder.best_model)
     return model.to(accelerator_of(choice.accelerator)), run_folder
 
 
@@ -310,14 +315,14 @@ def test(options: Options) -> None:
             tokens = write_tokens(model.tokenizer, corpus.part(0, corpus.num_bytes), Path(folder) / "test.bin")
         else:
             data = LMData(model.config)
-            lm_runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
+            runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
             tokens = data.valid
         length, device = min(model.config.max_seq_len, len(tokens) - 1), model.lm_head.weight.device
         loader = DataLoader(WindowDataset(tokens.tokens, length, length), batch_size=config.batch_size)
         scores = [window_scores(model(x.to(device)), y.to(device)) for x, y in loader]
     metrics = Metrics(*torch.cat(scores).mean(dim=0).tolist(), tokens.num_bytes / len(tokens))
-    row = lm_reports.metrics_row("test", metrics)
-    reports.write_json(run_folder.path / "test.json", {"data": config.data or model.config.data, **row})
+    row = reports.metrics_row("test", metrics)
+    write_json(run_folder.path / "test.json", {"data": config.data or model.config.data, **row})
     say("  ".join(f"{name.removeprefix('test_')} {value:.4f}" for name, value in row.items()))
 
 

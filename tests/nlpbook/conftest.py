@@ -1,4 +1,4 @@
-"""nlpbook의 시험이 함께 쓰는 것: 말뭉치 파일 쓰기, 127.0.0.1의 서버, 닫힌 포트, 설정."""
+"""nlpbook의 시험이 함께 쓰는 것: 말뭉치 파일 쓰기, 127.0.0.1의 서버, 닫힌 포트, 그림."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-
-from nlpbook.arguments import TrainArguments
-from tests.task1_cls import support
+from PIL import Image
 
 
 @pytest.fixture
@@ -28,12 +26,6 @@ def write_reviews(tmp_path) -> Callable[[str, list[tuple[str, str]]], Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def tiny_args() -> TrainArguments:
-    """아주 작은 모델과 말뭉치를 가리키는 설정."""
-    return support.tiny_args()
 
 
 @contextmanager
@@ -60,3 +52,16 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def assert_picture() -> Callable[[Path], None]:
+    """`assert_picture(경로)`: 제대로 된 PNG이고, 한 가지 색이 아니며, 쓰다 만 것이 곁에 없습니다."""
+
+    def check(path: Path) -> None:
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            assert len(image.convert("RGB").getcolors(maxcolors=2**24)) > 10
+        assert not list(path.parent.glob("*.tmp"))
+
+    return check

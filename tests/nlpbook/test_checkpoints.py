@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from nlpbook import checkpoints
-from nlpbook.checkpoints import CheckpointSaver, load_weights, rng_state, set_rng_state
+from nlpbook.checkpoints import CheckpointSaver, load_weights, rng_state, save_state, set_rng_state
 from nlpbook.errors import UserError
 
 NAN = float("nan")
@@ -211,3 +211,31 @@ def test_alone_the_random_states_of_everyone_are_ones_own():
     expected = draw()
     set_rng_state(mine)
     assert draw() == expected
+
+
+# ── 프로세스들이 함께 저장하기 ──
+
+
+class OneProcess:
+    """저장하는 일만 흉내 낸 Fabric. `full`이면 반쯤 쓰다가 디스크가 찹니다."""
+
+    is_global_zero = True
+    full = False
+
+    def barrier(self) -> None: ...
+
+    def save(self, path: Path, state: dict) -> None:
+        if self.full:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        torch.save(state, path)
+
+
+def test_a_full_disk_leaves_the_old_state_and_nothing_half_written(tmp_path):
+    fabric, path = OneProcess(), tmp_path / "checkpoints" / "last.pt"
+    save_state(fabric, path, {"step": 1})
+    fabric.full = True
+    with pytest.raises(OSError, match="No space"):
+        save_state(fabric, path, {"step": 2})
+    assert torch.load(path) == {"step": 1}
+    assert [one.name for one in path.parent.iterdir()] == ["last.pt"]

@@ -10,12 +10,10 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
 from nlpbook.errors import UserError
 from nlpbook.paths import MODELS, ROOT
-from nlpbook.pretrained import decay_groups, resolve_pretrained
+from nlpbook.pretrained import resolve_pretrained
 from tests.task1_cls import support
 
 SOLUTION = ROOT / "solutions" / "task1-cls"
@@ -72,15 +70,6 @@ def test_a_name_no_hub_could_have_is_reported(name):
         resolve_pretrained(name)
 
 
-def test_only_matrices_decay():
-    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
-    model[0].bias.requires_grad_(False)
-    decayed, free = decay_groups(model, 0.1)
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
-    assert [p.shape for p in decayed["params"]] == [torch.Size([4, 3])]
-    assert {id(p) for p in free["params"]} == {id(model[1].weight), id(model[1].bias)}
-
-
 # ── 허브: huggingface_hub는 주소와 캐시를 처음 읽힐 때 정하므로 프로세스를 따로 씁니다 ──
 
 
@@ -110,7 +99,7 @@ except UserError as error:
 ANSWER = """
 import sys
 from step3_training_steps import NSMCModel
-from nlpbook.arguments import TrainArguments
+from nlpbook.classification.arguments import TrainArguments
 import torch
 args = TrainArguments()
 args.model.pretrained = sys.argv[1]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from course.checks.loading import load_step
-from nlpbook.arguments import ServeArguments
+from nlpbook.classification.arguments import ServeArguments
 from nlpbook.errors import UserError
 from nlpbook.paths import ROOT
 from nlpbook.serving import MAX_CHARACTERS, listen, new_app

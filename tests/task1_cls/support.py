@@ -88,7 +88,7 @@ def tiny_corpus() -> Path:
 
 def tiny_args(**learning: Any) -> Any:
     """작은 모델과 말뭉치를 가리키는 `TrainArguments`. 어느 값도 기본값과 다릅니다."""
-    from nlpbook.arguments import TrainArguments
+    from nlpbook.classification.arguments import TrainArguments
 
     args = TrainArguments()
     args.data.home, args.data.name = str(tiny_corpus().parent), tiny_corpus().name
@@ -121,8 +121,8 @@ def batch_of(model: Any, count: int = 6, mode: str = "train") -> dict[str, torch
 @cache
 def _batch(count: int, mode: str) -> dict[str, torch.Tensor]:
     """한 번만 만들어 두는 배치. 파일을 읽고 토큰으로 바꾸는 일이 검사마다 되풀이되지 않습니다."""
-    from nlpbook.datasets import ClassificationDataset, data_collator
-    from nlpbook.nsmc import NsmcCorpus
+    from nlpbook.classification.datasets import ClassificationDataset, data_collator
+    from nlpbook.classification.nsmc import NsmcCorpus
 
     args = tiny_args()
     dataset = ClassificationDataset(args, NsmcCorpus(args), tokenizer(), mode)

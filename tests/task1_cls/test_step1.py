@@ -20,9 +20,9 @@ import torch
 
 from course.book.regions import RegionError, find
 from course.checks.words import assert_equal, close, deviation, fail, matches, show, todo
-from nlpbook.arguments import TrainArguments
+from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.nsmc import NsmcCorpus
 from nlpbook.errors import UserError
-from nlpbook.nsmc import NsmcCorpus
 from tests.task1_cls import support
 from todo import TodoNotDone
 

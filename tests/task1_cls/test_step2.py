@@ -20,8 +20,8 @@ from lightning import LightningModule
 from torch.utils.data import DataLoader, default_collate
 
 from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, show, todo
+from nlpbook.classification.nsmc import NsmcCorpus
 from nlpbook.loaders import evaluation_loader, training_loader
-from nlpbook.nsmc import NsmcCorpus
 from tests.task1_cls import support
 from todo import TodoNotDone
 

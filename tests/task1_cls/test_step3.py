@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
 from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, show, todo
-from nlpbook.metrics import accuracy
+from nlpbook.classification.metrics import accuracy
 from tests.task1_cls import support
 from todo import TodoNotDone
 

@@ -23,7 +23,8 @@ from lightning.fabric.plugins import Precision
 from course.checks.words import assert_close, assert_equal, close, fail, known_as, matches, show, todo
 from nlpbook.checkpoints import LAST, Checkpoint, CheckpointSaver, rng_state, set_rng_state
 from nlpbook.errors import UserError
-from nlpbook.tracking import Position, Tracker
+from nlpbook.position import Position
+from nlpbook.tracking import Tracker
 from tests.task1_cls import support
 from todo import TodoNotDone
 

@@ -15,8 +15,9 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 
 from course.checks.words import assert_close, assert_equal, fail, known_as, matches, show, todo
-from nlpbook.arguments import Arguments, ServeArguments, TestArguments, TrainArguments, default_of
-from nlpbook.options import Options, UsageError
+from nlpbook.classification.arguments import Arguments, ServeArguments, TestArguments, TrainArguments
+from nlpbook.cli import Options, UsageError
+from nlpbook.settings import default_of
 
 KINDS = {"train": TrainArguments, "test": TestArguments, "serve": ServeArguments}
 

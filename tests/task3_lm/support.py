@@ -52,7 +52,7 @@ def tokenizer() -> Any:
     """바이트 256개에 흔한 이웃 몇십 개를 더한 작은 토크나이저. 학생의 1단계를 거치지 않습니다."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    from nlpbook.tokens import END_OF_TEXT, TextTokenizer
+    from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer
 
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -69,7 +69,7 @@ def tokenizer() -> Any:
 
 def tiny_config(**changes: Any) -> Any:
     """작은 모델과 글을 가리키는 `LMConfig`. 드롭아웃이 없고 32비트로 계산합니다."""
-    from nlpbook.lm_config import LMConfig
+    from nlpbook.language.config import LMConfig
 
     values = {
         "d_embed": 12,

@@ -16,8 +16,8 @@ from course.book.tasks import Task
 from course.checks.loading import load_step
 from course.home import ROOT, Home
 from nlpbook.errors import UserError
-from nlpbook.metrics import window_scores
-from nlpbook.onnx_models import OnnxModel
+from nlpbook.language.metrics import window_scores
+from nlpbook.language.onnx_models import OnnxModel
 from tests.task3_lm import support
 from tests.task3_lm.test_step6 import Positions, scattered
 

@@ -23,9 +23,9 @@ from tokenizers import Tokenizer, pre_tokenizers
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from course.checks.words import assert_equal, fail, known_as, show, todo
+from nlpbook.language.texts import Piece, TextCorpus, TextPart
+from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer
 from nlpbook.loaders import training_loader
-from nlpbook.texts import Piece, TextCorpus, TextPart
-from nlpbook.tokens import END_OF_TEXT, TextTokenizer
 from tests.task3_lm import support
 
 # ── 1-1 토크나이저

@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from course.checks.words import CheckFailed, assert_close, close, fail, known_as, matches, show, todo
-from nlpbook.layers import Dropout
+from nlpbook.language.layers import Dropout
 from tests.task3_lm import support
 
 BATCH, HEADS, LENGTH, WIDTH = 2, 3, 5, 4  # 축을 헷갈리면 모양부터 달라지도록 모두 다릅니다. WIDTH는 차원/헤드입니다.

@@ -34,8 +34,8 @@ from course.checks.words import (
     todo,
 )
 from nlpbook.checkpoints import rng_state, set_rng_state
-from nlpbook.runs import RunFolder
-from nlpbook.tracking import Position
+from nlpbook.language.runs import RunFolder
+from nlpbook.position import Position
 from tests.task3_lm import support
 from todo import todo as stop_here
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, known_as, matches, show, todo
-from nlpbook.generation import Sampling
+from nlpbook.language.sampling import Sampling
 
 ATOL = 1e-4  # 고르는 셈은 나눗셈과 덧셈뿐이라 fp32의 차이는 1e-6쯤이고, 가장 가까운 실수는 1e-2보다 멉니다.
 INF = float("inf")

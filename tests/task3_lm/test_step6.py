@@ -21,7 +21,7 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from course.checks.words import assert_close, close, fail, matches, show, todo
-from nlpbook.lm_config import LMConfig
+from nlpbook.language.config import LMConfig
 from tests.task3_lm import support
 from todo import TodoNotDone
 

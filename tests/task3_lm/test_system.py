@@ -26,11 +26,10 @@ import torch
 from course.checks.loading import load_step
 from course.home import ROOT
 from nlpbook.errors import UserError
-from nlpbook.generation import Sampling
-from nlpbook.lm_config import LMConfig, ServeConfig, TestConfig
-from nlpbook.lm_runs import load_model
-from nlpbook.runs import RunFolder
-from nlpbook.tracking import Position
+from nlpbook.language.config import LMConfig, ServeConfig, TestConfig
+from nlpbook.language.runs import RunFolder, load_model
+from nlpbook.language.sampling import Sampling
+from nlpbook.position import Position
 from tests.task3_lm import support
 from tests.task3_lm.running import FOLDER, STEP1, STEP2, STEP3, STEP4, STEP5, STEP6, alone, options, run, words
 
@@ -841,7 +840,7 @@ def test_an_exported_model_comes_back_as_ours(exported, best, step6):
 @slow
 @torch.no_grad()
 def test_onnx_computes_the_same_for_any_batch_and_length(exported, best):
-    from nlpbook.onnx_models import OnnxModel
+    from nlpbook.language.onnx_models import OnnxModel
 
     whole, small = (OnnxModel(exported / name) for name in ("model.onnx", "model.int8.onnx"))
     for ids in IDS:

@@ -9,7 +9,7 @@
 
 배우는 것
     - Flask-Classful: 웹 API를 클래스 하나로. 모델은 서버가 뜰 때 한 번만 읽습니다
-    - Typer: 타입 힌트가 곧 명령줄 옵션. 옵션의 이름과 설명은 nlpbook/arguments.py에 한 번만 적혀 있습니다
+    - Typer: 타입 힌트가 곧 명령줄 옵션. 이름과 설명은 nlpbook/classification/arguments.py에 한 번만 적혀 있습니다
     - 설정의 흐름: 옵션 → 설정(args) → 말뭉치 → 데이터셋 → 로더 → 모델 → 루프 → 실행 폴더. 거꾸로 묻지 않습니다
     - Fabric: CPU, GPU 하나, 여러 프로세스를 인수 네 개로 고르기
 """
@@ -25,18 +25,22 @@ from lightning.fabric import Fabric
 
 from step4_training_loops import NSMCModel, TrainingLoop, gather
 
-from nlpbook import plots, reports
-from nlpbook.arguments import Arguments, ServeArguments, TestArguments, TrainArguments
+from nlpbook import plots
 from nlpbook.checkpoints import Checkpoint, CheckpointSaver, load_weights
+from nlpbook.classification import reports
+from nlpbook.classification.arguments import Arguments, ServeArguments, TestArguments, TrainArguments
+from nlpbook.classification.metrics import ClassificationReport, classification_report
+from nlpbook.classification.plots import confusion_matrix
+from nlpbook.classification.runs import RunFolder, find_run, new_run
+from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast_attention
 from nlpbook.loaders import evaluation_loader
-from nlpbook.metrics import ClassificationReport, classification_report
-from nlpbook.options import Options, new_app, run, with_options
+from nlpbook.paths import write_json
 from nlpbook.pretrained import resolve_pretrained
-from nlpbook.runs import RunFolder, find_run, new_run
+from nlpbook.screen import Stopwatch, console, log_to, progress_bar, say
 from nlpbook.serving import listen, read_text, require_page
 from nlpbook.serving import new_app as new_web_app
-from nlpbook.tracking import Stopwatch, Tracker, console, file_loggers, log_to, progress_bar, say
+from nlpbook.tracking import Tracker, file_loggers
 from todo import todo
 
 
@@ -221,7 +225,7 @@ def test(options: Options) -> None:
             say(f"{checkpoint.path.name}: " + args.printing.tag_format_on_evaluate.format(**report.to_dict()))
     if fabric.is_global_zero:
         data = {"name": args.data.name, "file": args.data.test_file, "max_samples": args.data.max_test_samples}
-        reports.write_json(run_folder.path / "test.json", {"data": data, "checkpoints": results})
+        write_json(run_folder.path / "test.json", {"data": data, "checkpoints": results})
         say(f"결과: {run_folder} 폴더의 test.json, mistakes.html, confusion_matrix.png")
 
 
@@ -254,7 +258,7 @@ def publish(
     )
     subtitle = f"{args.env.job_name}-{args.env.job_version} · {args.data.name} {args.data.test_file}"
     reports.write_mistakes_page(run_folder.path / "mistakes.html", mistakes, report, subtitle)
-    plots.confusion_matrix(report.confusion, ["negative", "positive"], run_folder.confusion_matrix, args.data.name)
+    confusion_matrix(report.confusion, ["negative", "positive"], run_folder.confusion_matrix, args.data.name)
     console.print(reports.confusion_table(report, names))
 
 

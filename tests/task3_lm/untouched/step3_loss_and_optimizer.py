@@ -28,7 +28,7 @@ from step1_tokenizer_and_data import LMData
 from step2_gpt_model import GPT
 
 from nlpbook import plots
-from nlpbook.lm_config import LMConfig
+from nlpbook.language.config import LMConfig
 from nlpbook.paths import OUTPUT, shown
 from todo import todo
 

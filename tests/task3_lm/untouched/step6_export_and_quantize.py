@@ -29,16 +29,16 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 import step2_gpt_model
 from step1_tokenizer_and_data import LMData, WindowDataset
 
-from nlpbook import lm_runs, reports
+from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.errors import UserError
-from nlpbook.lm_config import ExportConfig, LMConfig
-from nlpbook.metrics import window_scores
-from nlpbook.onnx_models import OnnxModel, quiet_export, seconds_per_call
-from nlpbook.options import Options, new_app, run, with_options
-from nlpbook.paths import shown, written_aside
+from nlpbook.language import runs
+from nlpbook.language.config import ExportConfig, LMConfig
+from nlpbook.language.metrics import window_scores
+from nlpbook.language.onnx_models import OnnxModel, quiet_export, seconds_per_call
+from nlpbook.language.tokens import TextTokenizer
+from nlpbook.paths import shown, write_json, written_aside
 from nlpbook.pretrained import quiet_transformers, resolve_pretrained
-from nlpbook.tokens import TextTokenizer
-from nlpbook.tracking import console, say
+from nlpbook.screen import console, say
 from todo import todo
 
 # 우리의 이름 → GPT-2의 이름. 블록의 것은 "blocks.0."을 "transformer.h.0."으로 바꾼 뒤에 맞춥니다.
@@ -194,9 +194,9 @@ def main(options: Options) -> None:
     """가장 좋은 모델을 Hugging Face, ONNX, 8비트 ONNX로 내보내고 나란히 잽니다."""
     quiet_transformers()
     config = ExportConfig.of(options)
-    run_folder = None if config.checkpoint else lm_runs.find_run(config)
-    model = lm_runs.load_model(GPT, config.checkpoint or run_folder.best_model)
-    folder = lm_runs.export_folder(config, run_folder)
+    run_folder = None if config.checkpoint else runs.find_run(config)
+    model = runs.load_model(GPT, config.checkpoint or run_folder.best_model)
+    folder = runs.export_folder(config, run_folder)
     model.save_hugging_face(folder / "hugging_face")
     to_onnx(model, folder / "model.onnx")
     quantize(folder / "model.onnx", folder / "model.int8.onnx")
@@ -209,7 +209,7 @@ def main(options: Options) -> None:
             raise UserError(f"{name}(으)로 내보낸 모델이 원래와 다릅니다. 내보낸 것을 쓰지 마세요.")
 
     data = LMData(model.config)
-    lm_runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
+    runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
     dataset = WindowDataset(data.valid.tokens, length, length)
     rows = []
     for name, candidate, path in (
@@ -230,7 +230,7 @@ def main(options: Options) -> None:
             row["model"], f"{row['mebibytes']:.1f}", f"{row['tokens_per_second']:,.0f}", f"{row['perplexity']:.2f}"
         )
     console.print(table)
-    reports.write_json(folder / "export.json", rows)
+    write_json(folder / "export.json", rows)
     say(f"내보낸 폴더: {shown(folder)}")
 
 

@@ -1,0 +1,24 @@
+"""감성분석(문서 분류)에 쓰는 것들을 한 이름으로: 노트북에서는 여기만 부르면 됩니다.
+
+from nlpbook.classification import ClassificationTrainArguments, NsmcCorpus, ClassificationDataset
+"""
+
+from importlib import import_module
+from typing import Any
+
+HOMES = {
+    "ClassificationDataset": "datasets",
+    "ClassificationExample": "nsmc",
+    "ClassificationTrainArguments": "arguments",
+    "NsmcCorpus": "nsmc",
+    "data_collator": "datasets",
+}
+
+__all__ = sorted(HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """torch를 쓰지 않는 명령(`--help` 등)이 torch를 기다리지 않도록, 찾을 때 읽습니다."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

@@ -1,0 +1,73 @@
+"""예문을 토큰 번호로 바꾼 데이터셋과, 번호들을 텐서로 묶는 collate 함수."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from nlpbook.classification.arguments import Arguments, ClassificationTrainArguments, grouped
+
+
+class ClassificationDataset(Dataset):
+    """한 갈래(train, valid, test)의 예문을 한 번만 토큰으로 바꾸어 갖고 있습니다.
+
+    Args:
+        args: 설정. `args.model.seq_len`(또는 `max_seq_length`)에서 자릅니다.
+        corpus: `get_examples(mode, args)`와 `get_labels()`가 있는 말뭉치.
+        tokenizer: Hugging Face의 빠른(fast) 토크나이저.
+        mode: `"train"`, `"valid"`, `"test"`.
+
+    항목은 `{"input_ids": [int…], "attention_mask": [int…], "labels": int}`이고, 길이는 문장마다 다릅니다.
+    채우기(padding)는 배치를 묶을 때 합니다.
+    """
+
+    def __init__(
+        self, args: Arguments | ClassificationTrainArguments, corpus: Any, tokenizer: Any, mode: str = "train"
+    ) -> None:
+        self.mode = mode
+        self.examples = corpus.get_examples(mode, args)
+        number_of = {label: number for number, label in enumerate(corpus.get_labels())}
+        self.labels = [number_of[example.label] for example in self.examples]
+        self.input_ids: list[list[int]] = tokenizer(
+            [example.text for example in self.examples],
+            truncation=True,
+            max_length=grouped(args).model.seq_len,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+
+    @property
+    def lengths(self) -> list[int]:
+        """문장마다의 토큰 수."""
+        return [len(ids) for ids in self.input_ids]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        ids = self.input_ids[index]
+        return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": self.labels[index]}
+
+
+def data_collator(features: list[dict[str, Any]], pad_token_id: int = 0) -> dict[str, torch.Tensor]:
+    """항목들을 가장 긴 문장에 맞추어 채우고 텐서로 묶습니다.
+
+    Args:
+        features: `ClassificationDataset`의 항목들.
+        pad_token_id: 채울 토큰 번호. BERT 계열은 0입니다.
+
+    Returns:
+        `input_ids`, `attention_mask`: (배치, 길이) int64. `labels`: (배치,) int64.
+    """
+    width = max(len(feature["input_ids"]) for feature in features)
+
+    def padded(name: str, fill: int) -> torch.Tensor:
+        return torch.tensor([one[name] + [fill] * (width - len(one[name])) for one in features])
+
+    return {
+        "input_ids": padded("input_ids", pad_token_id),
+        "attention_mask": padded("attention_mask", 0),
+        "labels": torch.tensor([feature["labels"] for feature in features]),
+    }

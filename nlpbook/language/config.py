@@ -1,0 +1,166 @@
+"""언어 모델 과제의 설정. 옵션의 이름, 기본값, 설명이 모두 여기 한 번만 적혀 있습니다.
+
+묶음으로 나누지 않고 납작합니다: 학습 가이드의 `config` 사전과 같은 이름으로
+`LMConfig(d_embed=128, num_layers=2)`처럼 씁니다.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nlpbook.errors import UserError
+from nlpbook.paths import DATA, OUTPUT
+from nlpbook.settings import ACCELERATORS, PRECISIONS, FlatArguments, option
+
+EMBEDDED_TEXT = "lm-sample"
+
+
+@dataclass
+class RunChoice(FlatArguments):
+    """어느 실행을 어떤 장치에서: 모든 명령에 공통인 옵션."""
+
+    project: str = option("task3-lm", "프로젝트 이름. 결과 폴더의 첫 이름입니다.", group="env")
+    job_name: str | None = option(None, "작업 이름. 학습할 때 비우면 데이터의 이름을 씁니다.", group="env")
+    job_version: str | None = option(None, "작업 버전. 학습할 때 비우면 시작한 날짜와 시각을 씁니다.", group="env")
+    output: str = option(str(OUTPUT), "결과를 모을 폴더.", group="env")
+    debugging: bool = option(False, "오류가 나면 traceback을 모두 보여 줍니다.", group="env")
+    accelerator: str = option("auto", "계산 장치.", choices=ACCELERATORS, group="hardware")
+
+
+@dataclass
+class LMConfig(RunChoice):
+    """학습 한 번의 모든 설정."""
+
+    d_embed: int = option(256, "임베딩 차원. num_heads로 나누어떨어져야 합니다.", min=1, group="model")
+    num_heads: int = option(4, "어텐션 헤드의 수.", min=1, group="model")
+    num_layers: int = option(4, "블록의 수.", min=1, group="model")
+    max_seq_len: int = option(256, "문맥의 길이: 한 번에 보는 토큰 수.", min=2, group="model")
+    activation: str = option(
+        "gelu",
+        "MLP의 활성 함수. gelu_new는 GPT-2가 쓰는 tanh 근사로, CPU에서 다섯 배쯤 느립니다.",
+        choices=("gelu", "gelu_new"),
+        group="model",
+    )
+    dropout: float = option(0.1, "드롭아웃 비율.", min=0, max=0.95, group="model")
+
+    batch_size: int = option(8, "배치 크기(프로세스마다). 창의 수입니다.", min=1, group="learning")
+    num_epochs: int = option(10, "에포크 수.", min=1, group="learning")
+    learning_rate: float = option(3e-4, "가장 높은 학습률.", min=0, group="learning")
+    min_lr: float = option(3e-5, "코사인의 끝에서 머무는 학습률.", min=0, group="learning")
+    warmup_rate: float = option(0.1, "학습률을 0에서 올리는 구간의 비율.", min=0, max=1, group="learning")
+    weight_decay: float = option(0.1, "AdamW의 weight decay. 행렬에만 걸립니다.", min=0, group="learning")
+    beta1: float = option(0.9, "AdamW의 첫째 모멘텀.", min=0, max=0.9999, group="learning")
+    beta2: float = option(0.95, "AdamW의 둘째 모멘텀.", min=0, max=0.9999, group="learning")
+    max_grad_norm: float = option(1.0, "기울기의 크기를 자르는 한계.", min=0, group="learning")
+    grad_accumulation: int = option(1, "가중치를 한 번 고칠 때 기울기를 모을 배치의 수.", min=1, group="learning")
+    patience: int = option(
+        0, "검증 손실이 이만큼의 에포크 동안 나아지지 않으면 멈춥니다. 0이면 끝까지 합니다.", min=0, group="learning"
+    )
+    overfit_margin: float = option(
+        0.5, "검증 손실이 가장 좋을 때보다 이만큼 커지면 과적합을 경고합니다.", min=0, group="learning"
+    )
+    seed: int = option(7, "난수 시드.", min=0, group="learning")
+    save_every: int = option(
+        0, "이만큼의 걸음마다 이어 할 상태를 저장합니다. 0이면 에포크마다 저장합니다.", min=0, group="learning"
+    )
+    resume: bool = option(False, "마지막으로 멈춘 학습을 이어 합니다.", group="learning")
+    find_lr: bool = option(False, "학습하는 대신, 알맞은 학습률을 찾아 그림과 함께 제안합니다.", group="learning")
+
+    data: str = option(
+        EMBEDDED_TEXT,
+        "글: UTF-8 파일이나 폴더, 또는 이름(lm-sample, nsmc, nsmc-sample, kowikitext, namuwikitext).",
+        group="data",
+    )
+    data_home: str = option(str(DATA), "이름으로 찾는 말뭉치들이 있는 폴더.", group="data")
+    tokenizer: str | None = option(
+        None, "토크나이저: 비우면 글에서 새로 학습합니다. tokenizer.json, 폴더, 또는 허브 이름.", group="data"
+    )
+    vocab_size: int = option(2048, "새로 학습할 토크나이저의 어휘 크기.", min=257, group="data")
+    val_ratio: float = option(0.1, "글의 끝에서 검증으로 떼어 둘 비율.", min=0.001, max=0.9, group="data")
+    stride: int | None = option(
+        None, "창의 간격(토큰). 비우면 작은 글은 겹쳐서, 큰 글은 겹치지 않게 자릅니다.", min=1, group="data"
+    )
+    max_bytes: int | None = option(None, "글에서 쓸 크기의 상한(바이트, 빨리 돌려 볼 때).", min=1, group="data")
+    workers: int = option(0, "데이터를 읽는 보조 프로세스 수.", min=0, group="hardware")
+
+    precision: str = option(
+        "auto", "수의 정밀도. auto는 장치가 잘하는 것을 고릅니다.", choices=PRECISIONS, group="hardware"
+    )
+    strategy: str = option("auto", "여러 장치를 쓰는 방법.", choices=("auto", "ddp", "fsdp"), group="hardware")
+    devices: int = option(1, "장치(CPU에서는 프로세스) 수.", min=1, group="hardware")
+
+    sample_prompt: str = option("옛날 옛적에", "검증할 때마다 이 말을 이어 써 봅니다.", group="printing")
+    sample_tokens: int = option(60, "그때 이어 쓸 토큰 수. 0이면 쓰지 않습니다.", min=0, group="printing")
+    wandb_project: str | None = option(None, "W&B에도 적을 때의 프로젝트 이름.", group="printing")
+
+    def __post_init__(self) -> None:
+        """서로 어긋나는 값을 시작하기 전에 알립니다.
+
+        Raises:
+            UserError: 차원이 헤드로 나누어떨어지지 않거나, 학습률이 0 이하일 때.
+        """
+        if self.learning_rate <= 0:
+            raise UserError(f"learning_rate는 0보다 커야 합니다: {self.learning_rate}. 예: 3e-4")
+        if self.d_embed % self.num_heads:
+            raise UserError(
+                f"d_embed {self.d_embed}은(는) num_heads {self.num_heads}(으)로 나누어떨어지지 않습니다. "
+                f"헤드마다 같은 차원을 나누어 갖도록 d_embed를 {self.num_heads}의 배수로 적어 주세요."
+            )
+        self.min_lr = min(self.min_lr, self.learning_rate)
+
+
+@dataclass
+class TestConfig(RunChoice):
+    """`test`의 설정."""
+
+    __test__ = False  # 이름이 Test로 시작하지만 pytest의 검사가 아닙니다.
+
+    checkpoint: str | None = option(
+        None, "평가할 체크포인트(.pt). 비우면 실행의 best_model.pt입니다.", group="evaluation"
+    )
+    data: str | None = option(None, "평가할 글. 비우면 학습할 때 떼어 둔 검증 글입니다.", group="data")
+    data_home: str = option(str(DATA), "이름으로 찾는 말뭉치들이 있는 폴더.", group="data")
+    batch_size: int = option(16, "배치 크기.", min=1, group="hardware")
+
+
+@dataclass
+class GenerateConfig(RunChoice):
+    """`generate`의 설정."""
+
+    checkpoint: str | None = option(None, "이어 쓸 모델(.pt). 비우면 실행의 best_model.pt입니다.", group="evaluation")
+    prompt: list[str] = option(
+        ("옛날 옛적에",), "이어 쓸 앞글. 여러 번 적으면 한꺼번에 이어 씁니다.", group="generation"
+    )
+    max_tokens: int = option(100, "이어 쓸 토큰 수의 상한.", min=1, group="generation")
+    temperature: float = option(0.8, "높을수록 다양하게, 0이면 언제나 가장 그럴듯한 것.", min=0, group="generation")
+    top_k: int = option(50, "확률이 높은 이만큼의 토큰 가운데서만 고릅니다. 0이면 모두.", min=0, group="generation")
+    top_p: float = option(
+        0.95, "확률의 합이 이만큼이 될 때까지의 토큰 가운데서만 고릅니다. 1이면 모두.", min=0, max=1, group="generation"
+    )
+    repetition_penalty: float = option(
+        1.1, "이미 나온 토큰의 점수를 깎는 정도. 1이면 깎지 않습니다.", min=0.01, group="generation"
+    )
+    seed: int | None = option(None, "난수 시드. 적으면 언제나 같은 글이 나옵니다.", min=0, group="generation")
+
+
+@dataclass
+class ServeConfig(RunChoice):
+    """`serve`의 설정."""
+
+    checkpoint: str | None = option(None, "이어 쓸 모델(.pt). 비우면 실행의 best_model.pt입니다.", group="evaluation")
+    server_host: str = option("127.0.0.1", "듣는 주소. 다른 기기에서 열려면 0.0.0.0입니다.", group="server")
+    server_port: int = option(9166, "듣는 포트.", min=1, max=65535, group="server")
+    server_page: str = option("serve_lm.html", "templates/ 안의 페이지 파일.", group="server")
+    server_threads: int = option(8, "동시에 처리할 요청 수.", min=1, group="server")
+    max_parallel: int = option(
+        2, "동시에 이어 쓸 글의 수. 넘으면 잠시 뒤에 다시 오라고 답합니다.", min=1, group="server"
+    )
+    max_new_tokens: int = option(512, "한 요청이 이어 쓸 수 있는 토큰 수의 상한.", min=1, group="server")
+
+
+@dataclass
+class ExportConfig(RunChoice):
+    """6단계(내보내기)의 설정."""
+
+    checkpoint: str | None = option(None, "내보낼 모델(.pt). 비우면 실행의 best_model.pt입니다.", group="evaluation")
+    export_to: str | None = option(None, "내보낼 폴더. 비우면 실행 폴더의 export/입니다.", group="export")

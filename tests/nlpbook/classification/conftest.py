@@ -1,0 +1,14 @@
+"""감성분석의 시험이 함께 쓰는 것: 작은 설정."""
+
+from __future__ import annotations
+
+import pytest
+
+from nlpbook.classification.arguments import TrainArguments
+from tests.task1_cls import support
+
+
+@pytest.fixture
+def tiny_args() -> TrainArguments:
+    """아주 작은 모델과 말뭉치를 가리키는 설정."""
+    return support.tiny_args()

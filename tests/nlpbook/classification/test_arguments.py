@@ -1,0 +1,113 @@
+"""설정: 옵션 이름, 기본 학습률, 저장과 되살리기."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nlpbook.classification.arguments import (
+    Arguments,
+    ClassificationTrainArguments,
+    LearningArguments,
+    ModelArguments,
+    ServeArguments,
+    TestArguments,
+    TrainArguments,
+    grouped,
+)
+from nlpbook.errors import UserError
+from nlpbook.settings import PANELS
+
+KINDS = (TrainArguments, TestArguments, ServeArguments)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_is_one_option_with_its_own_name(kind: type[Arguments]):
+    in_groups = sum(len(group.__dataclass_fields__) for group in kind.groups().values())
+    assert len(kind.options()) == in_groups
+    assert set(kind.groups()) <= set(PANELS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_is_explained_in_korean(kind: type[Arguments]):
+    for name, (_, field) in kind.options().items():
+        assert any("가" <= letter <= "힣" for letter in field.metadata["help"]), name
+
+
+def test_commands_differ_only_in_their_own_group():
+    assert "num_epochs" in TrainArguments.options()
+    assert "num_epochs" not in TestArguments.options()
+    assert "server_port" in ServeArguments.options()
+    assert "server_port" not in TrainArguments.options()
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "expected"),
+    [("ko-bert-tiny", 5e-4), ("./data/models/ko-bert-tiny", 5e-4), ("beomi/KcELECTRA-base", 5e-5)],
+)
+def test_the_default_learning_rate_fits_the_model(pretrained, expected):
+    assert TrainArguments(model=ModelArguments(pretrained=pretrained)).learning.learning_rate == expected
+
+
+def test_a_given_learning_rate_is_kept():
+    assert TrainArguments(learning=LearningArguments(learning_rate=0.0)).learning.learning_rate == 0.0
+
+
+def test_saved_arguments_come_back_the_same(tmp_path, tiny_args):
+    tiny_args.env.job_name = "한글 이름"
+    tiny_args.save(tmp_path / "new" / "arguments.json")
+    assert TrainArguments.load(tmp_path / "new" / "arguments.json") == tiny_args
+    assert "한글 이름" in (tmp_path / "new" / "arguments.json").read_text(encoding="utf-8")
+
+
+def test_another_command_reads_what_train_saved(tmp_path, tiny_args):
+    tiny_args.save(tmp_path / "arguments.json")
+    loaded = TestArguments.load(tmp_path / "arguments.json")
+    assert loaded.model == tiny_args.model
+    assert loaded.evaluation == TestArguments().evaluation
+
+
+def test_a_group_added_later_gets_its_defaults(tmp_path):
+    (tmp_path / "old.json").write_text(json.dumps({"learning": {"seed": 3}}))
+    loaded = TrainArguments.load(tmp_path / "old.json")
+    assert loaded.learning.seed == 3
+    assert loaded.hardware == TrainArguments().hardware
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "읽을 수 없습니다"),
+        (b"\xff\xfe", "읽을 수 없습니다"),
+        (b"[]", "설정 파일"),
+        (b'{"learning": 3}', "묶음마다"),
+        (b'{"learning": {"momentum": 0.9}}', "momentum"),
+    ],
+)
+def test_a_broken_arguments_file_is_reported(tmp_path, content, said):
+    path = tmp_path / "arguments.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=said) as caught:
+        TrainArguments.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_arguments_file_says_to_train_first(tmp_path):
+    with pytest.raises(UserError, match="먼저 train"):
+        TrainArguments.load(tmp_path / "arguments.json")
+
+
+def test_the_flat_arguments_become_the_same_groups():
+    flat = ClassificationTrainArguments(
+        pretrained_model_name="beomi/KcELECTRA-base", max_seq_length=64, batch_size=8, epochs=1, monitor="max val_acc"
+    )
+    args = grouped(flat)
+    assert (args.model.pretrained, args.model.seq_len) == ("beomi/KcELECTRA-base", 64)
+    assert (args.hardware.train_batch, args.learning.num_epochs) == (8, 1)
+    assert args.learning.saving_mode == "max val_acc"
+
+
+def test_grouped_keeps_groups_and_fills_in_nothing(tiny_args):
+    assert grouped(tiny_args) is tiny_args
+    assert grouped(None) == TrainArguments()
