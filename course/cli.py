@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -124,6 +125,38 @@ def audit(
 
 
 @app.command()
+def record(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="파일", help="판정을 적을(또는 견줄) JSONL 파일.")],
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="적지 않고, 달라진 판정을 보여 줍니다.")] = False,
+) -> None:
+    """모든 답의 판정을 적어 두거나 견줍니다. 검사나 도구의 자리를 옮기는 사람이 씁니다."""
+    from course.author import record as recording
+
+    home: Home = ctx.obj
+    before = recording.read(file) if compare else []
+    wanted = chosen(home, where or [])
+    said = []
+    with Checker(home) as checker:
+        for task, todo_ids in wanted:
+            said += recording.record(task, todo_ids, checker, lambda folder, one: rendered(home, folder, one))
+    if not compare:
+        recording.write(file, said)
+        print(f"썼습니다: {file} (판정 {len(said):,}개)")
+        return
+    asked = {(task.name, todo_id) for task, todo_ids in wanted for todo_id in todo_ids}
+    changed = list(recording.differences([one for one in before if (one.task, one.todo) in asked], said))
+    for one in changed:
+        print(one)
+    print(f"판정 {len(said):,}개 가운데 {len(changed):,}개가 달라졌습니다.")
+    raise typer.Exit(1 if changed else 0)
+
+
+@app.command()
 def tolerances(
     ctx: typer.Context,
     where: Annotated[
@@ -241,6 +274,14 @@ def show_verdicts(home: Home, verdicts: list[tuple[Path, Verdict]], show_traceba
         show_verdict(console, home, folder, one, with_traceback=show_traceback)
     right = sum(one.is_right for _, one in verdicts)
     console.print(f"\n{right}/{len(verdicts)} 맞았습니다.", style="bold green" if right == len(verdicts) else "bold")
+
+
+def rendered(home: Home, folder: Path, verdict: Verdict) -> str:
+    """판정 하나를, 색이 없는 80칸 터미널에서 읽는 글로."""
+    paper = Console(file=io.StringIO(), width=80, color_system=None, highlight=False)
+    with paper.capture() as captured:
+        show_verdict(paper, home, folder, verdict)
+    return captured.get()
 
 
 student_commands.register(app)
