@@ -33,19 +33,16 @@ from step1_tokenizer_and_data import LMData
 from step2_gpt_model import GPT, Block, generate_text
 from step3_loss_and_optimizer import Metrics, accuracy_of, compute_loss, configure_optimizer, learning_rate_at
 
+from nlpbook import hardware, loss_guard, tracking
 from nlpbook.checkpoints import all_rng_states, save_state, set_rng_state
 from nlpbook.cli import Options, new_app, run, with_options
-from nlpbook.hardware import make_fabric
 from nlpbook.interrupt import InterruptFlag
 from nlpbook.language import reports, runs
 from nlpbook.language.config import LMConfig
 from nlpbook.language.metrics import window_scores
-from nlpbook.language.runs import RunFolder
 from nlpbook.loaders import evaluation_loader, training_loader
-from nlpbook.loss_guard import LossGuard
 from nlpbook.position import Position
 from nlpbook.screen import progress_bar, say
-from nlpbook.tracking import Tracker
 from todo import todo
 
 config = {
@@ -63,7 +60,7 @@ config = {
 
 def fabric_of(config: LMConfig) -> Fabric:
     """설정에 맞는 장치, 정밀도(mixed precision), 프로세스 수의 Fabric."""
-    return make_fabric(config.accelerator, config.strategy, config.devices, config.precision, wrap={Block})
+    return hardware.make_fabric(config.accelerator, config.strategy, config.devices, config.precision, wrap={Block})
 
 
 class Trainer:
@@ -85,10 +82,11 @@ class Trainer:
         data: LMData,
         config: LMConfig,
         fabric: Fabric | None = None,
-        run_folder: RunFolder | None = None,
+        run_folder: runs.RunFolder | None = None,
     ) -> None:
         self.fabric, self.config, self.data = fabric or fabric_of(config), config, data
-        self.gpt, self.run_folder, self.tracker, self.guard = model, run_folder, Tracker(), LossGuard()
+        self.gpt, self.run_folder = model, run_folder
+        self.tracker, self.guard = tracking.Tracker(), loss_guard.LossGuard()
         self.model, self.optimizer = self.fabric.setup(model, configure_optimizer(model, config))
         rank, processes = self.fabric.global_rank, self.fabric.world_size
         self.train_loader, self.val_loader = self.fabric.setup_dataloaders(

@@ -36,21 +36,16 @@ from step2_gpt_model import GPT, Block
 from step3_loss_and_optimizer import Metrics
 from step4_training_pipeline import train
 
-from nlpbook import serving
+from nlpbook import hardware, paths, serving
 from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.errors import UserError
-from nlpbook.hardware import accelerator_of
-from nlpbook.language import reports, runs
+from nlpbook.language import gate, reports, runs, texts
 from nlpbook.language.config import GenerateConfig, LMConfig, RunChoice, ServeConfig, TestConfig
-from nlpbook.language.gate import Turnstile
 from nlpbook.language.metrics import window_scores
 from nlpbook.language.request import read_generation
-from nlpbook.language.runs import RunFolder
 from nlpbook.language.sampling import Sampling, encode_prompt
 from nlpbook.language.streaming import collected, token_events
-from nlpbook.language.texts import TextCorpus
 from nlpbook.language.tokens import write_tokens
-from nlpbook.paths import write_json
 from nlpbook.screen import say
 from todo import todo
 
@@ -241,7 +236,7 @@ class WebAPI(FlaskView):
 
     route_base = "/"
 
-    def __init__(self, served: tuple[GPT, ServeConfig, Turnstile]) -> None:
+    def __init__(self, served: tuple[GPT, ServeConfig, gate.Turnstile]) -> None:
         """served는 (모델, 설정, 동시에 쓰는 글의 수를 막는 문)입니다. 서버가 뜰 때 한 번 건네받습니다."""
         self.model, self.config, self.turnstile = served
 
@@ -276,15 +271,15 @@ def build_web_app(model: GPT, config: ServeConfig) -> Flask:
     """모델을 물고 있는 Flask 앱."""
     app = serving.new_app(__name__)
     app.register_error_handler(UserError, lambda error: (jsonify(error=str(error)), 422))
-    WebAPI.register(app, route_base="/", init_argument=(model.eval(), config, Turnstile(config.max_parallel)))
+    WebAPI.register(app, route_base="/", init_argument=(model.eval(), config, gate.Turnstile(config.max_parallel)))
     return app
 
 
-def load_trained(choice: RunChoice) -> tuple[GPT, RunFolder]:
+def load_trained(choice: RunChoice) -> tuple[GPT, runs.RunFolder]:
     """학습해 둔 가장 좋은 모델(--checkpoint를 주면 그것)과 실행 폴더."""
-    run_folder = RunFolder(Path(choice.checkpoint).parent) if choice.checkpoint else runs.find_run(choice)
+    run_folder = runs.RunFolder(Path(choice.checkpoint).parent) if choice.checkpoint else runs.find_run(choice)
     model = runs.load_model(GPT, choice.checkpoint or run_folder.best_model)
-    return model.to(accelerator_of(choice.accelerator)), run_folder
+    return model.to(hardware.accelerator_of(choice.accelerator)), run_folder
 
 
 @torch.no_grad()
@@ -294,7 +289,7 @@ def test(options: Options) -> None:
     model, run_folder = load_trained(config)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows는 열려 있는 파일을 못 지웁니다.
         if config.data:
-            corpus = TextCorpus(config.data, config.data_home)
+            corpus = texts.TextCorpus(config.data, config.data_home)
             tokens = write_tokens(model.tokenizer, corpus.part(0, corpus.num_bytes), Path(folder) / "test.bin")
         else:
             data = LMData(model.config)
@@ -305,7 +300,7 @@ def test(options: Options) -> None:
         scores = [window_scores(model(x.to(device)), y.to(device)) for x, y in loader]
     metrics = Metrics(*torch.cat(scores).mean(dim=0).tolist(), tokens.num_bytes / len(tokens))
     row = reports.metrics_row("test", metrics)
-    write_json(run_folder.path / "test.json", {"data": config.data or model.config.data, **row})
+    paths.write_json(run_folder.path / "test.json", {"data": config.data or model.config.data, **row})
     say("  ".join(f"{name.removeprefix('test_')} {value:.4f}" for name, value in row.items()))
 
 
