@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from course.book.manifest import manifest_file, manifest_text
 from course.book.regions import parse, to_exercise
 from course.book.tasks import STEP_NAME, Task, all_tasks, find_task
 from course.home import ROOT
@@ -22,9 +21,7 @@ def wanted_files() -> dict[Path, str]:
         for step in task.steps if task.solution.is_dir() else ():
             source = task.solution / step.file_name
             exercise = to_exercise(source.read_text(encoding="utf-8"), source.name)
-            wanted[task.exercise / step.file_name] = wanted[task.untouched / step.file_name] = exercise
-        if task.tests.is_dir():
-            wanted[manifest_file(task)] = manifest_text(task)
+            wanted[task.exercise / step.file_name] = exercise
     if GUIDE.is_file():
         wanted[GUIDE] = TABLE.sub(_filled_table, GUIDE.read_text(encoding="utf-8"))
     return wanted
