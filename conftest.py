@@ -8,9 +8,11 @@ pytest_plugins = ["course.checks.plugin"]
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """여러 프로세스로 나누어 돌릴 때(-n), 무거운 준비를 함께 쓰도록 한 파일의 시험은 한 프로세스에 둡니다.
+    검사는 한 단계(`checks/stepN/`)가 함께 씁니다.
 
     저마다 따로 도는 시험(`spread`)만 하나씩 나눕니다.
     """
     for item in items:
         if not item.get_closest_marker("spread"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+            together = item.path.parent if item.path.parent.parent.name == "checks" else item.path
+            item.add_marker(pytest.mark.xdist_group(str(together)))

@@ -92,7 +92,7 @@ def measure(task: Task, repeats: int, with_cold: bool):
 
 
 def cold_pytest(task: Task, folder: Path, todo_id: str) -> float:
-    test_file = task.tests / f"test_step{todo_id.split('-')[0]}.py"
+    test_file = task.check_file(todo_id)
     command = [sys.executable, "-m", "pytest", "-q", str(test_file), "--todo", todo_id, "--target", str(folder)]
     started = time.perf_counter()
     subprocess.run(

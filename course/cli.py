@@ -164,7 +164,9 @@ def tolerances(
         typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
     ] = None,
     device: Annotated[str, typer.Option(help="잴 장치: cpu 또는 cuda")] = "cpu",
-    write: Annotated[bool, typer.Option("--write", help="잰 것을 tests/<과제>/tolerances.yaml에 적습니다.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="잰 것을 tests/<과제>/checks/tolerances.yaml에 적습니다.")
+    ] = False,
 ) -> None:
     """검사의 허용 오차가 장치의 차이와 가장 가까운 실수 사이에 있는지 잽니다. 강의를 고치는 사람이 씁니다."""
     from course.author.tolerances import measured, to_table, with_reasons

@@ -1,8 +1,8 @@
 """검사가 정말 틀린 답을 걸러 내는지 기계적으로 재어 봅니다(변이 시험, mutation testing).
 
 해답의 자리를 한 군데씩 망가뜨린 답(변이)을 만들어 검사합니다: 연산자 바꾸기, 상수 바꾸기, 인수 빼기, 문장 지우기, 조건
-뒤집기. 통과해 버린 변이는 검사가 약하다는 뜻이거나, 뜻이 같은 답입니다. 뜻이 같은 것은 `equivalents.yaml`에 까닭과 함께
-적어 둡니다.
+뒤집기. 통과해 버린 변이는 검사가 약하다는 뜻이거나, 뜻이 같은 답입니다. 뜻이 같은 것은 TODO의 표(`3-4.yaml`)의
+`equivalents`에 까닭과 함께 적어 둡니다.
 
 변이를 만드는 일은 작은 AST 변환으로 직접 합니다. mutmut이나 cosmic-ray는 파일 전체와 제 나름의 실행기를 전제로 해서,
 자리 하나만 바꾸어 따뜻한 검사 프로세스로 묻는 데에 맞지 않습니다.
@@ -17,8 +17,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from course.book.regions import code_of, splice
 from course.book.tables import read_tables
@@ -178,12 +176,12 @@ def known_equivalents(task: Task) -> dict[tuple[str, str], str]:
     """
     try:
         return {
-            (str(todo_id), ast.unparse(ast.parse(one["code"]))): one["reason"]
-            for todo_id, entries in read_tables(task, "equivalents").items()
-            for one in entries
+            (todo_id, ast.unparse(ast.parse(one["code"]))): one["reason"]
+            for todo_id, table in read_tables(task).items()
+            for one in table.get("equivalents", [])
         }
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, SyntaxError) as error:
-        raise CourseError(f"{task.name}의 equivalents.yaml을 읽을 수 없습니다: {error}") from None
+    except (KeyError, TypeError, SyntaxError) as error:
+        raise CourseError(f"{task.name}의 표에서 equivalents를 읽을 수 없습니다: {error}") from None
 
 
 def audit(task: Task, todo_ids: list[str], checker: Checker, timeout: float = 20.0) -> Iterator[Outcome]:

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from course.book.backups import overwrite
-from course.book.manifest import manifest_file, manifest_text
 from course.book.regions import parse, to_exercise
 from course.book.tasks import STEP_NAME, Task, all_tasks, find_task
 from course.home import Home
@@ -21,9 +20,7 @@ def wanted_files(home: Home) -> dict[Path, str]:
         for step in task.steps if task.solution.is_dir() else ():
             source = task.solution / step.file_name
             exercise = to_exercise(source.read_text(encoding="utf-8"), source.name)
-            wanted[task.exercise / step.file_name] = wanted[task.untouched / step.file_name] = exercise
-        if task.tests.is_dir():
-            wanted[manifest_file(task)] = manifest_text(task)
+            wanted[task.exercise / step.file_name] = exercise
     if home.guide.is_file():
         text = home.guide.read_text(encoding="utf-8")
         wanted[home.guide] = TABLE.sub(lambda match: _filled_table(home, match), text)

@@ -26,7 +26,7 @@ def run_suite(home: Home, arguments: list[str]) -> int:
         ("시험", [python, "-m", "pytest", *in_parallel(environment), *arguments]),
     ]
     if has_cuda(python):
-        step_checks = sorted(str(path) for path in home.tests.glob("*/test_step*.py"))
+        step_checks = sorted(str(path) for path in home.tests.glob("*/checks/step*"))
         stages.append(("CUDA에서 한 번 더", [python, "-m", "pytest", "--device", "cuda", *step_checks]))
     for name, command in stages:
         print(f"■ {name}", flush=True)

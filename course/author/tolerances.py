@@ -1,13 +1,13 @@
 """검사의 허용 오차가 제자리에 있는지 잽니다: 옳은 답의 흔들림보다 크고, 가장 가까운 실수보다 작은가.
 
-검사와 허용 오차마다 세 가지를 잽니다. 결과는 `tests/<과제>/tolerances.yaml`에 적어 둡니다.
+검사와 허용 오차마다 세 가지를 잽니다. 결과는 `tests/<과제>/checks/tolerances.yaml`에 적어 둡니다.
 
 - fp32: 해답과 다른 옳은 답(`also_right`)들이 보인 가장 큰 차이.
 - bf16: 같은 것을, 행렬곱의 정밀도를 낮추어 두 번 잰 것 가운데 큰 쪽. 한 번은 장치의 빠른 행렬곱으로, 한 번은 모든
   행렬곱을 bf16으로 합니다(`course.checks.measuring`의 `fast_products`와 `bf16_products`). 검사는 학생의 계산과
   기준을 한 장치에서 하므로, 낮춘 정밀도도 둘 모두에 듣습니다.
-- 가장 가까운 실수: 흔한 실수(`answers.yaml`)와 기계적인 변이(`course.author.audit`)가 보인 가장 작은 차이. 반올림과
-  구별되지 않는 차이는 그 실수가 이 검사에 닿지 않은 것입니다. 뜻이 같은 변이(`equivalents.yaml`)는 보지 않습니다.
+- 가장 가까운 실수: 흔한 실수(`mistakes`)와 기계적인 변이(`course.author.audit`)가 보인 가장 작은 차이. 반올림과
+  구별되지 않는 차이는 그 실수가 이 검사에 닿지 않은 것입니다. 뜻이 같은 변이(`equivalents`)는 보지 않습니다.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from course.book.regions import code_of, splice
 from course.book.tables import Answers
 from course.book.tasks import Task
 from course.checks.checker import Checker
+from course.checks.measuring import short_name
 from course.checks.messages import Reply
 from course.home import CourseError, write_text
 
@@ -171,16 +172,19 @@ def wrong_answers(task: Task, trial: Trial, answers: Answers) -> list[tuple[str,
 
 
 def stated(task: Task) -> dict[tuple[str, str], set[int]]:
-    """검사 파일에서 허용 오차를 두고 판정하는 (파일, 함수) → 줄들. 소스에 0이라고 적힌 것은 뺍니다."""
+    """검사 파일에서 허용 오차를 두고 판정하는 (파일, 함수) → 줄들. 소스에 0이라고 적힌 것은 뺍니다.
+
+    파일은 폴더까지 적은 이름입니다. 예: `"step3/test_3_4.py"`.
+    """
     places: dict[tuple[str, str], set[int]] = {}
-    for path in [*task.tests.glob("test_step*.py"), *task.tests.glob("support.py")]:
+    for path in sorted(task.checks.rglob("*.py")):
         for function in ast.parse(path.read_text(encoding="utf-8")).body:
             for node in ast.walk(function):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("close", "assert_close"):
                     named = [one.value for one in node.keywords if one.arg == "atol"]
                     atol = (named or node.args[2:3] or [None])[0]
                     if not (isinstance(atol, ast.Constant) and atol.value == 0):
-                        places.setdefault((path.name, getattr(function, "name", "")), set()).add(node.lineno)
+                        places.setdefault((short_name(path), getattr(function, "name", "")), set()).add(node.lineno)
     return places
 
 
@@ -190,7 +194,7 @@ def load(task: Task) -> list[Tolerance]:
     Raises:
         CourseError: 파일을 읽을 수 없을 때.
     """
-    path = task.tests / FILE
+    path = task.checks / FILE
     if not path.is_file():
         return []
     try:
@@ -219,8 +223,8 @@ def write(task: Task, rows: list[Tolerance], todo_ids: list[str], device: str) -
         f"# {date.today().isoformat()}, {machine(device)}, PyTorch {version('torch')}",
     ]
     body = yaml.safe_dump(lines, allow_unicode=True, sort_keys=False, width=110)
-    write_text(task.tests / FILE, "\n".join([*head, body]))
-    return task.tests / FILE
+    write_text(task.checks / FILE, "\n".join([*head, body]))
+    return task.checks / FILE
 
 
 def _short(value: Any) -> Any:

@@ -151,6 +151,17 @@ def to_exercise(text: str, file: str | Path = "<글>") -> str:
     return _with_todo_import(text)
 
 
+def is_first_look(text: str) -> bool:
+    """모든 자리에 아직 `todo("…")` 한 줄뿐인가."""
+    try:
+        regions = parse(text)
+    except RegionError:
+        return False
+    lines = [line.split("#")[0].strip() for line in lines_of(text)]
+    bare = [(one.id, [line for line in lines[one.code_begin : one.end] if line]) for one in regions]
+    return bool(bare) and all(code == [f'todo("{todo_id}")'] for todo_id, code in bare)
+
+
 def names_needed(text: str, region: Region) -> list[str]:
     """자리의 코드가 만들고, 같은 함수의 자리 아래에서(또는 `self.…`로 어디서든) 쓰이는 이름들."""
     tree = ast.parse(text)

@@ -1,25 +1,30 @@
-"""과제의 두 표: 흔한 실수와, 다르지만 옳은 답. 파일은 `tests/<과제>/answers.yaml`(또는 단계마다
-나눈 `tests/<과제>/answers/*.yaml`)입니다.
+"""TODO마다의 표: 흔한 실수, 다르지만 옳은 답, 힌트. 3-4의 것은 그 검사 곁의 `checks/step3/3-4.yaml`입니다.
 
-    3-4:
-      mistakes:
-        - symptom: sigmoid
-          name: 시그모이드를 썼습니다
-          code: |
-            …
-          says: 두 확률의 합이 {sum:.3f}입니다. …
-      also_right:
-        - name: functional로 씁니다
-          code: |
-            …
+    mistakes:                       # 흔한 실수
+      - symptom: sigmoid
+        name: 시그모이드를 썼습니다
+        code: |
+          …
+        says: 두 확률의 합이 {sum:.3f}입니다. …
+    also_right:                     # 해답과 다르지만 옳은 답
+      - name: functional로 씁니다
+        code: |
+          …
+    hints: […]                      # 단계 파일의 힌트 다음 것부터
+    explains: …                     # 해답을 열었을 때 보일 설명
+    equivalents:                    # 뜻이 해답과 같은 변이 (course/author/audit.py)
+      - reason: …
+        code: |
+          …
 
-`code`는 자리의 코드 전체이고, `symptom`은 검사가 알아본 실수의 이름입니다. 곁의 `hints.yaml`에는 TODO마다의
-힌트(`hints`, 단계 파일의 힌트 다음 것부터)와 해답을 열었을 때 보일 설명(`explains`)이 있습니다.
+`code`는 자리의 코드 전체이고, `symptom`은 검사가 알아본 실수의 이름입니다.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -27,6 +32,7 @@ import yaml
 from course.book.tasks import Task
 from course.home import CourseError
 
+TABLE_NAME = re.compile(r"\d+-\d+\.yaml")
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C로 짠 것이 열 배 빠릅니다. 표는 수천 줄입니다.
 
 
@@ -77,15 +83,14 @@ class Answers:
         """
         made = cls()
         try:
-            for todo_id, tables in read_tables(task, "hints").items():
-                made.hints[str(todo_id)] = [str(one).strip() for one in tables.get("hints", [])]
-                made.explanations[str(todo_id)] = str(tables.get("explains", "")).strip()
-            for todo_id, tables in read_tables(task, "answers").items():
-                made.mistakes += [Mistake(todo=str(todo_id), **one) for one in tables.get("mistakes", [])]
-                made.also_right += [RightAnswer(todo=str(todo_id), **one) for one in tables.get("also_right", [])]
+            for todo_id, table in read_tables(task).items():
+                made.hints[todo_id] = [str(one).strip() for one in table.get("hints", [])]
+                made.explanations[todo_id] = str(table.get("explains", "")).strip()
+                made.mistakes += [Mistake(todo=todo_id, **one) for one in table.get("mistakes", [])]
+                made.also_right += [RightAnswer(todo=todo_id, **one) for one in table.get("also_right", [])]
             return made
-        except (yaml.YAMLError, TypeError, AttributeError) as error:
-            raise CourseError(f"{task.name}의 answers.yaml이나 hints.yaml을 읽을 수 없습니다: {error}") from None
+        except TypeError as error:
+            raise CourseError(f"{task.name} {todo_id}.yaml의 항목이 모자라거나 남습니다: {error}") from None
 
     def named(self, todo_id: str, symptom: str | None) -> Mistake | None:
         """이 TODO에서 이 증상을 가진 실수. 표에 없으면 어느 TODO에나 있는 실수(`COMMON`)에서 찾습니다."""
@@ -96,16 +101,25 @@ class Answers:
         return own
 
 
-def read_tables(task: Task, name: str) -> dict[str, Any]:
-    """TODO마다의 표. `<name>.yaml` 하나이거나, 단계마다 나눈 `<name>/*.yaml`입니다. 없으면 빈 사전입니다.
+def read_tables(task: Task) -> dict[str, dict[str, Any]]:
+    """TODO → 그 표. 번호순이고, 파일이 없는 TODO는 없습니다.
 
     Raises:
-        CourseError: 같은 TODO가 두 파일에 있을 때.
+        CourseError: 파일을 읽을 수 없거나, 표가 아닐 때.
     """
-    merged: dict[str, Any] = {}
-    for path in (task.tests / f"{name}.yaml", *sorted((task.tests / name).glob("*.yaml"))):
-        tables = (yaml.load(path.read_text(encoding="utf-8"), Loader) or {}) if path.is_file() else {}
-        if twice := merged.keys() & tables.keys():
-            raise CourseError(f"{path.name}: TODO {min(twice)}의 표가 다른 파일에도 있습니다.")
-        merged |= tables
-    return merged
+    tables = {}
+    for path in table_files(task):
+        try:
+            table = yaml.load(path.read_text(encoding="utf-8"), Loader) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise CourseError(f"{task.name}의 {path.name}을(를) 읽을 수 없습니다: {error}") from None
+        if not isinstance(table, dict):
+            raise CourseError(f"{task.name}의 {path.name}을(를) 읽을 수 없습니다: 표(이름: 값)가 아닙니다.")
+        tables[path.stem] = table
+    return tables
+
+
+def table_files(task: Task) -> list[Path]:
+    """표 파일들, TODO의 번호순."""
+    found = [path for path in task.checks.glob("step*/*.yaml") if TABLE_NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: tuple(map(int, path.stem.split("-"))))

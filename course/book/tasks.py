@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from course.book.regions import Region, parse
+from course.book import git
+from course.book.regions import Region, is_first_look, parse, to_exercise
 from course.home import CourseError, Home
 
 TASK_NAME = re.compile(r"task(\d+)-([a-z]+)")
@@ -54,25 +55,32 @@ class Task:
 
     @property
     def tests(self) -> Path:
-        """검사와 표가 있는 폴더. 예: `tests/task1_cls`."""
+        """이 과제의 시험이 모두 있는 폴더. 예: `tests/task1_cls`."""
         return self.home.tests / self.name.replace("-", "_")
 
     @property
-    def untouched(self) -> Path:
-        """손대지 않은 실습 파일이 있는 폴더. `build`가 만들고, 해답 없는 배포판에서도 처음 모습을 압니다."""
-        return self.tests / "untouched"
+    def checks(self) -> Path:
+        """검사와 표가 있는 폴더. 단계마다 `stepN/`이, TODO마다 그 안에 방이 있습니다."""
+        return self.tests / "checks"
+
+    def check_file(self, todo_id: str) -> Path:
+        """TODO의 검사 파일. 예: `"3-4"` → `checks/step3/test_3_4.py`. 곁의 `3-4.yaml`이 그 표입니다."""
+        return self.checks / f"step{todo_id.split('-')[0]}" / f"test_{todo_id.replace('-', '_')}.py"
 
     @property
     def source(self) -> Path:
-        """단계와 TODO의 목록을 읽을 폴더: 해답, 없으면 손대지 않은 실습, 그것도 없으면 학생의 폴더."""
-        return next((folder for folder in (self.solution, self.untouched) if folder.is_dir()), self.exercise)
+        """단계와 TODO의 목록을 읽을 폴더: 해답, 없으면 학생의 폴더."""
+        return self.solution if self.solution.is_dir() else self.exercise
 
     @cached_property
     def steps(self) -> list[Step]:
         """단계들, 번호순."""
-        files = self.source.iterdir()
-        found = [(int(match[1]), path.name) for path in files if (match := STEP_NAME.fullmatch(path.name))]
-        return [Step(number, name) for number, name in sorted(found)]
+        if self.solution.is_dir():
+            return [Step(*one) for one in _numbered(self.solution)]
+        mine, pristine = _numbered(self.exercise), _numbered(self.pristine("step").parent)
+        # 학생이 만든 사본보다 처음 모습이 있는 것을, 이름이 바뀐 옛 처음 모습보다 학생의 것을 앞세웁니다.
+        by_number = {**dict(pristine), **dict(reversed(mine)), **dict(one for one in mine if one in pristine)}
+        return [Step(*one) for one in sorted(by_number.items())]
 
     def step(self, number: int) -> Step:
         for step in self.steps:
@@ -85,19 +93,39 @@ class Task:
         """TODO가 있는 단계. 예: `"3-4"` → 3단계."""
         return self.step(int(todo_id.split("-")[0]))
 
+    def pristine(self, file_name: str) -> Path:
+        """새 판을 합칠 때(update) 견주려고, 학생이 받았던 처음 모습을 따로 두는 곳."""
+        return self.home.state / "pristine" / self.name / file_name
+
+    def first_look(self, file_name: str) -> str | None:
+        """손대지 않은 실습 파일: 따로 둔 처음 모습, 해답에서 만든 것, git에 남은 것 가운데 먼저 있는 것."""
+        pristine, solution = self.pristine(file_name), self.solution / file_name
+        if pristine.is_file():
+            return pristine.read_text(encoding="utf-8-sig")
+        if solution.is_file():
+            return to_exercise(solution.read_text(encoding="utf-8"), file_name)
+        return git.latest(self.home.root, f"{self.name}/{file_name}", is_first_look)
+
     def regions(self, folder: Path | None = None) -> dict[str, Region]:
-        """모든 TODO 자리. 폴더를 주지 않으면 `source`에서 읽습니다."""
+        """모든 TODO 자리. 폴더를 주지 않으면 해답에서, 없으면 처음 모습에서, 그것도 없으면 학생의 폴더에서 읽습니다."""
+        untouched = folder is None and not self.solution.is_dir()
         folder = folder or self.source
         found: dict[str, Region] = {}
         for step in self.steps:
             path = folder / step.file_name
             try:
-                text = path.read_text(encoding="utf-8")
+                text = (self.first_look(step.file_name) if untouched else None) or path.read_text(encoding="utf-8")
             except UnicodeDecodeError:
                 raise CourseError(f"{path.name}을(를) 읽을 수 없습니다. 편집기에서 UTF-8로 저장해 주세요.") from None
             for region in parse(text, path.name):
                 found[region.id] = region
         return dict(sorted(found.items(), key=lambda one: tuple(map(int, one[0].split("-")))))
+
+
+def _numbered(folder: Path) -> list[tuple[int, str]]:
+    """폴더의 단계 파일들을 (번호, 이름)으로, 번호순."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted((int(match[1]), name) for name in names if (match := STEP_NAME.fullmatch(name)))
 
 
 def all_tasks(home: Home) -> list[Task]:

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from course.book.backups import refuse_folder
-from course.book.regions import Region, RegionError, parse, to_exercise
+from course.book.regions import Region, RegionError, parse
 from course.book.tasks import STEP_NAME, Task
 from course.home import CourseError
 
@@ -33,25 +33,16 @@ def read_student_file(path: Path) -> str:
         raise CourseError(f"{path.name}을(를) 읽을 수 없습니다. 파일의 권한을 확인해 주세요.") from None
 
 
-def pristine_file(task: Task, file_name: str) -> Path:
-    """새 판을 합칠 때(update) 견주려고, 학생이 받았던 처음 모습을 따로 두는 곳."""
-    return task.home.state / "pristine" / task.name / file_name
-
-
 def untouched_text(task: Task, file_name: str) -> str:
-    """손대지 않은 실습 파일의 내용. 따로 둔 처음 모습이 있으면 그것을, 없으면 해답에서 만듭니다.
+    """손대지 않은 실습 파일의 내용(`Task.first_look`).
 
     Raises:
-        CourseError: 둘 다 없을 때.
+        CourseError: 어디에서도 찾지 못했을 때.
     """
-    pristine, solution = pristine_file(task, file_name), task.solution / file_name
-    if pristine.is_file():
-        return pristine.read_text(encoding="utf-8-sig")
-    if solution.is_file():
-        return to_exercise(solution.read_text(encoding="utf-8"), file_name)
-    if (task.untouched / file_name).is_file():
-        return (task.untouched / file_name).read_text(encoding="utf-8")
-    raise CourseError(f"{task.name}/{file_name}의 처음 모습을 찾지 못했습니다. 저장소를 다시 받아 주세요.")
+    text = task.first_look(file_name)
+    if text is None:
+        raise CourseError(f"{task.name}/{file_name}의 처음 모습을 찾지 못했습니다. 저장소를 다시 받아 주세요.")
+    return text
 
 
 def known_todos(task: Task) -> dict[str, Region]:

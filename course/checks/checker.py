@@ -14,7 +14,7 @@ from typing import Any
 from course import __version__
 from course.book.manifest import tampered
 from course.book.regions import Region, RegionError, lines_of, parse
-from course.book.tables import Answers
+from course.book.tables import Answers, table_files
 from course.book.tasks import Task
 from course.checks.messages import CRASH, TIMEOUT, Job, Reply
 from course.checks.verdict import BROKEN, NOT_STARTED, Verdict, judge
@@ -66,11 +66,10 @@ class Checker:
         """
         answers = self._answers_of(task)
         verdicts = {}
-        for step, ids in _by_step(todo_ids).items():
-            if not (task.tests / f"test_step{step}.py").is_file():
-                raise CourseError(
-                    f"{task.name} {step}단계의 검사 파일이 없습니다: {task.tests}. 저장소를 다시 받아 주세요."
-                )
+        for ids in _by_step(todo_ids).values():
+            for file in map(task.check_file, ids):
+                if not file.is_file():
+                    raise CourseError(f"{task.name}의 검사 파일이 없습니다: {file}. 저장소를 다시 받아 주세요.")
             if changed := tampered(task):
                 verdicts |= {todo_id: distrusted(todo_id, changed) for todo_id in ids}
                 continue
@@ -105,7 +104,7 @@ class Checker:
 
     def _answers_of(self, task: Task) -> Answers:
         """과제의 표. 읽는 데 0.1초쯤 걸리므로, 파일이 바뀌었을 때만 다시 읽습니다."""
-        times = [path.stat().st_mtime_ns for path in sorted(task.tests.rglob("*.yaml"))]
+        times = [path.stat().st_mtime_ns for path in table_files(task)]
         if self._answers.get(task.name, (None,))[0] != times:
             self._answers[task.name] = times, Answers.load(task)
         return self._answers[task.name][1]
@@ -154,8 +153,8 @@ class Checker:
 def distrusted(todo_id: str, changed: list[str]) -> Verdict:
     """검사 파일이 배포된 것과 다를 때의 판정. 통과로 세지 않습니다."""
     says = (
-        f"달라진 파일: {', '.join(changed)}. 저장소를 다시 받아 주세요. "
-        "검사를 고치는 중이라면 `python -m course build`로 목록을 새로 만들어 주세요."
+        f"달라진 파일: {', '.join(changed)}. 저장소를 다시 받거나, git으로 받았다면 "
+        "`git checkout HEAD -- tests`로 되돌려 주세요."
     )
     return Verdict(todo_id, BROKEN, "검사 파일이 배포된 것과 다릅니다", says)
 

@@ -38,6 +38,11 @@ def measured_run(task: Task, folder: Path, todo_ids: list[str], device: str, pre
     return replace(reply, comparisons=measuring.comparisons)
 
 
+def short_name(file: Path) -> str:
+    """검사 파일을 폴더까지 적은 이름. 예: `"step3/common.py"`. 단계마다 같은 이름의 파일이 있습니다."""
+    return f"{file.parent.name}/{file.name}"
+
+
 class Measuring:
     """허용 오차가 있는 비교를 모두 적는 pytest 플러그인.
 
@@ -67,7 +72,7 @@ class Measuring:
             Comparison(
                 todo=todo_of(self._item),
                 check=getattr(self._item, "originalname", self._item.name),  # 매개변수는 떼고
-                file=Path(frame.f_code.co_filename).name,
+                file=short_name(Path(frame.f_code.co_filename)),
                 line=frame.f_lineno,
                 atol=float(atol),
                 deviation=found if math.isfinite(found) else math.inf,

@@ -93,14 +93,24 @@ class StepLoader:
         return self._loaded[number]
 
 
-@pytest.fixture(scope="module")
-def load(request: pytest.FixtureRequest) -> StepLoader:
-    """`load(3)`은 검사할 폴더의 3단계 모듈입니다."""
-    task = task_of(Home(request.config.rootpath), Path(str(request.path)))
-    loader = StepLoader(task, target_folder(request.config.getoption("--target"), task))
-    hashes = request.config.stash.setdefault(HASHES, {})
-    request.addfinalizer(lambda: hashes.update(loader.hashes))
-    return loader
+def step_loader(conftest: str) -> Any:
+    """과제의 `conftest.py`가 갖출 fixture `load`: `load(3)`은 검사할 폴더의 3단계 모듈입니다.
+
+    한 과제의 모든 검사가 한 실행 동안 함께 씁니다. 과제마다 제 것이 있어, 두 과제를 함께 돌려도 섞이지 않습니다.
+
+    Args:
+        conftest: 그 파일의 `__file__`.
+    """
+
+    @pytest.fixture(scope="session")
+    def load(request: pytest.FixtureRequest) -> StepLoader:
+        task = task_of(Home(request.config.rootpath), Path(conftest).resolve())
+        loader = StepLoader(task, target_folder(request.config.getoption("--target"), task))
+        hashes = request.config.stash.setdefault(HASHES, {})
+        request.addfinalizer(lambda: hashes.update(loader.hashes))
+        return loader
+
+    return load
 
 
 HASHES = pytest.StashKey[dict[str, str]]()
@@ -132,6 +142,11 @@ class Recorder:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.option.tbstyle = "native"  # 검사 파일을 읽지 못한 까닭이 마지막 줄에 오도록
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_load_initial_conftests(self) -> Any:
+        with without_bytecode():
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self) -> Any:
@@ -258,9 +273,8 @@ def run(task: Task, folder: Path, todo_ids: list[str], device: str = "cpu", plug
     Args:
         plugins: 함께 쓸 pytest 플러그인들.
     """
-    recorder = Recorder(folder, task.tests)
-    steps = sorted({int(todo_id.split("-")[0]) for todo_id in todo_ids})
-    files = [str(task.tests / f"test_step{step}.py") for step in steps]
+    recorder = Recorder(folder, task.checks)
+    files = [str(task.check_file(todo_id)) for todo_id in todo_ids]
     keep = HashKeeper()
     # `--target 폴더`로 띄어 적으면, 아직 옵션을 모르는 pytest가 그 폴더도 시험으로 여겨 학생의 conftest.py를 읽습니다.
     pytest.main(

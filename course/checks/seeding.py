@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +22,14 @@ RANDOM = [  # 모듈, 시드를 정하는 함수, 상태를 되돌리는 함수
 
 
 class SeedLog:
-    """`begin`과 `end` 사이에 `folder`의 파일이 정한 시드를 적습니다.
+    """`begin`과 `end` 사이에 `folder`의 파일이 정한 시드를 적습니다. `checks` 안의 파일이 정한 것은 검사의 일입니다.
 
     Attributes:
         seeded: 시드를 정하고 되돌리지 않은 (파일 이름, 줄) → 부른 함수의 이름. 예: `"torch.manual_seed"`.
     """
 
     def __init__(self, folder: Path, checks: Path) -> None:
-        self.folder, self.checks = str(folder), str(checks)
+        self.folder, self.checks = str(folder), str(checks) + os.sep
         self.seeded: dict[tuple[str, int], str] = {}
         self._originals: list[tuple[Any, str, Callable]] = []
 
@@ -67,7 +68,7 @@ class SeedLog:
             file = Path(frame.f_code.co_filename)
             if str(file.parent) == self.folder:
                 return file.name, frame.f_lineno
-            if str(file.parent) == self.checks:
+            if str(file).startswith(self.checks):
                 return None
             frame = frame.f_back
         return None

@@ -6,7 +6,7 @@
         if not close(got.negative + got.positive, 1.0):
             fail("두 확률의 합이 1이 아닙니다.", idea="softmax", expected="1.000", got=f"{...:.3f}", symptom="sigmoid")
 
-`symptom`은 표(`answers.yaml`)의 실수를 가리키는 이름입니다. 그 실수의 이름과 설명이 먼저 보입니다.
+`symptom`은 표(`3-4.yaml`)의 실수를 가리키는 이름입니다. 그 실수의 이름과 설명이 먼저 보입니다.
 """
 
 from __future__ import annotations

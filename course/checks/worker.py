@@ -50,9 +50,9 @@ def serve(home: Home, requests: BinaryIO, answers: BinaryIO) -> None:
 
 def warm_up(task: Task) -> None:
     """과제가 쓰는 무거운 것들을 미리 읽습니다. 검사 폴더의 `support.py`에 `warm()`이 있으면 부릅니다."""
-    if (task.tests / "support.py").is_file():
+    if (task.checks / "support.py").is_file():
         with without_bytecode():
-            support = importlib.import_module(f"tests.{task.tests.name}.support")
+            support = importlib.import_module(f"tests.{task.tests.name}.checks.support")
         support.warm()
     import_what_steps_import(task)
     warm_up_pytest(task.home)
@@ -62,8 +62,8 @@ def warm_up(task: Task) -> None:
 
 def import_what_steps_import(task: Task) -> None:
     """단계 파일의 import 문을 미리 실행합니다. 학생의 파일이 아니라, 나누어 준 처음 모습의 것입니다."""
-    for file in task.untouched.glob("step*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for step in task.steps:
+        for node in ast.walk(ast.parse(task.first_look(step.file_name) or "")):
             from_step = isinstance(node, ast.ImportFrom) and STEP_NAME.fullmatch(f"{node.module}.py")
             if isinstance(node, (ast.Import, ast.ImportFrom)) and not from_step:
                 with contextlib.suppress(ImportError):

@@ -18,7 +18,7 @@ from merge3 import Merge3
 from course.book.backups import in_style_of, overwrite
 from course.book.regions import Region, RegionError, lines_of, parse
 from course.book.tasks import STEP_NAME, TASK_NAME, Task
-from course.book.untouched import pristine_file, read_student_file, untouched_text
+from course.book.untouched import read_student_file, untouched_text
 from course.home import CourseError, Home
 from course.student.edits import same_code
 
@@ -307,14 +307,14 @@ def update(home: Home, source: Source) -> Report:
                 merged = merge(base, read_student_file(mine), theirs, mine.name)
             except (CourseError, RegionError) as error:
                 report.left_alone[name] = str(error)
-                writes.append((pristine_file(task, mine.name), base))  # 고친 뒤 다시 합칠 때 견줄 것
+                writes.append((task.pristine(mine.name), base))  # 고친 뒤 다시 합칠 때 견줄 것
                 continue
             report.merged[name] = merged
             writes.append((path, in_style_of(mine, merged.text)))
             if mine != path:
                 writes += [(old, None) for old in (mine, task.solution / mine.name) if old.is_file()]
         has_solution = f"solutions/{name}" in source.files
-        writes.append((pristine_file(task, path.name), None if has_solution else theirs))
+        writes.append((task.pristine(path.name), None if has_solution else theirs))
     for name, content in source.files.items():
         if not _is_step(name) and not _same(home.root / name, content):
             report.replaced.append(name)
@@ -333,7 +333,7 @@ def _mine(task: Task, path: Path, source: Source) -> Path:
     known = {PurePosixPath(name).name for name in source.steps() if name.startswith(f"{path.parent.name}/")}
     for one in sorted(path.parent.iterdir()):
         match = STEP_NAME.fullmatch(one.name)
-        ours = (task.solution / one.name).is_file() or pristine_file(task, one.name).is_file()
+        ours = (task.solution / one.name).is_file() or task.pristine(one.name).is_file()
         if match and match[1] == number and ours and one.name not in known:
             return one
     return path

@@ -80,8 +80,8 @@ def test_check_that_rejects_even_the_solution_measures_nothing(workshop):
 
 
 def test_equivalent_with_a_reason_is_not_a_survivor(workshop):
-    entry = "1-1:\n  - {code: 'answer = (number * 3)  # 모양은 달라도 같은 코드', reason: 셋이든 둘이든}\n"
-    workshop.write("tests/task1_tiny/equivalents.yaml", entry)
+    entry = "equivalents:\n  - {code: 'answer = (number * 3)  # 모양은 달라도 같은 코드', reason: 셋이든 둘이든}\n"
+    workshop.write("tests/task1_tiny/checks/step1/1-1.yaml", entry)
     [outcome] = audit(workshop.task, ["1-1"], WeakChecker())
     assert [one.code.strip() for one in outcome.equivalent] == ["answer = number * 3"]
     assert len(outcome.survivors) == 1
@@ -94,10 +94,12 @@ def test_solution_itself_is_never_touched(workshop):
     assert {path: path.read_bytes() for path in workshop.task.solution.iterdir()} == before
 
 
-@pytest.mark.parametrize("content", ["1-1: [{code: x = 1}]", "1-1: [{code: 'x = (', reason: 까닭}]", "- 1", "1-1: ["])
+@pytest.mark.parametrize(
+    "content", ["equivalents: [{code: x = 1}]", "equivalents: [{code: 'x = (', reason: 까닭}]", "- 1", "equivalents: ["]
+)
 def test_broken_table_is_one_sentence(workshop, content):
-    workshop.write("tests/task1_tiny/equivalents.yaml", content)
-    with pytest.raises(CourseError, match="equivalents.yaml"):
+    workshop.write("tests/task1_tiny/checks/step1/1-1.yaml", content)
+    with pytest.raises(CourseError, match=r"equivalents|1-1\.yaml"):
         known_equivalents(workshop.task)
 
 

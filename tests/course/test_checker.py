@@ -167,7 +167,7 @@ def test_change_left_behind_does_not_reach_the_next_check(check):
         "import course.checks.words as c; c.fail = lambda *a, **k: None",
         "import course.checks.words as c; c.CheckFailed.__init__ = lambda *a, **k: None",
         "import course.checks.words as c; c._compare = lambda *a, **k: True",
-        "import sys\nsys.modules['tests.task1_tiny.test_step1'].fail = lambda *a, **k: None",
+        "import sys\nsys.modules['tests.task1_tiny.checks.step1.test_1_1'].fail = lambda *a, **k: None",
         "import _pytest.python as p; p.Function.runtest = lambda self: None",
         "import builtins; builtins.round = lambda *a: 3.14",
     ],
@@ -209,7 +209,7 @@ def test_verdict_carries_the_hashes_of_the_files_it_read(check):
 
 @pytest.mark.parametrize("content", ["", "def test_nothing(): pass\n", "def broken(:\n"])
 def test_check_file_without_a_runnable_check_is_a_failure(school, content, check):
-    file = school.root / "tests/task1_tiny/test_step2.py"
+    file = school.root / "tests/task1_tiny/checks/step2/test_2_1.py"
     kept = file.read_text(encoding="utf-8")
     try:
         file.write_text(content, encoding="utf-8")

@@ -73,7 +73,7 @@ def test_comments_alone_are_not_an_attempt(school, code, tried):
 
 
 def test_reveal_brings_the_explanation(school):
-    school.write("tests/task1_tiny/hints.yaml", "1-1:\n  explains: 두 배는 곱하기 2입니다.\n")
+    school.write("tests/task1_tiny/checks/step1/1-1.yaml", "explains: 두 배는 곱하기 2입니다.\n")
     assert reveal(school.task, "1-1")[1] == "두 배는 곱하기 2입니다."
 
 
@@ -84,7 +84,7 @@ def test_reveal_of_what_is_already_the_solution_says_so(school):
 
 
 def test_broken_hints_file_stops_before_anything_is_changed(school):
-    school.write("tests/task1_tiny/hints.yaml", "1-1: [\n")
+    school.write("tests/task1_tiny/checks/step1/1-1.yaml", "hints: [\n")
     with pytest.raises(CourseError):
         reveal(school.task, "1-1")
     assert school.step1.read_bytes() == TRIED.encode()

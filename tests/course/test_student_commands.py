@@ -20,9 +20,8 @@ BASE = to_exercise(STEP1)
 SOLVED = splice(BASE, "1-1", "answer = number + number  # 내 생각\n")
 NEW_STEP1 = STEP1.replace('"""1단계 · 수"""', '"""1단계 · 수와 넓이"""').replace("넓이를 돌려", "넓이를 구해 돌려")
 HINTS = """
-1-1:
-  hints: [첫째 힌트, 둘째 힌트]
-  explains: 두 배는 곱하기 2입니다.
+hints: [첫째 힌트, 둘째 힌트]
+explains: 두 배는 곱하기 2입니다.
 """
 
 
@@ -31,7 +30,7 @@ def school(workshop):
     """학생이 1-1을 푼 저장소."""
     build(workshop.home)
     workshop.step1.write_text(SOLVED, encoding="utf-8")
-    workshop.write("tests/task1_tiny/hints.yaml", HINTS)
+    workshop.write("tests/task1_tiny/checks/step1/1-1.yaml", HINTS)
     return workshop
 
 
@@ -71,7 +70,7 @@ def verdicts(monkeypatch):
                 return Verdict(todo_id, BROKEN, "읽지 못했습니다")
             if "todo(" in code:
                 return Verdict(todo_id, NOT_STARTED, "아직 시작하지 않았습니다")
-            strict = "엄격" in (task.tests / "test_step1.py").read_text(encoding="utf-8")
+            strict = "엄격" in task.check_file("1-1").read_text(encoding="utf-8")
             return Verdict(todo_id, WRONG, "곱하지 않았습니다") if strict else Verdict(todo_id, RIGHT, "맞았습니다")
 
     monkeypatch.setattr(student_commands, "Checker", FakeChecker)
@@ -152,7 +151,7 @@ def test_todo_without_hints_says_so(run, school):
 def test_fewer_hints_in_a_new_version_do_not_uncount_those_seen(run, school):
     run("hint", "1-1")
     run("hint", "1-1")
-    school.write("tests/task1_tiny/hints.yaml", "1-1:\n  hints: [하나]\n")
+    school.write("tests/task1_tiny/checks/step1/1-1.yaml", "hints: [하나]\n")
     assert "여기까지" in run("hint", "1-1")[1]
     assert Progress(school.home).hints_seen(school.task, "1-1") == 2
 
@@ -266,8 +265,8 @@ def test_update_tells_what_was_kept_and_what_changed(run, verdicts, new):
 
 
 def test_update_tells_which_verdict_changed_and_why(run, verdicts, school, new):
-    (new / "tests/task1_tiny").mkdir(parents=True)
-    (new / "tests/task1_tiny/test_step1.py").write_text("# 엄격해진 검사\n", encoding="utf-8")
+    (new / "tests/task1_tiny/checks/step1").mkdir(parents=True)
+    (new / "tests/task1_tiny/checks/step1/test_1_1.py").write_text("# 엄격해진 검사\n", encoding="utf-8")
     new_todo = "\n\n# [TODO 1-3] 반\nhalf = 0.5\n# [END 1-3]\n"
     (new / "task1-tiny/step1_numbers.py").write_text(to_exercise(NEW_STEP1 + new_todo), encoding="utf-8")
     (new / "solutions/task1-tiny/step1_numbers.py").write_text(NEW_STEP1 + new_todo, encoding="utf-8")
@@ -290,7 +289,7 @@ def test_update_tells_which_file_it_left_alone_and_why(run, verdicts, school, ne
 
 
 def test_missing_checks_do_not_keep_the_new_version_away(run, school, new):
-    (school.root / "tests/task1_tiny/test_step2.py").unlink()
+    (school.root / "tests/task1_tiny/checks/step2/test_2_1.py").unlink()
     code, out, _ = run("update", "--from", new)
     assert code == 0
     assert "검사하지 못했습니다" in out

@@ -96,9 +96,8 @@ def test_area(load):
     assert_close(got, 12.566370614359172, atol={atol}, idea="넓이", message="넓이가 다릅니다.")
 """
 MISTAKE = """
-1-2:
-  mistakes:
-    - {symptom: short-pi, name: 줄였습니다, code: return 3.14 * radius**2, says: 소수 아래}
+mistakes:
+  - {symptom: short-pi, name: 줄였습니다, code: return 3.14 * radius**2, says: 소수 아래}
 """
 
 
@@ -106,11 +105,12 @@ MISTAKE = """
 def school(workshop):
     """`school(atol)`: 허용 오차가 그만큼인 검사 하나와 실수 하나가 있는 저장소."""
     workshop.install_engine()
-    workshop.write("tests/task1_tiny/support.py", "def warm():\n    import torch.nn.attention\n")  # 한 번만 읽도록
+    warm = "def warm():\n    import torch.nn.attention\n"  # 한 번만 읽도록
+    workshop.write("tests/task1_tiny/checks/support.py", warm)
 
     def made(atol):
-        workshop.write("tests/task1_tiny/test_step1.py", CHECK.format(atol=atol))
-        workshop.write("tests/task1_tiny/answers.yaml", MISTAKE)
+        workshop.write("tests/task1_tiny/checks/step1/test_1_2.py", CHECK.format(atol=atol))
+        workshop.write("tests/task1_tiny/checks/step1/1-2.yaml", MISTAKE)
         return workshop.task
 
     return made
@@ -132,7 +132,7 @@ def test_too_loose_tolerance_fails_the_command_and_is_written_with_its_reason(sc
     assert max(len(line) for line in out.split("\n") if line.startswith("│")) <= 80
     [row] = load(task)
     assert row.nearest == pytest.approx(0.0064)
-    path = task.tests / "tolerances.yaml"
+    path = task.checks / "tolerances.yaml"
     path.write_text(path.read_text(encoding="utf-8") + "  reason: 사람이 적은 까닭\n", encoding="utf-8")
     cli.main(["tolerances", "tiny", "1-2", "--write"], task.home)
     assert [one.reason for one in load(task)] == ["사람이 적은 까닭"]
@@ -149,12 +149,12 @@ def test_solution_that_does_not_pass_is_not_measured(school, workshop):
 
 
 def test_stated_finds_the_functions_that_judge(school):
-    assert stated(school(0.001)) == {("test_step1.py", "test_area"): {10}}
+    assert stated(school(0.001)) == {("step1/test_1_2.py", "test_area"): {10}}
     assert stated(school(0)) == {}
 
 
 def test_broken_table_is_one_sentence(workshop):
-    workshop.write("tests/task1_tiny/tolerances.yaml", "- {todo: 1-1, nothing: 1}\n")
+    workshop.write("tests/task1_tiny/checks/tolerances.yaml", "- {todo: 1-1, nothing: 1}\n")
     with pytest.raises(CourseError, match="tolerances.yaml"):
         load(workshop.task)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from course.book.tables import table_files
 from course.book.tasks import all_tasks
 from course.home import ROOT, Home
 
@@ -48,6 +49,22 @@ def test_functions_of_a_step_are_short_enough_to_read(path):
 @pytest.mark.parametrize("path", STEPS, ids=name_of)
 def test_step_says_what_it_is(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "task", [task for task in all_tasks(Home(ROOT)) if task.checks.is_dir()], ids=lambda task: task.short
+)
+def test_every_todo_has_its_own_room(task):
+    """방마다 검사 파일과 표가 있고, 그 파일의 검사는 모두 그 TODO의 것입니다."""
+    rooms = {path.relative_to(task.checks).as_posix() for path in task.checks.rglob("test_*.py")}
+    assert rooms == {task.check_file(todo_id).relative_to(task.checks).as_posix() for todo_id in task.regions()}
+    assert [path.stem for path in table_files(task)] == list(task.regions())
+    for todo_id in task.regions():
+        body = ast.parse(task.check_file(todo_id).read_text(encoding="utf-8")).body
+        tests = [one for one in body if isinstance(one, ast.FunctionDef) and one.name.startswith("test_")]
+        assert tests
+        for test in tests:
+            assert f"todo('{todo_id}')" in map(ast.unparse, test.decorator_list), test.name
 
 
 def test_tracked_text_is_utf8_with_unix_line_ends(tracked):

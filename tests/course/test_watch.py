@@ -22,7 +22,7 @@ from course.student.progress import Progress
 from course.student.watch import KEY, SAVED, Watch, read_keys, watch_files
 from tests.course.workshop import STEP1, STEP2
 
-HINTS = '"1-1":\n  hints: [첫째 힌트, 둘째 힌트]\n  explains: 더하기로도 되는 까닭\n'
+HINTS = "hints: [첫째 힌트, 둘째 힌트]\nexplains: 더하기로도 되는 까닭\n"
 
 
 class FakeChecker:
@@ -49,7 +49,7 @@ class FakeChecker:
 @pytest.fixture
 def watching(workshop):
     """아무것도 안 푼 학생의 폴더를 보는 watch. 화면은 80칸이고 색이 없습니다."""
-    workshop.write("tests/task1_tiny/hints.yaml", HINTS)
+    workshop.write("tests/task1_tiny/checks/step1/1-1.yaml", HINTS)
     build(workshop.home)
     console = Console(file=io.StringIO(), width=80, highlight=False, color_system=None)
     one = Watch([workshop.task], FakeChecker(), console, Progress(workshop.home))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from course.book import manifest as trust
 from course.book.tasks import Task
-from course.book.untouched import pristine_file, untouched_text
+from course.book.untouched import untouched_text
 from course.home import ROOT, Home
 
 STEP1 = '''"""1단계 · 수"""
@@ -38,8 +38,13 @@ def quadruple(number):
     return step1_numbers.double(step1_numbers.double(number))
     # [END 2-1]
 '''
-CHECK1 = """
-from course.checks.words import assert_equal, fail, todo
+CONFTEST = """
+from course.checks.plugin import step_loader
+
+load = step_loader(__file__)
+"""
+CHECK11 = """
+from course.checks.words import fail, todo
 
 
 @todo("1-1")
@@ -52,13 +57,16 @@ def test_double_of_two(load):
 def test_double_of_three(load):
     if (got := load(1).double(3)) != 6:
         fail("두 배가 아닙니다.", idea="곱셈", expected=6, got=got)
+"""
+CHECK12 = """
+from course.checks.words import assert_equal, todo
 
 
 @todo("1-2")
 def test_area(load):
     assert_equal(round(load(1).area(1), 2), 3.14, idea="넓이", message="넓이가 다릅니다.")
 """
-CHECK2 = """
+CHECK21 = """
 from course.checks.words import fail, todo
 
 
@@ -86,8 +94,10 @@ class Workshop:
         self.guide = self.home.guide
         self.write("solutions/task1-tiny/step1_numbers.py", STEP1)
         self.write("solutions/task1-tiny/step2_quadruple.py", STEP2)
-        self.write("tests/task1_tiny/test_step1.py", CHECK1)
-        self.write("tests/task1_tiny/test_step2.py", CHECK2)
+        self.write("tests/task1_tiny/checks/conftest.py", CONFTEST)
+        self.write("tests/task1_tiny/checks/step1/test_1_1.py", CHECK11)
+        self.write("tests/task1_tiny/checks/step1/test_1_2.py", CHECK12)
+        self.write("tests/task1_tiny/checks/step2/test_2_1.py", CHECK21)
 
     def write(self, name: str, text: str) -> Path:
         path = self.root / name
@@ -109,7 +119,7 @@ class Workshop:
     def drop_solutions(self) -> None:
         """해답이 없는 배포판으로 만듭니다. 처음 모습은 따로 남습니다."""
         for step in Task(self.home, self.task.name).steps:
-            file = pristine_file(self.task, step.file_name)
+            file = self.task.pristine(step.file_name)
             self.write(file.relative_to(self.root).as_posix(), untouched_text(self.task, step.file_name))
         shutil.rmtree(self.root / "solutions")
 

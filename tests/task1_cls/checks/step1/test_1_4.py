@@ -1,0 +1,208 @@
+"""1-4의 검사: 모델."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+
+from course.checks.words import assert_equal, close, deviation, fail, matches, todo
+from tests.task1_cls.checks import support
+from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, config, stored
+
+
+@cache
+def saved_weights() -> dict[str, torch.Tensor]:
+    """작은 사전학습 모델의 몸통에 저장된 가중치."""
+    from safetensors.torch import load_file
+
+    weights = load_file(support.tiny_model() / "model.safetensors")
+    return {name: value for name, value in weights.items() if name.startswith("bert.")}
+
+
+@pytest.fixture(scope="module")
+def classifier_trial(load):
+    trial = attempt(load(1), "1-4")
+    value = stored(trial, "1-4")
+    if not isinstance(value, torch.nn.Module):
+        got = value.__name__ if isinstance(value, type) else type(value).__name__
+        fail("self.lang_model이 모델이 아닙니다.", idea="모델", expected="nn.Module", got=got, symptom="not-a-model")
+    return trial
+
+
+@pytest.fixture
+def classifier(classifier_trial, device):
+    return classifier_trial.value.to(device)
+
+
+def logits_of(classifier, device):
+    """배치 하나(리뷰 3개)의 로짓. 토큰 번호는 라이브러리의 토크나이저로 만듭니다."""
+    texts = support.SENTENCES[:3]
+    batch = support.tokenizer()(texts, padding=True, return_tensors="pt").to(device)
+    try:
+        with torch.no_grad():
+            output = classifier.eval()(**batch)
+    except (TypeError, RuntimeError, ValueError) as error:
+        kind = type(classifier).__name__
+        message = f"모델이 리뷰의 배치를 읽지 못합니다({type(error).__name__})."
+        fail(message, idea="모델의 입력", expected="input_ids를 받는 모델", got=kind, symptom="cannot-read")
+    logits = getattr(output, "logits", None)
+    if logits is None:
+        logits = getattr(output, "start_logits", None)  # 질문에 답하는 머리: 토큰마다 점수를 냅니다.
+        if logits is not None:
+            logits = logits[..., None]
+    if logits is None:
+        message = "모델이 점수(logits)를 내지 않습니다."
+        fail(message, idea="분류 머리", expected="(3, 2)", got="없음", symptom="no-head")
+    if logits.dim() == 3:
+        fail(
+            "모델이 토큰마다 점수를 냅니다.",
+            idea="분류 머리",
+            expected="(3, 2)",
+            got=tuple(logits.shape),
+            symptom="other-head",
+        )
+    return logits
+
+
+@todo("1-4")
+def test_model_gives_one_score_per_label(classifier, device):
+    """리뷰마다, 라벨마다 점수를 하나씩 냅니다."""
+    got = logits_of(classifier, device)
+    if got.shape == (3, 5):
+        fail(
+            "라벨 수를 알려 준 설정이 모델에 닿지 않았습니다.",
+            idea="분류 머리의 크기",
+            expected="(3, 2)",
+            got=tuple(got.shape),
+            symptom="no-config",
+        )
+    assert_equal(tuple(got.shape), (3, 2), idea="분류 머리의 크기", message="로짓의 모양이 (배치, 라벨 수)가 아닙니다.")
+
+
+@todo("1-4")
+def test_scores_are_those_of_the_last_layer(classifier, device):
+    """로짓은 마지막 층이 낸 점수 그대로입니다. 확률로 바꾸는 일은 3단계가 합니다."""
+    heads = [one for one in classifier.modules() if isinstance(one, torch.nn.Linear) and one.out_features == 2]
+    seen: list[torch.Tensor] = []
+    watching = [
+        one.register_forward_hook(
+            lambda layer, given, _: seen.append(torch.nn.functional.linear(given[0], layer.weight, layer.bias))
+        )
+        for one in heads
+    ]
+    try:
+        logits = logits_of(classifier, device)
+    finally:
+        for one in watching:
+            one.remove()
+    if not seen or logits.shape != seen[-1].shape or deviation(logits, seen[-1]) <= 1e-3:
+        return  # 모양이 다른 것은 다른 검사가 말합니다.
+    kinds = {
+        "확률(softmax)": seen[-1].softmax(-1),
+        "확률의 로그(log_softmax)": seen[-1].log_softmax(-1),
+        "0과 1 사이로 누른 값(sigmoid)": seen[-1].sigmoid(),
+    }
+    got = next((name for name, value in kinds.items() if matches(logits, value, 1e-3)), "한 번 더 바꾼 값")
+    message = "점수를 내는 층 뒤에 다른 셈을 더했습니다."
+    fail(message, idea="로짓", expected="마지막 층의 점수", got=got, symptom="not-logits")
+
+
+@todo("1-4")
+def test_model_brings_the_pretrained_weights(classifier_trial, classifier, device):
+    """몸통의 가중치는 사전학습에서 배운 것입니다."""
+    logits_of(classifier, device)
+    got, want = classifier.state_dict(), saved_weights()
+    same = [name for name, value in want.items() if name in got and close(got[name], value, 1e-6)]
+    # 1차원은 배우기 전에도 0이나 1로 같습니다. 행렬은 자료형을 바꾸어도 0.01 안에서 같습니다.
+    matrices = [name for name, value in want.items() if value.dim() == 2]
+    if not any(name in got and close(got[name], want[name], 1e-2) for name in matrices):
+        if any(one is classifier_trial.value for one in classifier_trial.loaded):
+            message = "불러온 가중치를 다른 값으로 덮어썼습니다."
+            fail(message, idea="사전학습", expected="저장된 가중치", got="덮어쓴 값", symptom="overwritten")
+        fail(
+            "몸통의 가중치가 사전학습한 것이 아닙니다.",
+            idea="사전학습",
+            expected="저장된 가중치",
+            got="새로 뽑은 난수",
+            symptom="from-config",
+        )
+    if len(same) != len(want):
+        message = "가중치의 일부가 저장된 것과 다릅니다."
+        fail(message, idea="사전학습", expected=f"{len(want)}개", got=f"{len(same)}개", symptom="other-weights")
+
+
+@todo("1-4")
+def test_model_works_as_the_settings_say(classifier, device):
+    """드롭아웃 같은 나머지도 건네받은 설정 그대로이고, 라벨을 주면 라벨 하나를 고르는 손실을 냅니다."""
+    logits = logits_of(classifier, device)
+    got, want = classifier.config, config()
+    if any(getattr(got, name, None) != getattr(want, name, None) for name in SHAPES):
+        return  # 다른 모양의 몸통은 가중치의 검사가 말합니다.
+    rates = [{one.p for one in part.modules() if isinstance(one, torch.nn.Dropout)} for part in (classifier, twin())]
+    pairs = [(name, getattr(got, name, None), getattr(want, name, None)) for name in MANNERS]
+    for name, here, there in [*pairs, ("드롭아웃", *(", ".join(map(str, sorted(one))) for one in rates))]:
+        if here != there:
+            message = f"모델의 {name}이(가) 건네받은 설정과 다릅니다."
+            fail(message, idea="설정의 흐름", expected=there, got=here, symptom="other-setting", name=name)
+    if logits.shape == (3, 2) and got.problem_type not in (None, "single_label_classification"):
+        kind = got.problem_type
+        message = "라벨 하나를 고르는 문제가 아닌 것으로 적었습니다."
+        fail(
+            message,
+            idea="설정의 흐름",
+            expected="라벨 하나 고르기",
+            got=kind,
+            symptom="other-setting",
+            name="problem_type",
+        )
+
+
+@cache
+def twin() -> torch.nn.Module:
+    """1-2의 설정으로 만든 분류 모델. 모양만 봅니다."""
+    from transformers import BertForSequenceClassification
+
+    with torch.random.fork_rng(), torch.device("meta"):
+        return BertForSequenceClassification(config())
+
+
+@todo("1-4")
+def test_model_knows_the_label_names(classifier):
+    """모델은 건네받은 설정대로 라벨의 이름을 압니다. 저장한 모델이 "긍정", "부정"으로 답하게 됩니다."""
+    got = [classifier.config.id2label.get(i) for i in range(2)]
+    if got == ["LABEL_0", "LABEL_1"]:
+        fail(
+            "모델이 라벨의 이름을 모릅니다.",
+            idea="설정의 흐름",
+            expected="부정, 긍정",
+            got=", ".join(got),
+            symptom="no-config",
+        )
+    message, got = "모델이 아는 라벨의 이름이 설정과 다릅니다.", ", ".join(map(str, got))
+    assert_equal(got, "부정, 긍정", idea="설정의 흐름", message=message, symptom="other-names")
+
+
+@todo("1-4")
+def test_every_weight_of_the_model_can_learn(classifier_trial):
+    """몸통과 머리의 모든 가중치가 이 클래스의 것이고, 함께 배웁니다."""
+    trial = classifier_trial
+    own = list(trial.value.parameters())
+    found = {id(parameter) for parameter in trial.model.parameters()}
+    if any(id(parameter) not in found for parameter in own):
+        fail(
+            "모델의 가중치가 이 클래스의 파라미터로 등록되지 않았습니다.",
+            idea="nn.Module",
+            expected=len(own),
+            got=len(found),
+        )
+    frozen = sum(not parameter.requires_grad for parameter in own)
+    if frozen:
+        fail(
+            "배우지 않도록 얼린 가중치가 있습니다.",
+            idea="미세조정",
+            expected="모두 학습",
+            got=f"{frozen}개가 얼어 있음",
+            symptom="frozen",
+        )

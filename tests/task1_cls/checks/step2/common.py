@@ -1,0 +1,457 @@
+"""2단계의 검사들이 함께 쓰는 것.
+
+1단계의 `__init__`을 거치지 않고 부품을 직접 끼운 모델을 씁니다. 1단계가 비어 있어도 2단계는 검사됩니다. 로더의 검사는
+`collate` 자리에도 옳은 것을 대신 둡니다.
+"""
+
+from __future__ import annotations
+
+import copy
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from lightning import LightningModule
+from torch.utils.data import DataLoader, default_collate
+
+from course.checks.words import CheckFailed, assert_equal, close, fail, show
+from nlpbook.classification.nsmc import NsmcCorpus
+from tests.task1_cls.checks import support
+from todo import TodoNotDone
+
+LR, DECAY = 0.03, 0.2  # PyTorch의 기본값(0.001, 0.01)과 멀리 떨어진 값
+SPLITS = {"train": 23, "valid": 19, "test": 11}  # 배치 크기 4와 8로 나누어떨어지지 않습니다.
+NAMES = {"train": "학습", "valid": "검증", "test": "평가"}
+
+
+@cache
+def distinct_reviews() -> Path:
+    """학습 예문의 토큰이 모두 서로 다른 말뭉치. 같은 예문을 두 번 읽으면 드러납니다.
+
+    갈래마다 빈 리뷰와 한 낱말의 리뷰, 잘리는 긴 리뷰가 있습니다. 검증과 평가에는 빈 리뷰가 둘이라, 겹치는 것을
+    지워도 드러납니다.
+    """
+    folder = support.workspace() / "distinct-reviews"
+    folder.mkdir(exist_ok=True)  # 검사 프로세스에서 갈라진 자식들이 이 폴더를 함께 씁니다.
+    words = sorted({word for sentence in support.SENTENCES for word in sentence.split()})
+    start = 0
+    for name, count in SPLITS.items():
+        lines = ["id\tdocument\tlabel"]
+        for i in range(start, start + count):
+            text = " ".join([words[i % 7], words[7 + i // 7], *words[20 : 20 + i % 5]])
+            odd = {3: "", 6: "" if name != "train" else text, 5: words[7 + i // 7], 9: f"{text} {support.LONG_TEXT}"}
+            text = odd.get(i - start, text)
+            lines.append(f"{i}\t{text}\t{i * i % 3 % 2 if text else 0}")
+        (folder / f"ratings_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+        start += count
+    return folder
+
+
+@cache
+def tokenizer() -> Any:
+    """채우는 번호(pad)가 0이 아닌 토크나이저."""
+    one = copy.deepcopy(support.tokenizer())
+    one.pad_token = "[MASK]"
+    return one
+
+
+def bare(load, device: str = "cpu", **learning: Any) -> Any:
+    """`__init__`을 거치지 않고 부품을 끼운 2단계의 모델. `lang_model`은 아직 없습니다."""
+    kind = load(2).NSMCModel
+    model = kind.__new__(kind)
+    LightningModule.__init__(model)
+    model.args = support.tiny_args(learning_rate=LR, weight_decay=DECAY, **learning)
+    model.args.data.home, model.args.data.name = str(distinct_reviews().parent), distinct_reviews().name
+    model.data = NsmcCorpus(model.args)
+    model.lm_tokenizer = tokenizer()
+    return model.to(device)
+
+
+def settings_of(model: Any) -> dict[str, Any]:
+    """설정의 모든 값. 이름은 `args.data.name`처럼 적습니다."""
+    groups = model.args.to_dict().items()
+    return {f"args.{group}.{name}": value for group, values in groups for name, value in values.items()}
+
+
+def check_settings(before: dict[str, Any], model: Any) -> None:
+    """부른 쪽의 설정이 그대로인지."""
+    after = settings_of(model)
+    for name, value in before.items():
+        if after[name] != value:
+            fail(
+                "부른 쪽의 설정을 바꾸었습니다.",
+                idea="설정의 흐름",
+                expected=show(value),
+                got=show(after[name]),
+                symptom="args-changed",
+                name=name,
+            )
+
+
+def modes_of(model: Any) -> list[bool]:
+    """부품마다 학습 모드인지."""
+    return [part.training for part in model.modules()]
+
+
+def check_modes(before: list[bool], model: Any) -> None:
+    """학습 모드와 평가 모드를 바꾸지 않았는지."""
+    after = modes_of(model)
+    if after != before:
+        names = {True: "학습 모드", False: "평가 모드"}
+        got = next(now for was, now in zip(before, after, strict=True) if was != now)
+        message = "모듈의 모드를 바꾸었습니다."
+        fail(message, idea="train/eval", expected=names[not got], got=names[got], symptom="mode-changed")
+
+
+# ── 2-2, 2-3, 2-4 로더
+
+
+class Collating:
+    """`collate` 자리에 대신 두는, 옳게 묶고 몇 번 불렸는지 세는 것."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        return padded(features, tokenizer().pad_token_id)
+
+
+def padded(features: list[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
+    """가장 긴 문장에 맞추어 오른쪽을 채운 배치."""
+    width = max(len(one["input_ids"]) for one in features)
+    ids = torch.full((len(features), width), pad)
+    mask = torch.zeros((len(features), width), dtype=torch.long)
+    for row, one in enumerate(features):
+        length = len(one["input_ids"])
+        ids[row, :length] = torch.tensor(one["input_ids"])
+        mask[row, :length] = 1
+    return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([one["labels"] for one in features])}
+
+
+@cache
+def reference(mode: str) -> list[tuple[tuple[int, ...], int]]:
+    """한 갈래의 (토큰 번호, 라벨), 파일 순서. 데이터셋과 말뭉치의 코드를 거치지 않습니다."""
+    lines = (distinct_reviews() / f"ratings_{mode}.txt").read_text(encoding="utf-8").splitlines()[1:]
+    texts, labels = zip(*(line.split("\t")[1:] for line in lines), strict=True)
+    ids = support.tokenizer()(list(texts), truncation=True, max_length=support.SEQ_LEN)["input_ids"]
+    return [(tuple(one), int(label)) for one, label in zip(ids, labels, strict=True)]
+
+
+RAW = "데이터셋의 항목이 토큰 번호가 아닙니다."
+
+
+def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
+    """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다."""
+    model = bare(load)
+    model.train(training).collate = Collating()
+    for name, value in hardware.items():
+        setattr(model.args.hardware, name, value)
+    name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
+    size = size_of(mode, **hardware)
+    before, modes = settings_of(model), modes_of(model)
+    try:
+        loader = getattr(model, name)()
+    except ValueError as error:
+        if str(error).startswith("batch_sampler option is mutually exclusive"):
+            message = "batch_sampler와 겹치는 인수를 함께 주었습니다."
+            fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="batches-twice")
+        if "attribute should not be set after" in str(error):
+            got = str(error).split()[0]
+            message = "만들어진 로더의 속성을 바꾸려 했습니다."
+            fail(message, idea="DataLoader", expected="새 로더", got=got, symptom="set-after")
+        if "num_workers > 0" in str(error):
+            message = "보조 프로세스가 있어야 쓰는 인수를 주었습니다."
+            fail(message, idea="num_workers", expected="없음", got=str(error).split()[0], symptom="needs-workers")
+        if "mutually exclusive with shuffle" in str(error):
+            message = "sampler와 shuffle을 함께 주었습니다."
+            fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
+        if "batch_size should be a positive" in str(error):
+            got = str(error).rsplit("=", 1)[-1]
+            fail("배치 크기가 설정과 다릅니다.", idea="배치 크기", expected=size, got=got, symptom="batch-size")
+        if str(error).startswith("mode는"):
+            got = str(error).rsplit(": ", 1)[-1]
+            message = "그런 이름의 갈래가 없습니다."
+            fail(message, idea="갈래", expected="train, valid, test 가운데 하나", got=got, symptom="unknown-mode")
+        raise
+    except TypeError as error:
+        if "features" in str(error):
+            message = "collate를 건네지 않고 불렀습니다."
+            fail(message, idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
+        if "'NsmcCorpus' has no len" in str(error):
+            files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+            if not any(file.endswith("/dataloader.py") for file in files):
+                _sampler_over("NsmcCorpus")
+            fail(RAW, idea="데이터셋", expected="데이터셋", got="NsmcCorpus", symptom="raw-examples")
+        raise
+    if not isinstance(loader, DataLoader):
+        kind = loader.__name__ if isinstance(loader, type) else type(loader).__name__
+        message = f"{name}의 결과가 DataLoader가 아닙니다."
+        fail(message, idea="DataLoader", expected="DataLoader", got=kind, symptom="not-loader")
+    if not callable(loader.collate_fn):
+        message = "collate를 건네지 않고 불렀습니다."
+        fail(message, idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
+    check_settings(before, model)
+    check_modes(modes, model)
+    plain = loader.batch_sampler
+    if not (isinstance(getattr(plain, "batch_size", None), int) and hasattr(plain, "sampler")):
+        fail(
+            "배치 크기와 순서를 로더에서 읽을 수 없습니다. 4단계가 이것을 읽어 배치를 다시 묶습니다.",
+            idea="DataLoader",
+            expected="batch_size와 sampler",
+            got="batch_size=None" if plain is None else type(plain).__name__,
+            symptom="no-batch-size",
+        )
+    if not hasattr(type(loader.dataset), "__len__"):
+        fail(RAW, idea="데이터셋", expected="데이터셋", got=type(loader.dataset).__name__, symptom="raw-examples")
+    source = getattr(plain.sampler, "data_source", ())
+    if not hasattr(type(source), "__len__"):
+        _sampler_over(type(source).__name__)
+    return loader
+
+
+def size_of(mode: str, train_batch: int = 4, infer_batch: int = 8, **_: Any) -> int:
+    """그 갈래의 로더가 써야 할 배치 크기."""
+    return train_batch if mode == "train" else infer_batch
+
+
+def _sampler_over(kind: str) -> NoReturn:
+    message = "sampler에 데이터셋이 아닌 것을 주었습니다."
+    fail(message, idea="sampler", expected="데이터셋", got=kind, symptom="sampler-source")
+
+
+def batches(loader: DataLoader) -> list[list[tuple[tuple[int, ...], int]]]:
+    """로더가 한 번 도는 동안 읽는 예문들, 배치마다. collate와 보조 프로세스는 거치지 않습니다."""
+    read = []
+    for indices in loader.batch_sampler:
+        try:
+            items = [loader.dataset[i] for i in indices]
+        except IndexError:
+            count = len(loader.dataset)
+            message = "sampler가 데이터셋에 없는 번호를 냅니다."
+            got = f"{max(indices)}번"
+            fail(message, idea="sampler", expected=f"0~{count - 1}번", got=got, symptom="foreign-sampler")
+        if not all(isinstance(one, Mapping) and "input_ids" in one and "labels" in one for one in items):
+            got = type(items[0]).__name__
+            fail(
+                "데이터셋의 항목이 토큰 번호가 아닙니다.",
+                idea="데이터셋",
+                expected="dict",
+                got=got,
+                symptom="raw-examples",
+            )
+        read.append([(tuple(one["input_ids"]), int(one["labels"])) for one in items])
+    return read
+
+
+def flat(nested: list[list[Any]]) -> list[Any]:
+    return [one for inner in nested for one in inner]
+
+
+def check_split(loader: DataLoader, mode: str) -> None:
+    """데이터셋이 그 갈래의 예문 전부인지."""
+    got = Counter((tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader))
+    for other in SPLITS:
+        if other != mode and got == Counter(reference(other)):
+            fail(
+                f"{NAMES[mode]} 데이터가 아니라 {NAMES[other]} 데이터를 읽었습니다.",
+                idea="갈래",
+                expected=f"{NAMES[mode]} {SPLITS[mode]}개",
+                got=f"{NAMES[other]} {SPLITS[other]}개",
+                symptom=f"{other}-split",
+                split=NAMES[other],
+            )
+    message = f"{NAMES[mode]} 예문의 수가 다릅니다."
+    want, count = f"{SPLITS[mode]}개", f"{got.total()}개"
+    right = Counter(reference(mode))
+    missing, extra = right - got, got - right
+    if missing and not extra:
+        short = max(len(ids) for ids, _ in missing) < min(len(ids) for ids, _ in got) if got else False
+        twice = all(got[one] for one in missing)
+        symptom = "short-dropped" if short else "twins-dropped" if twice else "part-of-split"
+        fail(message, idea="갈래", expected=want, got=count, symptom=symptom)
+    if extra and not missing:
+        others = Counter(one for other in SPLITS if other != mode for one in reference(other))
+        symptom = "more-splits" if extra <= others else "repeated" if extra.keys() <= right.keys() else None
+        fail(message, idea="갈래", expected=want, got=count, symptom=symptom)
+    if not got & right:
+        message = "설정이 가리키는 말뭉치의 예문이 하나도 없습니다."
+        fail(message, idea="설정의 흐름", expected=want, got=count, symptom="other-corpus")
+    if got != right:
+        same = (got & right).total()
+        want = f"{SPLITS[mode]}개 모두 같음"
+        fail(f"{NAMES[mode]} 예문의 내용이 다릅니다.", idea="갈래", expected=want, got=f"{same}개만 같음")
+
+
+def dataset_items(loader: DataLoader) -> list[Any]:
+    items = [loader.dataset[i] for i in range(len(loader.dataset))]
+    if not all(isinstance(one, Mapping) and "input_ids" in one for one in items):
+        got = type(items[0]).__name__
+        fail(
+            "데이터셋의 항목이 토큰 번호가 아닙니다.", idea="데이터셋", expected="dict", got=got, symptom="raw-examples"
+        )
+    return items
+
+
+def check_sizes(loader: DataLoader, mode: str) -> None:
+    """배치의 크기가 설정과 같고, 마지막의 작은 배치도 남는지."""
+    want, other = (4, 8) if mode == "train" else (8, 4)
+    plain = loader.batch_sampler
+    if plain.batch_size == other:
+        symptom = "infer-batch" if mode == "train" else "train-batch"
+        fail("배치 크기가 다른 쪽의 것입니다.", idea="배치 크기", expected=want, got=other, symptom=symptom)
+    if plain.batch_size == 1:
+        fail(
+            "배치 크기를 적지 않아 한 문장씩 읽습니다.", idea="배치 크기", expected=want, got=1, symptom="batch-of-one"
+        )
+    if plain.batch_size == len(loader.dataset) != want:
+        got, message = f"예문 {plain.batch_size}개 모두", "모든 예문을 한 배치에 담았습니다."
+        fail(message, idea="배치 크기", expected=f"{want}개씩", got=got, symptom="whole-set")
+    if plain.batch_size != want:
+        got = plain.batch_size
+        fail("배치 크기가 설정과 다릅니다.", idea="배치 크기", expected=want, got=got, symptom="batch-size")
+    sizes = [len(one) for one in batches(loader)]
+    left = len(loader.dataset) % want
+    if drops_last(loader) and left and sizes == [want] * (len(loader.dataset) // want):
+        fail(
+            "마지막의 작은 배치를 버렸습니다.",
+            idea="drop_last",
+            expected=f"{len(sizes) + 1}배치",
+            got=f"{len(sizes)}배치",
+            symptom="drop-last",
+            left=left,
+        )
+    if sum(sizes) < len(loader.dataset):
+        got = f"{sum(sizes)}개"
+        message = "예문을 다 읽지 않습니다."
+        fail(message, idea="sampler", expected=f"{len(loader.dataset)}개", got=got, symptom="partial")
+    full = [want] * (len(loader.dataset) // want) + [left] * (left > 0)
+    assert_equal(sizes, full, idea="배치 크기", message="배치들의 크기가 다릅니다.")
+
+
+def check_elsewhere(load, mode: str) -> None:
+    """로더는 모듈의 모드나 장치의 수에 따라 달라지지 않고, 배치 크기는 설정이 바뀌면 따라 바뀝니다."""
+    usual, message = make(load, mode), "{where} 로더가 달라집니다."
+    if not right_loader(usual, mode, size_of(mode)):
+        return  # 언제나 틀린 것은 다른 검사들이 말합니다.
+    where = "모듈이 평가 모드이면"
+    if (got := changed(lambda: make(load, mode, training=False), mode, size_of(mode))) is not None:
+        fail(message.format(where=where), idea="train/eval", expected="같은 로더", got=got, symptom="by-mode")
+    where = "장치가 여럿이면"
+    if (got := changed(lambda: make(load, mode, devices=3, strategy="ddp"), mode, size_of(mode))) is not None:
+        fail(message.format(where=where), idea="배치 크기", expected="같은 로더", got=got, symptom="by-devices")
+    batch = {"train_batch": 5, "infer_batch": 7}
+    want = size_of(mode, **batch)
+    got = make(load, mode, **batch).batch_sampler.batch_size
+    if got != want:
+        fail("배치 크기가 설정과 다릅니다.", idea="배치 크기", expected=want, got=got, symptom="batch-size")
+
+
+def right_loader(loader: DataLoader, mode: str, size: int) -> bool:
+    """예문, 배치 크기, 순서가 모두 옳은지."""
+    first, second = batches(loader), batches(loader)
+    in_order = [reference(mode)[i : i + size] for i in range(0, SPLITS[mode], size)]
+    if mode != "train":
+        return loader.batch_sampler.batch_size == size and first == second == in_order
+    whole = all(Counter(flat(one)) == Counter(reference(mode)) for one in (first, second))
+    sizes = [len(one) for one in first] == [len(one) for one in in_order]
+    return loader.batch_sampler.batch_size == size and whole and sizes and first != second != in_order != first
+
+
+def changed(remake: Callable[[], Any], mode: str, size: int) -> str | None:
+    """다시 만든 로더가 무엇이 다른지. 같으면 None."""
+    try:
+        loader = remake()
+        if right_loader(loader, mode, size):
+            return None
+        if (got := loader.batch_sampler.batch_size) != size:
+            return f"배치 크기 {got}"
+        items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
+        count = len(flat(batches(loader)))
+        same = Counter(items) == Counter(reference(mode)) and count == len(items)
+        return "다른 순서" if same else f"예문 {min(count, len(items))}개"
+    except CheckFailed as failure:
+        if failure.symptom in ("mode-changed", "args-changed"):
+            raise
+        return failure.got
+
+
+def drops_last(loader: DataLoader) -> bool:
+    """마지막의 작은 배치를 버리는 로더인지. batch_sampler를 건넨 로더에서는 그것이 압니다."""
+    return bool(getattr(loader.batch_sampler, "drop_last", False))
+
+
+def check_in_file_order(loader: DataLoader) -> None:
+    """파일 순서대로, 모든 예문을 한 번씩, 몇 번을 읽어도 같게 읽는지."""
+    items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
+    want = next((reference(one) for one in SPLITS if Counter(reference(one)) == Counter(items)), items)
+    first, second = flat(batches(loader)), flat(batches(loader))
+    if first != second:
+        fail("평가할 예문을 섞었습니다.", idea="sampler", expected="파일 순서", got="뒤섞인 순서", symptom="shuffled")
+    # 마지막 배치를 버린 답은 다른 검사가 잡습니다. 여기서는 읽은 데까지의 순서를 봅니다.
+    if first != want[: len(first)]:
+        partial = len(first) < len(items) and not drops_last(loader)  # 빠뜨린 것은 다른 검사가 말합니다.
+        fail(
+            "예문을 파일 순서대로 읽지 않습니다.",
+            idea="sampler",
+            expected="파일 순서",
+            got="다른 순서",
+            symptom=None if partial else "other-order",
+        )
+
+
+OTHER = "self.collate가 묶은 배치와 다릅니다."
+
+
+def check_collate(loader: DataLoader, mode: str) -> None:
+    """배치는 `self.collate`가 묶은 것과 같고, 보조 프로세스의 수는 설정과 같습니다."""
+    message = "보조 프로세스의 수가 설정(workers)과 다릅니다."
+    assert_equal(loader.num_workers, 0, idea="num_workers", message=message, symptom="workers")
+    everything = {ids: (ids, label) for ids, label in flat([reference(one) for one in SPLITS])}
+    try:
+        read = list(loader)
+    except Exception as error:
+        if isinstance(loader.collate_fn, Collating) or isinstance(error, TodoNotDone) or not _in_fetch(error):
+            raise
+        if loader.collate_fn is not default_collate:
+            kind = type(error).__name__
+            fail(OTHER, idea="collate", expected="self.collate", got=kind, symptom="other-collate")
+        fail(
+            "길이가 다른 문장들을 한 배치로 묶지 못했습니다.",
+            idea="collate",
+            expected="길이를 맞춘 텐서",
+            got=type(error).__name__,
+            symptom="no-collate",
+        )
+    for batch in read:
+        tensors = isinstance(batch, Mapping) and [batch.get(name) for name in ("input_ids", "attention_mask", "labels")]
+        if not tensors or not all(isinstance(one, torch.Tensor) for one in tensors):
+            got = type(batch).__name__
+            symptom = "no-collate" if loader.collate_fn is default_collate else "other-collate"
+            fail("배치가 텐서로 묶이지 않았습니다.", idea="collate", expected="dict", got=got, symptom=symptom)
+        rows = [
+            tuple(ids[mask.bool()].tolist())
+            for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+        ]
+        if not all(ids in everything for ids in rows):
+            continue  # 다른 말뭉치를 읽었다는 것은 다른 검사가 말합니다.
+        items = [{"input_ids": list(ids), "labels": everything.get(ids, (ids, -1))[1]} for ids in rows]
+        want = padded(items, tokenizer().pad_token_id)
+        if any(not close(batch[name], want[name], 0) for name in want):
+            fail(
+                OTHER,
+                idea="collate",
+                expected=f"빈칸의 번호 {tokenizer().pad_token_id}",
+                got="다른 함수가 묶은 배치",
+                symptom="other-collate",
+            )
+
+
+def _in_fetch(error: Exception) -> bool:
+    """예외가 배치를 묶다가 났는지."""
+    files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+    return any(file.endswith("/_utils/fetch.py") for file in files)

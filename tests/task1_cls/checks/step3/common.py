@@ -1,0 +1,250 @@
+"""3단계의 검사들이 함께 쓰는 것."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, show
+from tests.task1_cls.checks import support
+
+COUNT = 7  # 배치의 예문 수. 라벨 수와도, 설정의 배치 크기와도 다릅니다.
+ATOL = 1e-4  # CPU와 CUDA fp32의 차이는 1e-6쯤, 가장 가까운 실수(토큰 하나를 덜 본 것)는 1e-2쯤입니다.
+
+
+def asked(step: Callable, *inputs: Any) -> Any:
+    """한 걸음의 결과. 모델이나 accuracy가 받을 수 없는 것을 건네어 멈췄으면, 무엇을 건넸는지 말합니다."""
+    try:
+        return step(*inputs)
+    except (AttributeError, TypeError, ValueError) as error:
+        try:
+            _explain(error, inputs[0])
+        except CheckFailed as failure:
+            raise failure.with_traceback(error.__traceback__) from None
+        raise
+
+
+TENSORS_OWN = "argmax|softmax|log_softmax|sigmoid|float|max|detach|squeeze|topk|dim|gather"
+
+
+def _explain(error: Exception, given: Any) -> None:
+    if shapes := re.match(r"예측 (\(.*?\))과 라벨 (\(.*?\))의 모양이 다릅니다", str(error)):
+        message = "accuracy에 건넨 둘의 모양이 다릅니다."
+        fail(message, idea="argmax의 축", expected=shapes[2], got=shapes[1], symptom="acc-shapes")
+    kind = re.search(rf"'(\w+)' object has no attribute '(?:{TENSORS_OWN})'|must be Tensor, not (\w+)", str(error))
+    kind = kind and (kind[1] or kind[2])
+    if kind == "str":
+        got_names()
+    if kind and kind.endswith("Output"):
+        message = "모델의 출력에서 로짓을 꺼내지 않았습니다."
+        fail(message, idea="모델의 출력", expected="로짓(Tensor)", got=kind, symptom="whole-output")
+    files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+    in_model = "/transformers/" in files[-1] and any(file.endswith("torch/nn/modules/module.py") for file in files)
+    if not in_model or isinstance(error, ValueError):
+        return
+    kind = re.search(r"'(\w+)' object has no attribute", str(error))
+    if kind and kind[1] == "str" and isinstance(given, dict):
+        got_names()
+    got = kind[1] if kind else "ndarray" if "not callable" in str(error) else "BatchEncoding"
+    message = "모델에 텐서가 아닌 것을 건넸습니다."
+    fail(message, idea="모델의 입력", expected="input_ids 등의 텐서", got=got, symptom="not-tensors")
+
+
+def got_names() -> NoReturn:
+    message = "사전을 쉼표로 나누어 담아, 값이 아니라 이름을 받았습니다."
+    fail(message, idea="사전의 이름과 값", expected="Tensor", got="str", symptom="names-not-values")
+
+
+class Given:
+    """부른 쪽이 건넨 것들의 지금 모습. 한 걸음이 끝난 뒤에도 그대로여야 합니다."""
+
+    def __init__(self, model: Any, batch: dict[str, Any] | None = None) -> None:
+        self.model, self.batch = model, batch
+        self._names = list(batch or {})
+        self._tensors = {name: (one, one.clone()) for name, one in (batch or {}).items()}
+        self._settings = model.args.to_dict()
+        self._weights = [(one, one._version) for one in model.parameters()]
+
+    def check(self) -> None:
+        """배치와 설정, 가중치가 그대로인지."""
+        changed = [name for name in self._names if name not in (self.batch or {})]
+        for name, (one, before) in self._tensors.items():
+            now = self.batch.get(name)
+            same = isinstance(now, torch.Tensor) and now.dtype == before.dtype and close(now, before, 0)
+            if name not in changed and not (same and close(one, before, 0)):
+                changed.append(name)
+        changed += [name for name in self.batch or {} if name not in self._names]
+        if changed:
+            what = ", ".join(changed)
+            message = "부른 쪽의 배치를 바꾸었습니다."
+            fail(
+                message, idea="부작용", expected="그대로", got=f"{what}이(가) 바뀜", symptom="batch-changed", name=what
+            )
+        for group, values in self.model.args.to_dict().items():
+            for name, value in values.items():
+                if value != (want := self._settings[group][name]):
+                    message, where = "부른 쪽의 설정을 바꾸었습니다.", f"args.{group}.{name}"
+                    fail(message, idea="부작용", expected=want, got=value, symptom="args-changed", name=where)
+        if any(one._version != version for one, version in self._weights):
+            message = "한 걸음이 가중치를 고쳤습니다."
+            fail(message, idea="한 걸음의 나눔", expected="그대로", got="바뀐 가중치", symptom="weights-changed")
+
+
+def outputs_of(got, names, todo_name):
+    """결과가 사전이고 이름들이 있는지."""
+    if not isinstance(got, dict) or any(name not in got for name in names):
+        kind = sorted(got) if isinstance(got, dict) else type(got).__name__
+        fail(f"{todo_name}의 결과에 빠진 것이 있습니다.", idea="단계의 약속", expected=", ".join(names), got=kind)
+    return got
+
+
+def evaluated(model, step, batch, names):
+    """평가 한 걸음의 결과. 모델은 부르기 전과 같이 평가 모드이고, 결과는 모두 텐서입니다."""
+    given = Given(model, batch)
+    got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
+    given.check()
+    if model.training or model.lang_model.training:
+        fail(
+            f"{step}이 모델을 학습 모드로 바꾸었습니다.",
+            idea="train/eval",
+            expected="평가 모드",
+            got="학습 모드",
+            symptom="train-mode",
+        )
+    for name in names:
+        if isinstance(got[name], tuple) and hasattr(got[name], "indices"):
+            message = "max의 결과는 값과 번호의 짝입니다."
+            fail(message, idea="argmax", expected="(배치,) 텐서", got="값과 번호의 짝", symptom="max-pair")
+        if not isinstance(got[name], torch.Tensor):
+            kind = type(got[name]).__name__
+            message = f"{name}이(가) 텐서가 아닙니다."
+            fail(message, idea="자료형", expected="텐서", got=kind, symptom="not-tensor", name=name)
+    return got
+
+
+def check_mode_stays(model, step, batch, names):
+    """평가 한 걸음은 모드를 바꾸지 않습니다. 학습 도중에 불러도, 모드는 부른 쪽의 것입니다."""
+    evaluated(model, step, batch, names)  # 평가 모드에서 학습 모드로 바꾸었다는 것은 여기서 말합니다.
+    if any(part.training for part in model.modules()):
+        return
+    model.train()
+    asked(getattr(model, step), batch, 0)
+    off = [type(part).__name__ for part in model.modules() if not part.training]
+    if off:
+        message = f"{step}이 모델을 평가 모드로 바꾸었습니다."
+        fail(message, idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
+
+
+def alone(model, step, batch, names):
+    """첫 예문 하나뿐인 배치의 결과. 여럿일 때는 있던 배치 축이 사라졌으면 그렇다고 말합니다."""
+    whole = evaluated(model, step, batch, names)
+    one = {name: tensor[:1].clone() for name, tensor in batch.items()}
+    usual = {name: tuple(whole[name].shape) for name in names}
+    if any(shape[:1] != (COUNT,) for shape in usual.values()):
+        return None  # 여럿일 때부터 틀린 모양은 다른 검사가 말합니다.
+    try:
+        got = evaluated(model, step, one, names)
+    except (IndexError, RuntimeError, ValueError) as error:
+        squeezed("(1, …)", type(error).__name__)
+    for name, shape in usual.items():
+        want = (1, *shape[1:])
+        if tuple(got[name].shape) != want:
+            squeezed(want, tuple(got[name].shape), name)
+    return {name: (got[name], whole[name][:1]) for name in names}
+
+
+def squeezed(expected, got, name="로짓") -> NoReturn:
+    message = "예문이 하나뿐인 배치에서 배치 축이 사라졌습니다."
+    fail(message, idea="크기가 1인 축", expected=expected, got=got, symptom="squeezed", name=name)
+
+
+def recognise(got, wrong, *, idea, expected):
+    """틀린 값들의 표(증상, 문장, 값)에서 같은 것을 찾으면, 그 실수라고 말합니다. 옳은 값이 아닐 때만 부릅니다."""
+    few = got.flatten()[:6] if isinstance(got, torch.Tensor) else got  # 길면 값 대신 모양만 보입니다.
+    for symptom, message, value in wrong:
+        if matches(got, value, ATOL):
+            fail(message, idea=idea, expected=show(expected), got=show(few), symptom=symptom)
+
+
+def unmasked_logits(model, batch):
+    """attention_mask를 건네지 않았을 때의 로짓."""
+    return support.reference_logits(model, {**batch, "attention_mask": torch.ones_like(batch["attention_mask"])})
+
+
+def check_predictions(preds, logits, batch):
+    """예측은 문장마다 하나이고, 라벨 축에서 가장 큰 것입니다."""
+    count, labels = logits.shape
+    shapes = {
+        (labels,): ("배치 축에서 골랐습니다.", "argmax-dim0"),
+        (): ("배치 전체에서 하나를 골랐습니다.", "argmax-flat"),
+        (count, labels): ("라벨을 고르지 않고 점수를 그대로 담았습니다.", "no-argmax"),
+        (count, 1): ("예측에 축이 하나 남았습니다.", "keepdim"),
+    }
+    if known := shapes.get(tuple(preds.shape)):
+        fail(known[0], idea="argmax의 축", expected=f"({count},)", got=tuple(preds.shape), symptom=known[1])
+    assert_equal(tuple(preds.shape), (count,), idea="argmax의 축", message="예측의 모양이 다릅니다.")
+    want = logits.argmax(dim=-1)
+    wrong = [
+        ("argmin", "가장 작은 로짓을 골랐습니다.", logits.argmin(dim=-1)),
+        ("max-values", "번호가 아니라 값을 담았습니다.", logits.max(dim=-1).values),
+        ("correct-flags", "예측이 아니라 맞았는지를 담았습니다.", want == batch["labels"]),
+        ("threshold", "두 로짓을 견주지 않았습니다.", logits[:, 1] > 0),
+    ]
+    if not close(preds, want, 0):
+        recognise(preds, wrong, idea="argmax", expected=want)
+    assert_close(preds, want, atol=0, idea="argmax", message="예측이 가장 큰 로짓의 라벨과 다릅니다.")
+    check_dtype(preds, "예측", "preds")
+
+
+def check_labels(got, batch, logits):
+    want = batch["labels"]
+    assert_equal(tuple(got.shape), tuple(want.shape), idea="정답", message="labels의 모양이 배치의 라벨과 다릅니다.")
+    if matches(got, logits.argmax(dim=-1), 0):
+        message = "정답 자리에 예측을 담았습니다."
+        fail(message, idea="정답", expected=show(want), got=show(got), symptom="labels-are-preds")
+    assert_close(got, want, atol=0, idea="정답", message="labels가 배치의 라벨과 다릅니다.")
+    check_dtype(got, "정답", "labels")
+
+
+def check_dtype(got, what, name):
+    if got.dtype != torch.int64:
+        kind = str(got.dtype).removeprefix("torch.")
+        message = f"{what}이 정수(int64)가 아닙니다."
+        fail(message, idea="자료형", expected="int64", got=kind, symptom="not-int64", name=name)
+
+
+# ── 3-1 학습 한 걸음
+
+
+def smoothed(logits, labels, reduction):
+    """라벨을 부드럽게 한(label smoothing) 손실들."""
+    message = "정답을 다른 라벨과 나누어 가진 손실입니다."
+    losses = (
+        cross_entropy(logits, labels, reduction=reduction, label_smoothing=one) for one in (0.01, 0.05, 0.1, 0.2, 0.3)
+    )
+    return [("label-smoothing", message, loss) for loss in losses]
+
+
+# ── 3-2 검증 한 걸음
+
+VALIDATED, TESTED = ("preds", "labels", "loss"), ("preds", "labels", "probs")
+
+
+def check_alone(found):
+    """예문이 하나뿐이어도 같은 예측과 정답입니다."""
+    for name in ("preds", "labels") if found else ():
+        got, want = found[name]
+        assert_close(got, want, atol=0, idea="크기가 1인 축", message=f"예문이 하나뿐인 배치의 {name}이(가) 다릅니다.")
+
+
+def check_float32(got, name):
+    """손실과 확률은 32비트 실수입니다."""
+    if got.is_floating_point() and got.dtype != torch.float32:
+        kind = str(got.dtype).removeprefix("torch.")
+        message = f"{name}이(가) float32가 아닙니다."
+        fail(message, idea="자료형", expected="float32", got=kind, symptom="not-float32", name=name)

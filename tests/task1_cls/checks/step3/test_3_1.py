@@ -1,0 +1,224 @@
+"""3-1의 검사: 학습 한 걸음."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional
+from torch.nn.functional import cross_entropy
+
+from course.checks.words import CheckFailed, assert_close, close, fail, matches, show, todo
+from nlpbook.classification.metrics import accuracy
+from tests.task1_cls.checks import support
+from tests.task1_cls.checks.step3.common import (
+    ATOL,
+    Given,
+    asked,
+    outputs_of,
+    recognise,
+    smoothed,
+    squeezed,
+    unmasked_logits,
+)
+
+
+@pytest.fixture
+def steady(model):
+    """드롭아웃이 0인 모델. 학습 모드에서도 같은 값을 냅니다."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def trained(model, batch):
+    """학습 한 걸음의 결과. 부른 쪽의 배치와 가중치는 그대로입니다."""
+    given = Given(model, batch)
+    got = outputs_of(asked(model.training_step, batch, 0), ("loss", "acc"), "training_step")
+    given.check()
+    return got
+
+
+def trained_alone(model, one):
+    """예문이 하나뿐인 배치의 결과. 여럿일 때는 되던 것이 멈추면, 배치 축이 사라진 것입니다."""
+    try:
+        return trained(model, one)
+    except (IndexError, RuntimeError, ValueError) as error:
+        squeezed("(1, 라벨 수)", type(error).__name__)
+    except CheckFailed as failure:
+        if failure.symptom != "acc-shapes":
+            raise
+        squeezed(failure.expected, failure.got, "예측")
+
+
+def wrong_losses(model, batch, logits):
+    """평균 교차 엔트로피와 헷갈리는 손실들."""
+    labels, probs = batch["labels"], logits.softmax(-1)
+    target, one_hot = labels.float(), functional.one_hot(labels, logits.shape[1]).float()
+    mean = cross_entropy(logits, labels)
+    no_log, other = "로그를 하지 않은 값에서 손실을 구했습니다.", "교차 엔트로피가 아닌 손실입니다."
+    return [
+        ("double-softmax", "softmax를 두 번 했습니다.", cross_entropy(probs, labels)),
+        ("loss-sum", "손실을 평균하지 않고 더했습니다.", mean * len(labels)),
+        ("loss-divided", "이미 평균한 손실을 다시 나누었습니다.", mean / len(labels)),
+        ("loss-divided", "이미 평균한 손실을 다시 나누었습니다.", mean / model.args.hardware.devices),
+        ("loss-sign", "손실의 부호가 반대입니다.", -mean),
+        ("no-mask", "attention_mask를 건네지 않았습니다.", cross_entropy(unmasked_logits(model, batch), labels)),
+        ("own-preds", "정답이 아니라 예측에 견주었습니다.", cross_entropy(logits, logits.argmax(-1))),
+        ("no-log", no_log, functional.nll_loss(logits, labels)),
+        ("no-log", no_log, functional.nll_loss(probs, labels)),
+        ("other-loss", other, functional.binary_cross_entropy_with_logits(logits[:, 1], target)),
+        ("other-loss", other, functional.binary_cross_entropy_with_logits(logits, one_hot)),
+        ("other-loss", other, functional.mse_loss(probs[:, 1], target)),
+        ("other-loss", other, functional.mse_loss(probs, one_hot)),
+        ("other-loss", other, functional.mse_loss(logits, one_hot)),
+        *smoothed(logits, labels, "mean"),
+    ]
+
+
+@todo("3-1")
+def test_loss_is_the_batch_cross_entropy(steady, batch, logits):
+    """손실은 배치의 교차 엔트로피의 평균입니다."""
+    got = trained(steady, batch)["loss"]
+    want = cross_entropy(logits, batch["labels"])
+    if got is None:
+        message = "손실이 None입니다."
+        fail(message, idea="교차 엔트로피", expected=f"{want:.4f}", got="None", symptom="no-labels")
+    if not isinstance(got, torch.Tensor):
+        kind = type(got).__name__
+        message = "손실이 텐서가 아니어서 역전파할 수 없습니다."
+        fail(message, idea="기울기", expected="텐서", got=kind, symptom="loss-item")
+    if got.numel() != 1:
+        shape = f"모양 {tuple(got.shape)}"
+        message = "손실이 수 하나가 아닙니다."
+        fail(message, idea="평균 손실", expected="스칼라", got=shape, symptom="loss-not-scalar")
+    if not close(got, want, ATOL):
+        recognise(got, wrong_losses(steady, batch, logits), idea="교차 엔트로피", expected=want)
+    assert_close(got, want, atol=ATOL, idea="교차 엔트로피", message="손실이 교차 엔트로피의 평균과 다릅니다.")
+    one = {name: tensor[:1] for name, tensor in batch.items()}
+    got = trained_alone(steady, one)["loss"]
+    want = cross_entropy(support.reference_logits(steady, one), one["labels"])
+    message = "예문이 하나뿐인 배치의 손실이 다릅니다."
+    assert_close(got, want, atol=ATOL, idea="크기가 1인 축", message=message, symptom="squeezed", name="로짓")
+
+
+@todo("3-1")
+def test_gradient_reaches_every_part(model, batch):
+    """손실을 역전파하면 머리와 몸통에 모두 기울기가 닿습니다. 기울기를 구하는 일은 부른 쪽이 합니다."""
+    got = trained(model, batch)["loss"]
+    parts = {
+        "분류 머리": model.lang_model.classifier.weight,
+        "임베딩": model.lang_model.bert.embeddings.word_embeddings.weight,
+    }
+    if any(part.grad is not None for part in parts.values()):
+        fail(
+            "training_step 안에서 역전파를 했습니다.",
+            idea="한 걸음의 나눔",
+            expected="기울기 없음",
+            got="기울기 있음",
+            symptom="backward-inside",
+        )
+    if not isinstance(got, torch.Tensor) or not got.requires_grad:
+        fail(
+            "손실에 기울기가 이어져 있지 않습니다.",
+            idea="기울기",
+            expected="requires_grad=True",
+            got="False",
+            symptom=None if got is None else "loss-item",
+        )
+    got.sum().backward()
+    for name, part in parts.items():
+        if part.grad is None or not part.grad.abs().sum() > 0:
+            message = f"{name}에 기울기가 닿지 않습니다."
+            fail(message, idea="역전파", expected="0이 아닌 기울기", got="없음", symptom="cut-graph", name=name)
+
+
+@todo("3-1")
+def test_accuracy_is_the_share_of_right_predictions(steady, batch, logits):
+    """정확도는 맞힌 예문의 비율, 0~1입니다."""
+    got = trained(steady, batch)["acc"]
+    preds, labels = logits.argmax(-1), batch["labels"]
+    right = (preds == labels).float()
+    want = right.mean()
+    try:
+        shape = tuple(torch.as_tensor(got).shape)
+    except (RuntimeError, TypeError, ValueError):
+        message = "정확도가 수가 아닙니다."
+        fail(message, idea="정확도", expected=f"{want:.4f}", got=type(got).__name__, symptom="acc-not-number")
+    if shape:
+        message = "정확도가 수 하나가 아닙니다."
+        fail(message, idea="정확도", expected="스칼라", got=f"모양 {shape}", symptom="acc-vector")
+    if close(got, accuracy(preds, labels), 1e-6):
+        for i in (int(right.argmax()), int(right.argmin())):  # 맞힌 예문 하나와 빗나간 예문 하나
+            check_accuracy_alone(steady, {name: tensor[i : i + 1] for name, tensor in batch.items()}, right[i])
+        return
+    if matches(got, right.sum(), 0):
+        message, count = "맞힌 개수를 세었습니다.", f"{float(got):.0f}"
+        fail(message, idea="정확도", expected=f"{want:.4f}", got=count, symptom="acc-count")
+    size = steady.args.hardware.train_batch
+    wrong = [
+        ("acc-percent", "비율이 아니라 백분율입니다.", want * 100),
+        ("acc-reversed", "틀린 비율을 세었습니다.", 1 - want),
+        ("acc-always-one", "틀린 예측까지 맞았다고 세었습니다.", 1.0),
+        ("acc-divisor", "이 배치의 크기가 아닌 수로 나누었습니다.", right.sum() / size),
+        ("acc-broadcast", "예측마다 모든 라벨과 견주었습니다.", (preds[:, None] == labels).float().mean()),
+        ("threshold", "두 로짓을 견주지 않았습니다.", ((logits[:, 1] > 0) == labels).float().mean()),
+    ]
+    if matches(got, 0.0, 0):
+        recognise_zero(steady, batch, logits, want)
+    recognise(got, wrong, idea="정확도", expected=want)
+    fail("정확도가 맞힌 비율과 다릅니다.", idea="정확도", expected=f"{want:.4f}", got=show(got))
+
+
+def recognise_zero(model, batch, logits, want):
+    """하나도 맞지 않았다는 답이 어디에서 왔는지, 다른 배치로 더 물어봅니다."""
+    expected = f"{want:.4f}"
+    perfect = trained(model, {**batch, "labels": logits.argmax(-1)})["acc"]
+    if matches(perfect, 1.0, 0):
+        message = "나눗셈의 소수를 버렸습니다."
+        fail(message, idea="정확도", expected=expected, got="0", symptom="acc-floor")
+    # 가장 큰 로짓이 첫 줄에 오게 뒤집으면, 배치 전체에서 하나를 고른 답은 몇 개를 맞힙니다.
+    flipped = {name: tensor.flip(0) for name, tensor in batch.items()}
+    flat = (logits.flip(0).argmax() == flipped["labels"]).float().mean()
+    if flat > 0 and matches(trained(model, flipped)["acc"], flat, 1e-6):
+        message = "배치 전체에서 하나를 골랐습니다."
+        fail(message, idea="argmax의 축", expected=expected, got="0.0000", symptom="argmax-flat")
+    head = copy.deepcopy(model)
+    with torch.no_grad():  # 로짓이 언제나 (0, 1)이면, 값과 번호가 같은 1입니다.
+        head.lang_model.classifier.weight.zero_()
+        head.lang_model.classifier.bias.copy_(torch.tensor([0.0, 1.0]))
+    if matches(trained(head, {**batch, "labels": torch.ones_like(batch["labels"])})["acc"], 1.0, 0):
+        message = "번호가 아니라 값을 골랐습니다."
+        fail(message, idea="argmax", expected=expected, got="0.0000", symptom="max-values")
+
+
+def check_accuracy_alone(model, one, want):
+    """예문이 하나뿐인 배치의 정확도는 0 아니면 1입니다."""
+    got = trained_alone(model, one)["acc"]
+    if not close(got, want, 0):
+        squeezed(f"{want:.0f}", show(got), "예측")
+
+
+@todo("3-1")
+def test_earlier_gradients_stay(model, batch):
+    """앞서 모아 둔 기울기를 지우지 않습니다. 지우는 때는 부른 쪽이 정합니다."""
+    weight = model.lang_model.classifier.weight
+    weight.grad = torch.ones_like(weight)
+    trained(model, batch)
+    if weight.grad is None or matches(weight.grad, torch.zeros_like(weight), 0):
+        message = "training_step 안에서 기울기를 지웠습니다."
+        fail(message, idea="한 걸음의 나눔", expected="그대로", got="지운 기울기", symptom="grads-cleared")
+
+
+@todo("3-1")
+def test_dropout_stays_on_while_learning(model, batch):
+    """학습 모드에서 부르면 드롭아웃이 켜진 채입니다. 같은 배치의 손실도 부를 때마다 다릅니다."""
+    model.train()
+    losses = [trained(model, batch)["loss"] for _ in range(4)]
+    message, expected = "학습하면서 드롭아웃이 꺼졌습니다.", "부를 때마다 다른 손실"
+    if all(isinstance(one, torch.Tensor) and matches(one, losses[0], 0) for one in losses):
+        fail(message, idea="train/eval", expected=expected, got="언제나 같은 손실", symptom="eval-mode")
+    if not all(part.training for part in model.modules()):
+        fail(message, idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")

@@ -1,0 +1,95 @@
+"""3-2의 검사: 검증 한 걸음."""
+
+from __future__ import annotations
+
+from torch.nn import functional
+from torch.nn.functional import cross_entropy
+
+from course.checks.words import close, fail, matches, show, todo
+from tests.task1_cls.checks.step3.common import (
+    ATOL,
+    VALIDATED,
+    alone,
+    check_alone,
+    check_float32,
+    check_labels,
+    check_mode_stays,
+    check_predictions,
+    evaluated,
+    recognise,
+    smoothed,
+    unmasked_logits,
+)
+
+
+@todo("3-2")
+def test_validation_predictions(model, batch, logits):
+    """예측과 정답을 예문마다 돌려줍니다."""
+    got = evaluated(model, "validation_step", batch, VALIDATED)
+    check_predictions(got["preds"], logits, batch)
+    check_labels(got["labels"], batch, logits)
+    check_alone(alone(model, "validation_step", batch, VALIDATED))
+
+
+@todo("3-2")
+def test_validation_leaves_the_mode_alone(model, batch):
+    """학습 모드와 평가 모드는 부른 쪽이 정합니다."""
+    check_mode_stays(model, "validation_step", batch, VALIDATED)
+
+
+@todo("3-2")
+def test_validation_loss_is_per_example(model, batch, logits):
+    """손실은 평균하지 않은, 예문마다의 값입니다."""
+    got = evaluated(model, "validation_step", batch, VALIDATED)["loss"]
+    labels = batch["labels"]
+    check_float32(got, "loss")
+    want = cross_entropy(logits, labels, reduction="none")
+    if close(got, want, ATOL):
+        return
+    for mean in (want.mean(), want.mean().expand(1), want.mean().expand(len(want))):
+        if matches(got, mean, ATOL):
+            fail(
+                "배치의 평균을 돌려주었습니다.",
+                idea="평균의 평균",
+                expected=f"모양 ({len(want)},)",
+                got="모두 같은 평균" if got.dim() else "스칼라",
+                symptom="loss-mean",
+            )
+    shapes = {(len(want), 1): "loss-2d", tuple(logits.shape): "loss-every-label"}
+    if symptom := shapes.get(tuple(got.shape)):
+        message = "손실의 모양이 (배치,)가 아닙니다."
+        fail(message, idea="손실의 모양", expected=f"({len(want)},)", got=tuple(got.shape), symptom=symptom)
+    masked = cross_entropy(unmasked_logits(model, batch), labels, reduction="none")
+    own = cross_entropy(logits, logits.argmax(-1), reduction="none")
+    double = cross_entropy(logits.softmax(-1), labels, reduction="none")
+    wrong = [
+        ("loss-sum", "배치의 손실을 모두 더했습니다.", want.sum()),
+        ("double-softmax", "softmax를 두 번 했습니다.", double),
+        ("no-mask", "attention_mask를 건네지 않았습니다.", masked),
+        ("own-preds", "정답이 아니라 예측에 견주었습니다.", own),
+        ("loss-sign", "손실의 부호가 반대입니다.", -want),
+        *other_losses(logits, labels),
+    ]
+    recognise(got, wrong, idea="교차 엔트로피", expected=want[:6])
+    fail("예문마다의 손실이 다릅니다.", idea="교차 엔트로피", expected=show(want[:6]), got=show(got.flatten()[:6]))
+
+
+def other_losses(logits, labels):
+    """예문마다의 교차 엔트로피와 헷갈리는 손실들."""
+    probs, target = logits.softmax(-1), labels.float()
+    one_hot = functional.one_hot(labels, logits.shape[1]).float()
+    no_log, other = "로그를 하지 않은 값에서 손실을 구했습니다.", "교차 엔트로피가 아닌 손실입니다."
+    bce, mse = functional.binary_cross_entropy_with_logits, functional.mse_loss
+    return [
+        ("no-log", no_log, functional.nll_loss(logits, labels, reduction="none")),
+        ("no-log", no_log, functional.nll_loss(probs, labels, reduction="none")),
+        ("no-log", no_log, 1 - probs.gather(1, labels[:, None])[:, 0]),
+        ("no-log", no_log, probs.gather(1, labels[:, None])[:, 0]),
+        ("other-loss", other, bce(logits[:, 1], target, reduction="none")),
+        ("other-loss", other, bce(logits, one_hot, reduction="none").mean(-1)),
+        ("other-loss", other, bce(logits, one_hot, reduction="none").sum(-1)),
+        ("other-loss", other, mse(probs[:, 1], target, reduction="none")),
+        ("other-loss", other, mse(probs, one_hot, reduction="none").mean(-1)),
+        ("other-loss", other, mse(logits, one_hot, reduction="none").mean(-1)),
+        *smoothed(logits, labels, "none"),
+    ]

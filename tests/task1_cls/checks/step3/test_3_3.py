@@ -1,0 +1,70 @@
+"""3-3의 검사: 평가 한 걸음."""
+
+from __future__ import annotations
+
+from course.checks.words import assert_equal, close, fail, matches, show, todo
+from tests.task1_cls.checks.step3.common import (
+    ATOL,
+    TESTED,
+    alone,
+    check_alone,
+    check_float32,
+    check_labels,
+    check_mode_stays,
+    check_predictions,
+    evaluated,
+    unmasked_logits,
+)
+
+
+@todo("3-3")
+def test_test_predictions(model, batch, logits):
+    """예측과 정답을 예문마다 돌려줍니다."""
+    got = evaluated(model, "test_step", batch, TESTED)
+    check_predictions(got["preds"], logits, batch)
+    check_labels(got["labels"], batch, logits)
+    check_alone(alone(model, "test_step", batch, TESTED))
+
+
+@todo("3-3")
+def test_test_leaves_the_mode_alone(model, batch):
+    """학습 모드와 평가 모드는 부른 쪽이 정합니다."""
+    check_mode_stays(model, "test_step", batch, TESTED)
+
+
+@todo("3-3")
+def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
+    """확률은 문장마다, 라벨 축에서 softmax를 한 값입니다."""
+    got = evaluated(model, "test_step", batch, TESTED)["probs"]
+    check_float32(got, "probs")
+    want = logits.softmax(dim=-1)
+    if close(got, want, ATOL):
+        return
+    wrong = [
+        ("raw-logits", "로짓을 그대로 돌려주었습니다.", logits),
+        ("softmax-dim0", "배치 축에서 softmax를 했습니다.", logits.softmax(dim=0)),
+        ("sigmoid", "시그모이드를 썼습니다.", logits.sigmoid()),
+        ("log-softmax", "확률의 로그를 돌려주었습니다.", logits.log_softmax(dim=-1)),
+        ("double-softmax", "softmax를 두 번 했습니다.", want.softmax(dim=-1)),
+        ("softmax-flat", "배치 전체에서 softmax를 했습니다.", logits.flatten().softmax(0).view_as(logits)),
+        ("softmax-of-preds", "로짓이 아니라 예측에 softmax를 했습니다.", logits.argmax(-1).float().softmax(-1)),
+        ("plain-ratio", "로짓을 합으로 나누었습니다.", logits / logits.sum(dim=-1, keepdim=True)),
+        ("swapped", "라벨의 순서를 뒤집었습니다.", want.flip(-1)),
+        ("sorted-columns", "문장마다 확률을 크기 순서로 늘어놓았습니다.", want.sort(-1, descending=True).values),
+        ("sorted-columns", "문장마다 확률을 크기 순서로 늘어놓았습니다.", want.sort(-1).values),
+        ("percent", "확률에 100을 곱했습니다.", want * 100),
+        ("hard-probs", "확률을 0과 1로 바꾸었습니다.", want.round()),
+        ("transposed", "두 축이 바뀌었습니다.", want.T),
+        ("no-mask", "attention_mask를 건네지 않았습니다.", unmasked_logits(model, batch).softmax(-1)),
+    ]
+    for symptom, message, value in wrong:
+        if matches(got, value, ATOL):
+            first = got.flatten()[: want.shape[1]]
+            fail(message, idea="softmax", expected=show(want[0]), got=show(first), symptom=symptom)
+    one_each = zip(want, got.flatten(), strict=False)
+    if got.numel() == len(want) and all((row - one).abs().min() <= ATOL for row, one in one_each):
+        message = "라벨 하나의 확률만 담았습니다."
+        fail(message, idea="확률의 모양", expected=tuple(want.shape), got=tuple(got.shape), symptom="one-column")
+    assert_equal(tuple(got.shape), tuple(want.shape), idea="확률의 모양", message="확률의 모양이 다릅니다.")
+    message = "확률이 로짓의 softmax와 다릅니다."
+    fail(message, idea="softmax", expected=f"첫 문장 {show(want[0])}", got=f"첫 문장 {show(got[0])}")

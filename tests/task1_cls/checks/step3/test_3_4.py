@@ -1,0 +1,276 @@
+"""3-4의 검사: 문장 하나."""
+
+from __future__ import annotations
+
+import traceback
+from functools import cache
+from typing import Any
+
+import torch
+
+from course.checks.words import assert_close, close, fail, matches, show, todo
+from tests.task1_cls.checks import support
+from tests.task1_cls.checks.step3.common import ATOL, COUNT, Given, asked, recognise
+from todo import TodoNotDone
+
+TEXT = "배우들 연기가 좋아서 두 번 봤어요"
+
+
+def inferred(model, text):
+    """문장 하나의 답. 모델은 평가 모드 그대로이고, 확률은 파이썬의 수입니다."""
+    given = Given(model)
+    try:
+        got = asked(model.infer_one, text)
+    finally:
+        given.check()  # 멈춘 까닭이 바꾸어 놓은 설정일 수도 있습니다.
+    if not all(hasattr(got, name) for name in ("text", "negative", "positive")):
+        kind = type(got).__name__
+        message = "infer_one의 결과가 Prediction이 아닙니다."
+        fail(message, idea="단계의 약속", expected="Prediction", got=kind, symptom="not-prediction")
+    if model.lang_model.training:
+        fail(
+            "infer_one이 모델을 학습 모드로 바꾸었습니다.",
+            idea="train/eval",
+            expected="평가 모드",
+            got="학습 모드",
+            symptom="train-mode",
+        )
+    kinds = [type(one).__name__ for one in (got.negative, got.positive) if not isinstance(one, float)]
+    if kinds:
+        message = "확률이 파이썬의 float이 아닙니다."
+        fail(message, idea="JSON으로 보낼 값", expected="float", got=kinds[0], symptom="not-float")
+    return got
+
+
+def answer_to(model, ids, mask=None):
+    """토큰 번호를 그대로 건넸을 때의 로짓, (라벨 수,)."""
+    ids = torch.tensor([ids], device=model.device)
+    mask = torch.ones_like(ids) if mask is None else mask
+    return support.reference_logits(model, {"input_ids": ids, "attention_mask": mask})[0]
+
+
+def wrong_answers(model):
+    """TEXT의 두 확률과 헷갈리는 값들."""
+    tokenizer = support.tokenizer()
+    ids = tokenizer(TEXT)["input_ids"]
+    logits = answer_to(model, ids)
+    negative, positive = logits.softmax(-1).tolist()
+    one, other = logits.sigmoid().tolist()
+    blanks = ids + [tokenizer.pad_token_id] * (support.SEQ_LEN - len(ids))
+    lone, half = "로짓 하나만 시그모이드에 넣었습니다.", "두 자리에 같은 확률을 담았습니다."
+    return [
+        ("swapped", "라벨의 순서를 뒤집었습니다.", [positive, negative]),
+        ("softmax-dim0", "배치 축에서 softmax를 했습니다.", [1.0, 1.0]),
+        ("raw-logits", "로짓을 그대로 돌려주었습니다.", logits),
+        ("log-softmax", "확률의 로그를 돌려주었습니다.", logits.log_softmax(-1)),
+        ("double-softmax", "softmax를 두 번 했습니다.", logits.softmax(-1).softmax(-1)),
+        ("percent", "확률에 100을 곱했습니다.", [100 * negative, 100 * positive]),
+        ("one-sigmoid", lone, [1 - other, other]),
+        ("one-sigmoid", lone, [one, 1 - one]),
+        ("same-twice", half, [negative, negative]),
+        ("same-twice", half, [positive, positive]),
+        ("no-special", "특수 토큰 없이 건넸습니다.", answer_to(model, ids[1:-1]).softmax(-1)),
+        ("no-mask", "채운 자리까지 읽게 했습니다.", answer_to(model, blanks).softmax(-1)),
+    ]
+
+
+@todo("3-4")
+def test_probabilities_match_the_models_logits(model):
+    """확률은 로짓에 softmax를 한 값입니다."""
+    got = inferred(model, TEXT)
+    want = support.reference_probabilities(model, TEXT)
+    pair = [got.negative, got.positive]
+    if close(pair, want, ATOL):
+        return
+    check_not_sorted(model)
+    recognise(pair, wrong_answers(model), idea="softmax", expected=want)
+    sigmoid, total = answer_to(model, support.tokenizer()(TEXT)["input_ids"]).sigmoid(), sum(pair)
+    not_one = {"idea": "softmax", "expected": "합 1.000", "got": f"합 {total:.3f}", "sum": total}
+    if matches(pair, sigmoid, ATOL):
+        fail("두 확률의 합이 1이 아닙니다.", symptom="sigmoid", **not_one)
+    for length in range(1, len(TEXT)):
+        if matches(pair, support.reference_probabilities(model, TEXT[:length]), ATOL):
+            message = "글의 앞부분만 읽었습니다."
+            expected, read = f"{len(TEXT)}글자", f"{length}글자"
+            fail(message, idea="truncation", expected=expected, got=read, symptom="cut-characters")
+    others = [inferred(model, text) for text in support.SENTENCES[:COUNT]]
+    if all(matches(pair, [one.negative, one.positive], 0) for one in others):
+        message = "어느 글에나 같은 답을 합니다."
+        fail(message, idea="모델의 입력", expected=show(want), got=show(pair), symptom="constant")
+    rounded = [("hard-probs", "확률을 반올림했습니다.", [round(one, digits) for one in want]) for digits in range(4)]
+    recognise(pair, rounded, idea="softmax", expected=want)
+    if not matches(total, 1.0, ATOL):
+        fail("두 확률의 합이 1이 아닙니다.", **not_one)
+    assert_close(pair, want, atol=ATOL, idea="softmax", message="확률이 로짓의 softmax와 다릅니다.")
+
+
+def check_not_sorted(model):
+    """두 자리가 라벨의 순서인지, 문장마다 확률의 크기 순서인지."""
+    texts, how = support.SENTENCES[:COUNT], {"truncation": True, "max_length": support.SEQ_LEN, "padding": True}
+    inputs = support.tokenizer()(texts, **how, return_tensors="pt").to(model.device)
+    every = support.reference_logits(model, inputs).softmax(-1)
+    chosen = [int(every[:, 0].argmax()), int(every[:, 1].argmax())]  # 가장 부정인 것과 가장 긍정인 것
+    answers = [inferred(model, texts[one]) for one in chosen]
+    pairs, wants = [[one.negative, one.positive] for one in answers], every[chosen].tolist()
+    for down in (True, False):
+        ordered = [sorted(one, reverse=down) for one in wants]
+        if ordered != wants and matches(pairs, ordered, ATOL):
+            i = next(i for i, (one, want) in enumerate(zip(ordered, wants, strict=True)) if one != want)
+            message = "두 자리에 확률을 크기 순서로 담았습니다."
+            fail(message, idea="라벨의 순서", expected=show(wants[i]), got=show(pairs[i]), symptom="sorted-columns")
+
+
+@todo("3-4")
+def test_two_places_belong_to_the_labels(model):
+    """앞자리는 언제나 부정, 뒷자리는 언제나 긍정입니다. 어느 쪽이 더 큰지와 상관없습니다."""
+    check_not_sorted(model)
+
+
+@todo("3-4")
+def test_answer_keeps_the_sentence(model):
+    """답에는 물어본 문장이 그대로 있습니다."""
+    got = inferred(model, TEXT).text
+    if not isinstance(got, str) or got.strip() != TEXT:
+        kind = show(got) if isinstance(got, str) else type(got).__name__
+        message = "답의 text가 물어본 문장이 아닙니다."
+        fail(message, idea="이름의 덮어쓰기", expected=TEXT, got=kind, symptom="text-lost")
+
+
+@todo("3-4")
+def test_long_text_is_truncated(model):
+    """seq_len을 넘는 글도 잘려서 답을 얻습니다."""
+    try:
+        got = inferred(model, support.LONG_TEXT)
+    except (IndexError, RuntimeError) as error:
+        fail(
+            "긴 글에서 멈췄습니다.",
+            idea="truncation",
+            expected=f"{support.SEQ_LEN}토큰에서 자르기",
+            got=type(error).__name__,
+            symptom="no-truncation",
+        )
+    want = support.reference_probabilities(model, support.LONG_TEXT)
+    pair = [got.negative, got.positive]
+    if close(pair, want, ATOL):
+        return
+    message = "긴 글의 답이 seq_len에서 자른 답과 다릅니다."
+    short = inferred(model, TEXT)
+    if not matches([short.negative, short.positive], support.reference_probabilities(model, TEXT), ATOL):
+        fail(message, idea="truncation", expected=show(want), got=show(pair))  # 자르는 일 말고도 다른 것이 있습니다.
+    tokenizer, limit = support.tokenizer(), support.SEQ_LEN
+    whole = tokenizer(support.LONG_TEXT, verbose=False)["input_ids"]
+    lengths = range(3, tokenizer.model_max_length + 1)
+    cut = [tokenizer(support.LONG_TEXT, truncation=True, max_length=length) for length in lengths]
+    inputs = tokenizer.pad(cut, return_tensors="pt").to(model.device)
+    for length, answer in zip(lengths, support.reference_logits(model, inputs).softmax(-1), strict=True):
+        if matches(pair, answer, ATOL):
+            # 토크나이저가 아는 한계까지 읽었다면, 몇 토큰에서 자를지 정하지 않은 것입니다.
+            symptom = "tokenizer-limit" if length == tokenizer.model_max_length else "other-length"
+            fail(message, idea="truncation", expected=f"{limit}토큰", got=f"{length}토큰", symptom=symptom)
+    for ids in (whole[:limit], whole[-limit:], whole[1 : limit + 1]):
+        if matches(pair, answer_to(model, ids).softmax(-1), ATOL):
+            fail(message, idea="truncation", expected=show(want), got=show(pair), symptom="special-lost")
+    fail(message, idea="truncation", expected=show(want), got=show(pair))
+
+
+@todo("3-4")
+def test_dropout_is_off(model):
+    """같은 문장은 두 번 물어도 같은 답입니다. 학습 도중에 물어도 그렇습니다."""
+    model.train()
+    first, second = inferred(model, TEXT), inferred(model, TEXT)
+    if not close([first.negative], [second.negative], 1e-6):
+        fail(
+            "같은 문장의 답이 부를 때마다 다릅니다.",
+            idea="train/eval",
+            expected=first.negative,
+            got=second.negative,
+            symptom="train-mode",
+        )
+
+
+# 글자마다 토큰 하나일 때 seq_len을 넘지 않는 글들
+ODD_TEXTS = [
+    "10점 만점에 10점!!",
+    "Good 영화, BEST :)",
+    "재미있어요😂👍 ㅋㅋㅋ",
+    "",
+]
+
+
+@cache
+def spelling() -> Any:
+    """글자마다 번호가 다른 토크나이저. 숫자, 영어, 그림 문자, 문장 부호도 저마다 다른 번호입니다."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
+    letters = sorted({one for text in [TEXT, *ODD_TEXTS] for one in text + text.lower() if not one.isspace()})
+    words = [*support.SPECIAL_TOKENS, *letters, *(f"##{one}" for one in letters)]
+    how = {"handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
+    wordpiece = BertWordPieceTokenizer(vocab={word: number for number, word in enumerate(words)}, **how)
+    return BertTokenizerFast(tokenizer_object=wordpiece._tokenizer, do_lower_case=False, model_max_length=64)
+
+
+@todo("3-4")
+def test_every_character_reaches_the_model(model):
+    """숫자, 영어, 그림 문자, 문장 부호도 지우거나 바꾸지 않고 모델에 넣고, 답에도 그대로 담습니다."""
+    model.lm_tokenizer = spelling()
+    if not all(matches(*spelled(model, text)[1:], ATOL) for text in (TEXT, TEXT[:7])):
+        return  # 한글만 있는 글의 답도 다르면, 다른 검사가 말합니다.
+    for text in ODD_TEXTS:
+        got, pair, want = spelled(model, text)
+        read = matches(pair, want, ATOL)
+        if read and (not isinstance(got.text, str) or got.text.strip() == text):
+            continue  # 문장이 아닌 것을 담은 답은 다른 검사가 말합니다.
+        if not read and matches(pair, want.flip(-1), ATOL):
+            continue  # 두 자리가 바뀐 것도 다른 검사가 말합니다.
+        if read and model.infer_one(TEXT).text != TEXT:
+            continue
+        what = "답이 다름" if got.text == text else repr(got.text)
+        message = "글의 일부를 지우거나 바꾸어 읽었습니다."
+        fail(message, idea="모델의 입력", expected=repr(text), got=what, symptom="text-changed", text=text)
+
+
+def spelled(model, text):
+    """(답, 두 확률, 글자마다 읽은 옳은 확률)."""
+    got = inferred(model, text)
+    inputs = spelling()(text, truncation=True, max_length=support.SEQ_LEN, return_tensors="pt").to(model.device)
+    want = support.reference_logits(model, inputs).softmax(-1)[0]
+    return got, [got.negative, got.positive], want
+
+
+class Elsewhere(torch.nn.Module):
+    """다른 장치에 있는 모델 대신: 가중치는 meta에 있고, 받은 텐서들의 장치를 적어 두고, CPU의 로짓을 돌려줍니다."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+        self.seen: list[str] = []
+
+    @property
+    def device(self) -> torch.device:
+        return self.weight.device
+
+    def forward(self, *tensors: torch.Tensor, **named: torch.Tensor) -> Any:
+        from transformers.modeling_outputs import SequenceClassifierOutput
+
+        self.seen += [one.device.type for one in (*tensors, *named.values()) if isinstance(one, torch.Tensor)]
+        return SequenceClassifierOutput(logits=torch.tensor([[0.0, 1.0]]))
+
+
+@todo("3-4")
+def test_inputs_go_where_the_model_is(model):
+    """입력은 모델이 있는 장치로 옮겨서 넣습니다. GPU가 없어도, 모델이 다른 장치에 있는 체하며 봅니다."""
+    model.lang_model = elsewhere = Elsewhere()
+    model.to("meta")
+    try:
+        model.infer_one(TEXT)
+    except TodoNotDone:
+        raise
+    except Exception as error:  # noqa: BLE001 - meta에는 값이 없어, 입력의 값을 들여다보는 옳은 답도 멈춥니다.
+        if any(frame.name == "_apply" for frame in traceback.extract_tb(error.__traceback__)):
+            message = "입력이 아니라 모델을 옮겼습니다."
+            fail(message, idea="장치", expected="모델은 그대로", got="옮긴 모델", symptom="model-moved")
+    left = [one for one in elsewhere.seen if one != "meta"]
+    if left:
+        message = "입력이 모델과 다른 장치에 있습니다."
+        fail(message, idea="장치", expected="모델의 장치", got=left[0], symptom="other-device")

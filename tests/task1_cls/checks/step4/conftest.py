@@ -1,0 +1,33 @@
+"""4단계의 여러 TODO가 함께 쓰는 준비(fixture)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from nlpbook.position import Position
+from nlpbook.tracking import Tracker
+from tests.task1_cls.checks import support
+from tests.task1_cls.checks.step4.common import one_process
+
+
+@pytest.fixture
+def new_loop(load, device):
+    """빈 루프에 검사에 필요한 것만 붙여 줍니다."""
+
+    def build(**parts):
+        kind = load(4).TrainingLoop
+        loop = kind.__new__(kind)
+        loop.fabric = one_process(device)
+        loop.args = support.tiny_args()
+        loop.tracker = Tracker()
+        loop.position = Position()
+        loop.print_steps = 10**9
+        loop.interrupt = SimpleNamespace(requested=False)
+        loop.advance = lambda count=1: None
+        for name, part in parts.items():
+            setattr(loop, name, part)
+        return loop
+
+    return build

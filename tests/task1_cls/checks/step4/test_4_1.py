@@ -1,0 +1,249 @@
+"""4-1의 검사: 에포크와 배치의 반복."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from course.checks.words import assert_equal, fail, todo
+from nlpbook.errors import UserError
+from nlpbook.position import Position
+from tests.task1_cls.checks.step4.common import BATCHES, EPOCHS, Batches, ValLoader, WithDropout, method_of, never_ends
+
+
+class ByHand:
+    """optimize를 부르지 않고 손수 학습하려 할 때 불리는 것들. 불려도 아무 일이 없습니다."""
+
+    def step(self, *args, **kwargs):
+        pass
+
+    zero_grad = step
+
+
+NOTHING = "아무것도 건네지 않음"
+
+
+def walk(new_loop, position, stop=None):
+    """`run()`을 부르고, 무엇을 배웠는지 적은 것을 돌려줍니다.
+
+    Args:
+        stop: 이 예외를 두 번째 after_step이 일으킵니다. 루프의 `stopped_at`은 그때까지 배운 수(그런 때가 오지 않았으면
+            None), `got_out`은 예외가 run() 밖으로 나왔는지입니다.
+
+    Returns:
+        (루프, 배운 배치들, after_step에 건넨 것들). 배치는 (에포크, 번호), 건넨 것은 (무엇, 그때의 진행).
+    """
+    learned, told = [], []
+
+    def optimize(self, batch):
+        if len(learned) > 10 * EPOCHS * BATCHES:
+            never_ends(self.position.epoch)
+        learned.append(tuple(batch["input_ids"][0].tolist()))
+        self.position.next_batch()
+        return {"loss": torch.tensor(0.5), "acc": torch.tensor(0.5), "of": learned[-1]}
+
+    def after_step(self, outputs=NOTHING):
+        if isinstance(outputs, dict):
+            what = outputs.get("of", "배치" if "input_ids" in outputs else "다른 사전")
+        else:
+            what = NOTHING if outputs is NOTHING else type(outputs).__name__
+        told.append((what, self.position.to_dict()))
+        if stop and len(told) == 2:
+            self.stopped_at = len(learned)
+            raise stop
+
+    def save_last(self):
+        pass
+
+    loop = new_loop(
+        stopped_at=None,
+        got_out=False,
+        train_loader=Batches(),
+        val_loader=ValLoader(),
+        val_steps=BATCHES,
+        model=WithDropout(),
+        position=position,
+        optimizer=ByHand(),
+        scheduler=ByHand(),
+        steps_per_epoch=BATCHES,
+        total_steps=EPOCHS * BATCHES,
+    )
+    loop.train_loader.loop = loop
+    loop.optimize, loop.after_step = method_of(loop, optimize), method_of(loop, after_step)
+    loop.save_last = method_of(loop, save_last)
+    for name in ("evaluate", "record", "report", "keep_if_good"):
+        setattr(loop, name, work_of_after_step(name))
+    loop.args.learning.num_epochs = EPOCHS
+    loop.fabric.is_global_zero = False
+    loop.fabric.backward = lambda loss, *args, **kwargs: loss.backward()
+    loop.fabric.clip_gradients = lambda *args, **kwargs: None
+    try:
+        loop.run()
+    except BaseException as error:
+        if error is not stop:
+            raise
+        loop.got_out = True
+    return loop, learned, told
+
+
+def work_of_after_step(name):
+    """after_step이 걸음마다 알아서 부르는 메서드. 반복 안에서 또 부르면 실패합니다."""
+
+    def called(*args, **kwargs):
+        shown = {"expected": "after_step이 부름", "got": f"self.{name}"}
+        fail("after_step이 할 일을 반복에서 또 했습니다.", idea="after_step", symptom="extra-work", **shown)
+
+    return called
+
+
+def lessons(first_epoch=0, first_batch=0):
+    """그 자리부터 끝까지의 (에포크, 번호)."""
+    every = [(epoch, batch) for epoch in range(EPOCHS) for batch in range(BATCHES)]
+    return every[first_epoch * BATCHES + first_batch :]
+
+
+@todo("4-1")
+def test_every_batch_of_every_epoch_is_learned_once(new_loop):
+    """에포크마다 모든 배치를 한 번씩, 그 에포크의 순서로 배웁니다."""
+    loop, learned, _ = walk(new_loop, Position())
+    if learned != lessons():
+        name_lessons(loop, learned, lessons())
+    if loop.position.epoch > EPOCHS:
+        counted_too_often(loop)
+
+
+def counted_too_often(loop):
+    numbers = {"expected": f"마친 에포크 {EPOCHS}", "got": f"마친 에포크 {loop.position.epoch}"}
+    fail("에포크를 너무 많이 세었습니다.", idea="진행", symptom="next-epoch-inside", **numbers)
+
+
+def name_lessons(loop, learned, want):
+    """배운 배치들이 다를 때, 무엇을 잘못했는지 알아봅니다."""
+    shown = {"expected": f"배치 {len(want)}개", "got": f"배치 {len(learned)}개"}
+    epochs = {"idea": "에포크의 수", "expected": f"에포크 {EPOCHS}번", "got": f"에포크 {len(learned) / BATCHES:g}번"}
+    if not learned:
+        fail("배운 배치가 하나도 없습니다.", idea="optimize", symptom="nothing-learned", **shown)
+    if learned == want[:BATCHES] * EPOCHS:
+        fail(
+            "에포크마다 같은 순서로 읽었습니다.",
+            idea="에포크마다의 순서",
+            expected="에포크 번호 0, 1, 2",
+            got="에포크 번호 0, 0, 0",
+            symptom="taken-once" if loop.train_loader.started else "not-remaining",
+        )
+    if learned == want[:BATCHES] and loop.position.epoch == EPOCHS:
+        fail("에포크를 넘긴 뒤에도 배치 번호가 그대로입니다.", idea="진행", symptom="batch-left", **shown)
+    if learned == want[:BATCHES] and (loop.position.epoch == 0 or loop.train_loader.asked > 1):
+        fail("첫 에포크 뒤로는 배운 배치가 없습니다.", idea="진행", symptom="no-next-epoch", **shown)
+    if learned == [batch for batch in want for _ in range(len(learned) // len(want))]:
+        fail("같은 배치를 거듭 배웠습니다.", idea="한 걸음", symptom="same-batch", **shown)
+    if learned[: len(want)] == want:
+        fail("정한 것보다 여러 에포크를 배웠습니다.", symptom="too-many-epochs", **epochs)
+    if learned == want[: len(learned)]:
+        fail("정한 에포크를 다 배우지 않고 끝났습니다.", symptom="too-few-epochs", **epochs)
+    if learned == [(epoch + 1, batch) for epoch, batch in want]:
+        numbers = {"expected": "에포크 번호 0, 1, 2", "got": "에포크 번호 1, 2, 3"}
+        fail("0번 에포크를 건너뛰었습니다.", idea="진행", symptom="epoch-first", **numbers)
+    if loop.position.epoch > EPOCHS:
+        counted_too_often(loop)
+    assert_equal(len(learned), len(want), idea="두 겹 반복", message="배운 배치의 수가 다릅니다.")
+    assert_equal(learned, want, idea="두 겹 반복", message="배운 배치의 순서가 다릅니다.")
+
+
+@todo("4-1")
+def test_after_step_follows_every_step(new_loop):
+    """걸음마다 곧바로, 그 걸음의 결과를 들고 after_step을 부릅니다."""
+    _, learned, told = walk(new_loop, Position())
+    if len(told) < len(learned):
+        fail(
+            "after_step을 걸음마다 부르지 않았습니다.",
+            idea="걸음과 에포크",
+            expected=f"{len(learned)}번",
+            got=f"{len(told)}번",
+            symptom="after-step-outside" if learned == lessons() else None,
+        )
+    others = [what for what, _ in told if isinstance(what, str)]
+    if NOTHING in others:
+        message, shown = "after_step에 아무것도 건네지 않았습니다.", {"expected": "optimize의 결과", "got": NOTHING}
+        fail(message, idea="걸음의 결과", symptom="after-step-empty", **shown)
+    if others:
+        fail(
+            "after_step에 그 걸음의 결과가 아닌 것을 건넸습니다.",
+            idea="걸음의 결과",
+            expected="optimize의 결과",
+            got=others[0],
+            symptom="after-step-batch",
+        )
+    assert_equal(
+        [what for what, _ in told],
+        learned,
+        idea="걸음의 결과",
+        message="after_step에 건넨 것이 그 걸음의 결과가 아닙니다.",
+    )
+    places = [{"epoch": epoch, "batch": batch + 1, "step": i} for i, (epoch, batch) in enumerate(learned, start=1)]
+    for i, ((_, got), want) in enumerate(zip(told, places, strict=True), start=1):
+        if got["step"] == 2 * i:
+            shown = {"expected": f"{i}걸음", "got": f"{2 * i}걸음"}
+            fail("한 걸음을 두 번 세었습니다.", idea="진행", symptom="counted-twice", **shown)
+        assert_equal(got, want, idea="진행", message="after_step을 부를 때의 진행(position)이 다릅니다.")
+
+
+@todo("4-1")
+def test_finished_epochs_are_counted(new_loop):
+    """끝까지 걸으면 마친 에포크는 num_epochs이고, 다음 에포크의 첫 배치 앞에 서 있습니다."""
+    loop, _, _ = walk(new_loop, Position())
+    want = {"epoch": EPOCHS, "batch": 0, "step": EPOCHS * BATCHES}
+    assert_equal(loop.position.to_dict(), want, idea="진행", message="다 걸은 뒤의 진행(position)이 다릅니다.")
+
+
+@todo("4-1")
+@pytest.mark.parametrize(("epoch", "batch"), [(1, 2), (0, 1), (2, 0), (0, BATCHES), (2, BATCHES), (EPOCHS, 0)])
+def test_resumed_training_walks_only_what_is_left(new_loop, epoch, batch):
+    """이어 하는 학습은 멈춘 자리의 다음 배치부터, 남은 것만 배웁니다."""
+    _, learned, _ = walk(new_loop, Position(epoch, batch, epoch * BATCHES + batch))
+    want = lessons(epoch, batch)
+    if len(learned) > len(want):
+        _, fresh, _ = walk(new_loop, Position())
+        fail(
+            "이어 하는 학습이 정한 것보다 오래 걸립니다.",
+            idea="이어 하기",
+            expected=f"남은 배치 {len(want)}개",
+            got=f"배운 배치 {len(learned)}개",
+            symptom=longer_than_left(epoch, batch, learned, want) if fresh == lessons() else None,
+        )
+    if learned != want and learned in skipped_again(epoch, batch, want) and walk(new_loop, Position())[1] == lessons():
+        lost = [one for one in want if one not in learned]
+        shown = {"expected": f"남은 배치 {len(want)}개", "got": f"배운 배치 {len(learned)}개", "lost": len(lost)}
+        fail("이미 건너뛴 배치를 또 건너뛰었습니다.", idea="이어 하기", symptom="skipped-twice", **shown)
+    assert_equal(learned, want, idea="이어 하기", message="이어 하는 학습이 남은 배치를 그대로 배우지 않았습니다.")
+
+
+def skipped_again(epoch, batch, want):
+    """remaining_batches가 건너뛴 만큼 또 건너뛰었을 때 배우는 것들: 이어 하는 에포크에서만, 또는 에포크마다."""
+    once = want[batch:] if batch < BATCHES else want
+    every = [one for one in once if one[0] == epoch or one[1] >= batch]
+    return once, every
+
+
+def longer_than_left(epoch, batch, learned, want):
+    """남은 것보다 오래 배웠을 때의 증상."""
+    if batch > 0 and learned == lessons(epoch, 0):
+        return "from-first-batch"
+    again = len(learned) - len(want) == epoch * BATCHES  # 마친 에포크의 수만큼 더
+    return "from-zero" if want and again and learned[: len(want)] == want else None
+
+
+@todo("4-1")
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), UserError("손실이 nan이 되었습니다.")], ids=["stop", "error"])
+def test_what_stops_a_step_stops_the_run(new_loop, error):
+    """after_step이 일으킨 Ctrl-C나 오류는 그 자리에서 학습을 멈추고, run을 부른 쪽까지 전해집니다."""
+    loop, learned, _ = walk(new_loop, Position(), stop=error)
+    name = type(error).__name__
+    if loop.stopped_at is None:
+        shown = {"expected": "걸음마다 한 번", "got": "두 번도 부르지 않음"}
+        fail("after_step을 부르지 않아 멈추는 것을 볼 수 없습니다.", idea="Ctrl-C", **shown)
+    more = len(learned) - loop.stopped_at
+    if more or not loop.got_out:
+        got = f"배치 {more}개를 더 배움" if more else "멈췄지만 알리지 않음"
+        shown = {"expected": f"{name}이(가) run 밖으로 나감", "got": got, "error": name}
+        fail(f"after_step이 일으킨 {name}을(를) 반복이 삼켰습니다.", idea="Ctrl-C", symptom="swallowed", **shown)

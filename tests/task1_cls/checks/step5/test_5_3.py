@@ -1,0 +1,302 @@
+"""5-3의 검사: 옵션에서 설정으로."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import Field, fields
+from typing import Any, get_type_hints
+
+import pytest
+
+from course.checks.words import fail, todo
+from nlpbook.classification.arguments import Arguments, TrainArguments
+from nlpbook.cli import Options
+from nlpbook.settings import default_of
+from tests.task1_cls.checks.step5.common import KINDS, options_of
+
+RENAMED = {  # 옵션 이름과 필드 이름이 다른 것들. 명령줄의 약속이므로 여기 따로 적어 둡니다.
+    "train": {"data_home": ("data", "home", "/corpora"), "data_name": ("data", "name", "nsmc")},
+    "test": {"data_name": ("data", "name", "nsmc")},
+    "serve": {
+        "server_host": ("server", "host", "0.0.0.0"),
+        "server_port": ("server", "port", 8080),
+        "server_page": ("server", "page", "other.html"),
+        "server_threads": ("server", "threads", 9),
+    },
+}
+BIG_MODEL = "beomi/KcELECTRA-base"
+
+
+def distinct_values(kind: type) -> dict[tuple[str, str], tuple[str, Any]]:
+    """(묶음, 필드) → (옵션 이름, 값). 값은 모두 기본값과 다르고, 서로도 (참·거짓과 고르는 것 말고는) 다릅니다."""
+    made: dict[tuple[str, str], tuple[str, Any]] = {}
+    for group, group_kind in kind.groups().items():
+        hints = get_type_hints(group_kind)
+        for one in fields(group_kind):
+            default, count = default_of(one), len(made)
+            if one.metadata["choices"]:
+                value: Any = next(choice for choice in one.metadata["choices"] if choice != default)
+            elif isinstance(default, bool):
+                value = not default
+            elif "str" in str(hints[one.name]):
+                value = f"{one.name}-{count}"
+            else:
+                value = 1000 + count if "int" in str(hints[one.name]) else 0.25 + count / 1000
+            made[group, one.name] = (one.metadata["option"] or one.name, value)
+    return made
+
+
+def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
+    """학생의 함수로 만든 설정. 알아본 예외는 무엇이 틀렸는지로 바꾸고, 모르는 예외는 그대로 둡니다."""
+    try:
+        args = step.arguments_from(kind, options)
+    except KeyError as error:
+        name = error.args[0] if error.args else None
+        known = isinstance(name, str) and name in kind.options() and name in options
+        if known and (other := other_kind_moved(step, kind)):
+            more = {"expected": kind.__name__, "got": other.__name__, "symptom": "fixed-kind"}
+            fail(f"{other.__name__}의 옵션만 압니다.", idea="설정 클래스", **more)
+        _explain_key(name, kind, options)
+        raise
+    except UnboundLocalError:
+        if not options and values_arrive(step, kind):
+            more = {"expected": "모두 기본값인 설정", "got": "args가 없음", "symptom": "inside-loop"}
+            fail("옵션이 하나도 없으면 args가 만들어지지 않습니다.", idea="기본값", **more)
+        raise
+    except TypeError as error:
+        _explain_type(str(error), kind, options)
+        raise
+    except AttributeError as error:
+        if "has no attribute 'given'" in str(error):
+            only_given()
+        if "'dict' object" in str(error):
+            not_built("dict")
+        raise
+    if not isinstance(args, kind):
+        symptom = "fixed-kind" if isinstance(args, Arguments) else "not-built"
+        more = {"expected": kind.__name__, "got": type(args).__name__, "symptom": symptom}
+        fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", **more)
+    for group, group_kind in kind.groups().items():
+        got = type(getattr(args, group, None))
+        if got is dict:
+            not_built("dict")
+        if not issubclass(got, group_kind):
+            fail(
+                f"{group} 묶음의 종류가 다릅니다.", idea="묶음의 클래스", expected=group_kind.__name__, got=got.__name__
+            )
+    return args
+
+
+def values_arrive(step: Any, kind: type, options: type = dict) -> bool:
+    """이 설정 클래스의 옵션은 모두 제자리로 가는가."""
+    values = distinct_values(kind)
+    flat = dict(values.values())
+    try:
+        args = step.arguments_from(kind, Options.of(**flat) if options is Options else flat)
+        return all(getattr(getattr(args, group), field) == value for (group, field), (_, value) in values.items())
+    except Exception:  # noqa: BLE001  무엇으로 멈추든 가지 않은 것입니다.
+        return False
+
+
+def other_kind_moved(step: Any, kind: type) -> type | None:
+    """이 설정 클래스에서는 멈췄지만, 옵션이 제자리로 가는 다른 설정 클래스."""
+    return next((one for one in KINDS.values() if one is not kind and values_arrive(step, one)), None)
+
+
+def only_given() -> None:
+    more = {"expected": "options에 든 것 모두", "got": "options.given에 적힌 것만", "symptom": "given-only"}
+    fail("사전에 든 옵션이 아니라 given에 적힌 것만 옮겼습니다.", idea="options", **more)
+
+
+def not_built(got: str) -> None:
+    more = {"expected": "LearningArguments 등", "got": got, "symptom": "not-built"}
+    fail("묶음이 아직 사전입니다.", idea="묶음의 클래스", **more)
+
+
+def _explain_key(name: Any, kind: type, options: dict[str, Any]) -> None:
+    """KeyError에서 알아볼 수 있는 실수."""
+    if isinstance(name, Field):
+        more = {"expected": "묶음의 이름", "got": "필드", "symptom": "unpacked-backwards"}
+        fail("묶음과 필드를 바꾸어 받았습니다.", idea="kind.options()", **more)
+    if name in kind.options() and name not in options:
+        more = {"expected": "기본값", "got": f"KeyError: {name}", "symptom": "needs-all", "name": name}
+        fail("빠진 옵션에서 멈췄습니다.", idea="기본값", **more)
+    if name in kind.groups() or name in kind.options():
+        more = {"expected": ", ".join(kind.groups()), "got": f"KeyError: {name}", "symptom": "no-group", "name": name}
+        fail(f"'{name}' 묶음을 찾지 못했습니다.", idea="묶음", **more)
+
+
+def _explain_type(message: str, kind: type, options: dict[str, Any]) -> None:
+    """TypeError에서 알아볼 수 있는 실수."""
+    renamed = [name for name, (_, one) in kind.options().items() if name != one.name]
+    name = next((name for name in renamed if f"'{name}'" in message), None)
+    if name and not message.startswith(tuple(one.__name__ for one in KINDS.values())):
+        fail_with_option_name(kind, name, got="TypeError")
+    if match := re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message):
+        owner, name = match.groups()
+        if owner == kind.__name__ and name in kind.options():
+            more = {"expected": "묶음들", "got": f"{owner}({name}=…)", "symptom": "flat"}
+            fail("옵션을 묶지 않고 설정 클래스에 바로 건넸습니다.", idea="묶음", **more)
+        if owner != kind.__name__ and owner in [one.__name__ for one in KINDS.values()]:
+            more = {"expected": kind.__name__, "got": owner, "symptom": "fixed-kind"}
+            fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", **more)
+        homes = [group for group, one in kind.groups().items() if name in [field.name for field in fields(one)]]
+        if homes and owner in [one.__name__ for one in kind.groups().values()]:
+            more = {"expected": f"{homes[0]} 묶음의 {name}", "got": f"{owner}({name}=…)", "symptom": "shared-dict"}
+            fail("한 묶음에 다른 묶음의 값이 섞였습니다.", idea="묶음", name=name, group=homes[0], **more)
+    if "NoneType" in message and "pretrained" not in options:
+        more = {"expected": "기본값", "got": "None", "symptom": "none-default"}
+        fail("빠진 옵션이 None이 되었습니다.", idea="기본값", **more)
+
+
+def fail_with_option_name(kind: type, name: str, got: str) -> None:
+    group, one = kind.options()[name]
+    more = {"option": name, "group": group, "field": one.name, "symptom": "option-name"}
+    fail(
+        "필드의 이름 대신 옵션의 이름을 썼습니다.",
+        idea="옵션과 필드",
+        expected=f"args.{group}.{one.name}",
+        got=got,
+        **more,
+    )
+
+
+def assert_fields(args: Any, want: dict[tuple[str, str], Any], message: str, idea: str, **more: Any) -> None:
+    """필드들의 값. 어긋난 것 하나를 보여 줍니다."""
+    for (group, field), value in want.items():
+        got = getattr(getattr(args, group), field)
+        if got != value or type(got) is not type(value):
+            where = f"args.{group}.{field}"
+            fail(message, idea=idea, expected=f"{where} = {value!r}", got=f"{where} = {got!r}", **more)
+
+
+def name_moves(step: Any, args: Any, kind: type, values: dict[tuple[str, str], tuple[str, Any]]) -> None:
+    """옵션들이 제자리에 없을 때, 무엇을 잘못했는지 알아봅니다."""
+    got = {key: getattr(getattr(args, key[0]), key[1]) for key in values}
+    wrong = [key for key, (_, value) in values.items() if got[key] != value or type(got[key]) is not type(value)]
+    shown = {"idea": "옵션과 필드", "expected": f"옵션 {len(values)}개", "got": f"{len(values) - len(wrong)}개"}
+    option = next((name for name, _ in values.values() if hasattr(args, name)), None)
+    if not wrong:
+        return
+    if option:
+        found = {"expected": "묶음 속의 필드", "got": f"args.{option}"}
+        fail("값을 묶음이 아니라 설정에 바로 담았습니다.", symptom="on-top", **{**shown, **found})
+    if wrong == list(values) and values_arrive(step, kind, Options):
+        only_given()
+    if wrong == list(values):
+        fail("옵션의 값이 하나도 옮겨지지 않았습니다.", symptom="nothing-moved", **shown)
+    if wrong == list(values)[:-1]:
+        fail("마지막 옵션의 값만 옮겨졌습니다.", symptom="only-last", **shown)
+    prefixed = [key for key, (name, _) in values.items() if name == "_".join(key)]  # data_name처럼 묶음이 앞에 붙은 것
+    if prefixed and wrong == [key for key in values if key not in prefixed]:
+        found = {"got": f"{len(prefixed)}개", "moved": values[prefixed[0]][0], "left": values[wrong[0]][0]}
+        fail("이름 앞에 묶음의 이름이 붙은 옵션만 옮겼습니다.", symptom="by-prefix", **{**shown, **found})
+    if prefixed and wrong == prefixed:
+        (group, field), name = wrong[0], values[wrong[0]][0]
+        holder = getattr(args, group)
+        fail_with_option_name(kind, name, f"args.{group}.{name}" if hasattr(holder, name) else "옮기지 않음")
+    if all(got[key] == str(values[key][1]) for key in wrong):
+        group, field = wrong[0]
+        where = f"args.{group}.{field}"
+        found = {"expected": f"{where} = {values[wrong[0]][1]!r}", "got": f"{where} = {got[wrong[0]]!r}"}
+        fail("값을 모두 글로 바꾸었습니다.", symptom="all-text", **{**shown, **found})
+
+
+def default_fields(kind: type) -> dict[tuple[str, str], Any]:
+    """모든 필드의 기본값. 학습률은 내장 모델의 것입니다."""
+    made = {(group, one.name): default_of(one) for group, cls in kind.groups().items() for one in fields(cls)}
+    return {key: 5e-4 if key == ("learning", "learning_rate") else value for key, value in made.items()}
+
+
+@todo("5-3")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_renamed_options_reach_their_fields(step, name):
+    """data_name은 data 묶음의 name으로, server_port는 server 묶음의 port로 갑니다."""
+    kind = KINDS[name]
+    values = distinct_values(kind)
+    name_moves(step, arguments(step, kind, dict(values.values())), kind, values)
+    args = arguments(step, kind, {**options_of(kind), **{option: row[2] for option, row in RENAMED[name].items()}})
+    for option, (group, field, value) in RENAMED[name].items():
+        holder = getattr(args, group)
+        if getattr(holder, field) != value and hasattr(holder, option):
+            fail_with_option_name(kind, option, got=f"args.{group}.{option}")
+        assert_fields(args, {(group, field): value}, f"{option}의 값이 제자리에 없습니다.", "옵션과 필드")
+
+
+@todo("5-3")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_every_option_lands_in_its_own_field(step, name):
+    """세 설정 클래스의 모든 옵션이 제 묶음의 제 필드로 갑니다."""
+    values = distinct_values(KINDS[name])
+    args = arguments(step, KINDS[name], dict(values.values()))
+    want = {key: value for key, (_, value) in values.items()}
+    assert_fields(args, want, "옵션의 값이 제자리에 없습니다.", "옵션과 필드")
+
+
+@todo("5-3")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_missing_options_take_their_defaults(step, name):
+    """빠진 옵션은 기본값이 됩니다. 앞서 만든 설정의 값이 남지도 않습니다."""
+    kind = KINDS[name]
+    arguments(step, kind, dict(distinct_values(kind).values()))
+    message = "빠진 옵션이 기본값이 아닙니다."
+    assert_fields(arguments(step, kind, {}), default_fields(kind), message, "기본값")
+    some = arguments(step, kind, {"seq_len": 64, "project": "other"})
+    want = {**default_fields(kind), ("model", "seq_len"): 64, ("env", "project"): "other"}
+    assert_fields(some, want, message, "기본값")
+
+
+@todo("5-3")
+def test_zero_and_false_are_values_too(step):
+    """0과 False와 빈 글도 사람이 고른 값입니다."""
+    chosen = {"weight_decay": 0.0, "max_grad_norm": 0.0, "warmup_rate": 0.0, "print_every": 0.0, "seed": 0}
+    chosen["tag_format_on_training"] = ""
+    args = arguments(step, TrainArguments, {**options_of(TrainArguments), **chosen})
+    other = arguments(step, TrainArguments, {**options_of(TrainArguments), "weight_decay": 0.5, "seed": 3})
+    moved = (other.learning.weight_decay, other.learning.seed) == (0.5, 3)  # 0이 아닌 값은 옮겨지는가
+    for name, value in chosen.items():
+        group, one = TrainArguments.options()[name]
+        got = getattr(getattr(args, group), one.name)
+        symptom = "drops-falsy" if moved and got == default_of(one) else None
+        message = f"{name}에 준 {value!r}이(가) 사라졌습니다."
+        more = {"symptom": symptom, "option": name, "value": repr(value)}
+        assert_fields(args, {(group, one.name): value}, message, "거짓인 값과 없는 값", **more)
+
+
+@todo("5-3")
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ({}, 5e-4),
+        ({"pretrained": BIG_MODEL}, 5e-5),
+        ({"pretrained": BIG_MODEL, "learning_rate": 2e-5}, 2e-5),
+        ({"learning_rate": 1e-3}, 1e-3),
+    ],
+    ids=["embedded", "big", "big-chosen", "embedded-chosen"],
+)
+@pytest.mark.parametrize("full", [True, False], ids=["all-options", "only-given"])
+def test_learning_rate_default_follows_the_model(step, options, want, full):
+    """학습률을 비우면 내장 모델은 5e-4, 다른 모델은 5e-5입니다."""
+    given = {**options_of(TrainArguments), **options} if full else options
+    args = arguments(step, TrainArguments, dict(given))
+    got = args.learning.learning_rate
+    if got == want:
+        return
+    big = args.model.pretrained == BIG_MODEL  # 모델의 이름은 옮겨졌는데 학습률만 앞서 정해졌는가
+    late = "learning_rate" not in options and (got is None or (big and got == 5e-4))
+    symptom = "late-default" if late else None
+    model = options.get("pretrained", "내장 모델")
+    fail(f"{model}의 학습률이 다릅니다.", idea="__post_init__", expected=want, got=got, symptom=symptom, model=model)
+
+
+@todo("5-3")
+@pytest.mark.parametrize("name", list(KINDS))
+def test_options_are_left_as_they_were(step, name):
+    """받은 옵션을 바꾸지 않습니다. load_trained가 뒤에서 다시 읽습니다."""
+    options = options_of(KINDS[name])
+    before = dict(options)
+    arguments(step, KINDS[name], options)
+    if options != before:
+        lost = sorted(set(before) - set(options))
+        more = {"expected": f"옵션 {len(before)}개", "got": f"{len(options)}개 남음" if lost else "값이 바뀜"}
+        fail("받은 options를 바꾸었습니다.", idea="부작용", symptom="consumed" if lost else None, **more)

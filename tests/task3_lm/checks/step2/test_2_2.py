@@ -1,0 +1,279 @@
+"""2-2의 검사: 앞의 자리들의 값을 섞기."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from course.checks.words import assert_close, close, fail, matches, show, todo
+from tests.task3_lm.checks.step2.common import (
+    ATOL,
+    BATCH,
+    DROPPED,
+    EMBED,
+    HEADS,
+    LENGTH,
+    MAX_LENGTH,
+    WIDTH,
+    config,
+    explained,
+    normal,
+    recognise,
+    require_shape,
+    require_tensor,
+    sound,
+)
+
+
+@pytest.fixture
+def tensors(device):
+    """질의, 열쇠, 값. 무게가 고르지 않도록 크게 흩어 놓았습니다."""
+    return [1.5 * normal(BATCH, HEADS, LENGTH, WIDTH, seed=20 + i).to(device) for i in range(3)]
+
+
+def mix(attention: Any, *tensors: torch.Tensor) -> torch.Tensor:
+    """학생의 attend가 섞은 것."""
+    cut = "가림의 크기가 글의 길이와 다릅니다.", "가림의 모양", "(길이, 길이)인 가림", "mask-not-cut"
+    axes = "질의와 열쇠의 축이 맞지 않아 곱할 수 없습니다.", "행렬곱의 축", "(길이, 차원/헤드) × (차원/헤드, 길이)"
+    cells = "모양이 다른 두 텐서를 칸끼리 셈했습니다.", "칸끼리의 곱", "행렬곱(@)"
+    with explained(
+        (rf"(must match|match the existing|expandable|expanded size|broadcast).*\b{MAX_LENGTH}\b", *cut),
+        (rf"\b{MAX_LENGTH}\b.*(must match|match the existing|expandable|expanded size|broadcast)", *cut),
+        (r"must match .* dimension [01]$", *axes, "key-not-transposed"),
+        (r"must match .* dimension [23]$", *cells, "elementwise"),
+        ("Expected size for first two|mat1 and mat2|batch1|size mismatch|inconsistent", *axes, "key-not-transposed"),
+    ):
+        given, allowed = [one.clone() for one in tensors], attention.allowed
+        before = allowed.clone()
+        got = attention.attend(*given)
+    for name, one, kept in zip(("query", "key", "value"), given, tensors, strict=True):
+        if not torch.equal(one, kept):
+            message, say = f"건네받은 {name}를 그 자리에서 고쳤습니다.", {"expected": "새 텐서", "name": name}
+            fail(message, idea="in-place 연산", got=f"값이 달라진 {name}", symptom="in-place", **say)
+    if attention.allowed is not allowed or not torch.equal(allowed, before):
+        attention.allowed = before
+        message, expected = "가림의 표(self.allowed)를 바꾸어 놓았습니다.", "처음 그대로인 self.allowed"
+        fail(message, idea="버퍼", expected=expected, got="달라진 self.allowed", symptom="mask-overwritten")
+    require_tensor(got, "mixed", "not-tensor")
+    batch, heads, length, width = tensors[2].shape
+    known = {
+        (batch, heads, length, length): ("무게로 값을 섞지 않았습니다.", "no-value"),
+        (batch, length, heads, width): ("헤드를 벌써 합치기 시작했습니다.", "merged-early"),
+        (batch, length, heads * width): ("헤드를 벌써 합쳤습니다.", "merged-early"),
+    }
+    require_shape(got, (batch, heads, length, width), known, idea="값 섞기", what="mixed")
+    return got
+
+
+def mixes_rightly(attention: Any, tensors: list[torch.Tensor]) -> bool:
+    return close(mix(attention, *tensors), functional.scaled_dot_product_attention(*tensors, is_causal=True), ATOL)
+
+
+def attended(scores: torch.Tensor, allowed: torch.Tensor, value: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """점수를 가려 섞은 것. 볼 것이 하나도 없는 자리는 NaN입니다."""
+    return scores.masked_fill(~allowed, -math.inf).softmax(dim) @ value
+
+
+@torch.no_grad()
+def wrong_mixes(query: Any, key: Any, value: Any) -> list[tuple[str, str, torch.Tensor]]:
+    """헷갈리기 쉬운 섞기들."""
+    raw = query @ key.transpose(-2, -1)
+    scores, ones = raw / math.sqrt(WIDTH), torch.ones(LENGTH, LENGTH, dtype=torch.bool, device=query.device)
+    past = ones.tril()
+    weights = scores.masked_fill(~past, -math.inf).softmax(-1)
+    other, seen = "내적을 다른 수로 나누었습니다.", "뒤의 자리를 보았습니다."
+    axis, after = "softmax의 축이 다릅니다.", "softmax를 한 다음에 가렸습니다."
+    zeroed = scores.masked_fill(~past, 0.0)
+    return [
+        ("no-scale", "내적을 나누지 않았습니다.", attended(raw, past, value)),
+        ("scale-not-root", "제곱근이 아니라 차원 그대로 나누었습니다.", attended(raw / WIDTH, past, value)),
+        ("scale-up", "나누지 않고 곱했습니다.", attended(raw * math.sqrt(WIDTH), past, value)),
+        *[("scale-other", other, attended(raw / math.sqrt(n), past, value)) for n in (EMBED, LENGTH, HEADS, BATCH)],
+        *[
+            ("scale-other", other, attended(raw / math.sqrt(n), past, value))
+            for n in (MAX_LENGTH, WIDTH + 1, 64, WIDTH**4)
+        ],
+        ("no-mask", seen, attended(scores, ones, value)),
+        ("no-mask", seen, attended(raw, ones, value)),
+        ("mask-transposed", "앞이 아니라 뒤를 보았습니다.", attended(scores, ones.triu(), value)),
+        ("peek", "바로 다음 자리를 보았습니다.", attended(scores, ones.tril(1), value)),
+        ("zero-mask", "가릴 점수를 0으로 채웠습니다.", attended(zeroed, ones, value)),
+        ("zero-mask", "가릴 점수를 0으로 채웠습니다.", zeroed.masked_fill(~past, 1e-9).softmax(-1) @ value),
+        ("mask-after", after, (scores.softmax(-1) * past) @ value),
+        ("mask-after", after, scores.softmax(-1).masked_fill(~past, -math.inf) @ value),
+        *[("softmax-axis", axis, attended(scores, past, value, dim)) for dim in (-2, 1, 0)],
+        ("no-softmax", "점수를 무게로 바꾸지 않았습니다.", zeroed @ value),
+        ("no-softmax", "합이 1이 아닌 무게입니다.", scores.masked_fill(~past, -math.inf).sigmoid() @ value),
+        ("no-softmax", "점수를 무게로 바꾸지 않았습니다.", scores.masked_fill(~past, -math.inf) @ value),
+        *[("not-mixed", "앞의 자리들을 섞지 않았습니다.", one) for one in (query, key, value)],
+        ("not-value", "값이 아닌 것을 섞었습니다.", weights @ key),
+        ("not-value", "값이 아닌 것을 섞었습니다.", weights @ query),
+        ("weights-transposed", "무게의 축을 바꾸어 섞었습니다.", weights.transpose(-2, -1) @ value),
+        ("key-query", "질의와 열쇠가 바뀌었습니다.", attended(scores.transpose(-2, -1), past, value)),
+    ]
+
+
+def recognise_wrong_mask(got: torch.Tensor, query: Any, key: Any, value: Any) -> None:
+    """볼 것이 하나도 없는 자리를 만드는 가림. 그 자리의 값은 NaN, 0, 평균 가운데 하나라 빼고 봅니다."""
+    ones = torch.ones(LENGTH, LENGTH, dtype=torch.bool, device=query.device)
+    scores = query @ key.transpose(-2, -1) / math.sqrt(WIDTH)
+    expected = "앞의 자리들과 자신"
+    cases = [
+        (ones.triu(1), slice(0, -1), "mask-reversed", "보아도 되는 자리를 가렸습니다.", "뒤의 자리들"),
+        (ones.tril(-1), slice(1, None), "self-hidden", "자기 자신을 가렸습니다.", "앞의 자리들만"),
+    ]
+    for allowed, rows, symptom, message, seen in cases:
+        if matches(got[..., rows, :], attended(scores, allowed, value)[..., rows, :], ATOL):
+            fail(message, idea="인과 가림", expected=expected, got=seen, symptom=symptom)
+
+
+@todo("2-2")
+def test_mixed_values_match_the_reference(attention, tensors):
+    """PyTorch의 scaled_dot_product_attention(is_causal=True)과 같습니다."""
+    got = mix(attention, *tensors)
+    want = functional.scaled_dot_product_attention(*tensors, is_causal=True)
+    if close(got, want, ATOL):
+        return
+    recognise_wrong_mask(got, *tensors)
+    recognise(got, wrong_mixes(*tensors), idea="인과 어텐션", expected=want)
+    if not got.isfinite().all():
+        count = f"{int((~got.isfinite()).sum())}개가 수가 아님"
+        if matches(got[..., -1, :], want[..., -1, :], ATOL) and got[..., :-1, :].isnan().all():
+            message, say = "가릴 점수를 양의 무한대로 채웠습니다.", {"expected": "-inf", "got": "inf"}
+            fail(message, idea="softmax와 -inf", symptom="positive-inf", **say)
+        message = "섞은 값에 수가 아닌 것(NaN, inf)이 있습니다."
+        fail(message, idea="softmax와 -inf", expected="모두 유한한 수", got=count, symptom="not-finite")
+    query, key, value = tensors
+    again = mix(attention, query, key, value + torch.arange(LENGTH, device=value.device)[:, None].eq(LENGTH - 1) * 9.0)
+    if not matches(again[..., :-1, :], got[..., :-1, :], ATOL):
+        more = {"expected": "앞의 자리들과 자신", "got": "뒤의 자리까지"}
+        fail("뒤의 자리의 값이 섞였습니다.", idea="인과 가림", symptom="leak", **more)
+    assert_close(got, want, atol=ATOL, idea="인과 어텐션", message="섞은 값이 기대와 다릅니다.")
+
+
+@todo("2-2")
+def test_the_future_changes_nothing(attention, tensors):
+    """어느 자리의 뒤를 아무리 크게 바꾸어도 그 자리의 값은 그대로입니다."""
+    if not sound(lambda: mixes_rightly(attention, tensors)):
+        return
+    query, key, value = tensors
+    before = mix(attention, query, key, value)
+    for place in range(1, LENGTH):
+        later = torch.arange(LENGTH, device=query.device)[:, None] >= place
+        changed = mix(attention, query, torch.where(later, key + 2, key), torch.where(later, value + 1000, value))
+        if not close(changed[..., :place, :], before[..., :place, :], 1e-3):
+            message = "뒤의 자리를 바꾸었더니 앞의 값이 달라졌습니다."
+            got = f"{place}번째부터 바꾸자 그 앞의 값이 달라짐"
+            fail(message, idea="인과 가림", expected="달라지지 않음", got=got, symptom="weak-mask")
+
+
+@todo("2-2")
+def test_far_apart_scores_stay_finite(attention, tensors, device):
+    """점수가 아주 작아도 뒤의 자리는 섞이지 않고, 값은 유한합니다."""
+    if not sound(lambda: mixes_rightly(attention, tensors)):
+        return
+    query, key = torch.full((1, 1, 3, 4), 30.0), torch.full((1, 1, 3, 4), -30.0)  # 점수는 모두 -1,800입니다.
+    value = torch.tensor([1.0, 3.0, 800.0])[:, None].expand(1, 1, 3, 4)
+    got = mix(attention, query.to(device), key.to(device), value.to(device))[0, 0, :, 0]
+    want = torch.tensor([1.0, 2.0, 268.0])
+    if not close(got[:2], want[:2], ATOL):
+        message = "점수가 아주 작을 때 뒤의 자리가 섞였거나 수가 아닌 값이 나왔습니다."
+        fail(message, idea="softmax와 -inf", expected=show(want[:2]), got=show(got[:2]), symptom="weak-mask")
+
+
+@todo("2-2")
+@pytest.mark.parametrize("length", [1, MAX_LENGTH])
+def test_every_length(attention, tensors, device, length):
+    """한 토큰도, max_seq_len을 꽉 채운 글도 됩니다."""
+    if not sound(lambda: mixes_rightly(attention, tensors)):
+        return
+    tensors = [normal(1, HEADS, length, WIDTH, seed=30 + i).to(device) for i in range(3)]
+    want = functional.scaled_dot_product_attention(*tensors, is_causal=True)
+    got = mix(attention, *tensors)
+    assert_close(got, want, atol=ATOL, idea="글의 길이", message=f"길이가 {length}인 글에서 섞은 값이 다릅니다.")
+
+
+@todo("2-2")
+def test_gradient_reaches_all_three(attention, tensors):
+    """질의, 열쇠, 값에 모두 기울기가 닿고, 가린 자리에서 NaN이 생기지 않습니다."""
+    if not sound(lambda: mixes_rightly(attention, tensors)):
+        return
+    leaves = [one.requires_grad_() for one in tensors]
+    got = mix(attention, *leaves)
+    if got.requires_grad:
+        got.square().sum().backward()
+    for name, leaf in zip(("query", "key", "value"), leaves, strict=True):
+        if leaf.grad is None or not leaf.grad.abs().sum() > 0:  # NaN도 여기서 걸립니다.
+            state = "없음" if leaf.grad is None else "0이거나 수가 아님"
+            message = f"{name}에 기울기가 닿지 않습니다."
+            fail(message, idea="기울기", expected="0이 아닌 기울기", got=state, symptom="cut-graph", name=name)
+
+
+@pytest.fixture
+def dropping(load, device):
+    """`dropping(training)`: 드롭아웃이 절반인 어텐션이 섞은 것과, 드롭아웃이 없을 때의 무게.
+
+    값이 단위행렬 둘을 이어 붙인 것이라 섞은 값의 앞뒤 절반이 곧 무게입니다. 무게를 떨구었다면 두 절반이 같습니다.
+    """
+    attention = load(2).CausalSelfAttention(config(dropout=DROPPED)).to(device)
+    attention.output_dropout.p = 0.9
+    shape = (16, HEADS, LENGTH)
+    query, key = (normal(*shape, WIDTH, seed=seed).to(device) for seed in (40, 41))
+    value = torch.eye(LENGTH, device=device).repeat(1, 2).expand(*shape, 2 * LENGTH)
+    query, key = (functional.pad(one, (0, 2 * LENGTH - WIDTH)) for one in (query, key))
+
+    def run(training: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(7)
+        attention.train(training)
+        want = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return mix(attention, query, key, value), want
+
+    return run
+
+
+@todo("2-2")
+def test_dropout_is_off_in_evaluation(attention, tensors, dropping):
+    """평가 모드에서는 아무 무게도 떨구지 않습니다."""
+    if not sound(lambda: mixes_rightly(attention, tensors)):
+        return
+    got, want = dropping(training=False)
+    if close(got, want, ATOL):
+        return
+    zeros = (got[..., :LENGTH].abs() < 1e-6).float().mean().item()
+    if zeros > 0.55:  # 가린 자리만 0이라면 0.4입니다.
+        message = "평가할 때에도 드롭아웃이 켜져 있습니다."
+        more = {"expected": "모든 무게", "got": f"무게의 {(zeros - 0.4) / 0.6:.0%}를 떨굼"}
+        fail(message, idea="train/eval", symptom="dropout-in-eval", **more)
+    fail("평가 모드에서 섞은 값이 기대와 다릅니다.", idea="인과 어텐션", expected=show(want), got=show(got))
+
+
+@todo("2-2")
+def test_dropout_drops_weights_while_learning(dropping):
+    """학습 모드에서는 무게의 일부가 0이 되고, 남은 것은 1/(1 - p)배가 됩니다."""
+    if not sound(lambda: close(*dropping(training=False), ATOL)):
+        return
+    got, want = (one.detach() for one in dropping(training=True))
+    if matches(got, want, ATOL):
+        message = "학습할 때 무게에 드롭아웃이 걸리지 않았습니다."
+        more = {"expected": "무게의 절반이 0", "got": "모든 무게가 그대로"}
+        fail(message, idea="드롭아웃", symptom="no-dropout", **more)
+    first, second = got[..., :LENGTH], got[..., LENGTH:]
+    kept, weights = first > 1e-8, want[..., :LENGTH]
+    doubled = torch.where(kept, weights / (1 - DROPPED), 0.0)
+    if not close(first, second, ATOL):
+        message = "무게가 아니라 섞은 값에 드롭아웃을 걸었습니다."
+        more = {"expected": "떨군 무게로 섞은 값", "got": "섞은 뒤에 떨군 값"}
+        fail(message, idea="드롭아웃의 자리", symptom="dropout-on-values", **more)
+    if matches(first, torch.where(kept, weights / 0.1, 0.0), ATOL):
+        message = "다른 드롭아웃을 걸었습니다."
+        more = {"expected": "attention_dropout", "got": "output_dropout"}
+        fail(message, idea="드롭아웃의 자리", symptom="other-dropout", **more)
+    share = kept.float().mean().item() / 0.6  # 볼 수 있는 자리는 25칸 가운데 15칸입니다.
+    if not close(first, doubled, 2 * ATOL) or not 0.3 < share < 0.7:
+        message = "떨구고 남은 무게가 원래 무게의 두 배가 아닙니다."
+        more = {"expected": "0이거나 무게의 1/(1 - p)배", "got": "그 밖의 값"}
+        fail(message, idea="드롭아웃의 자리", symptom="dropout-elsewhere", **more)

@@ -1,0 +1,82 @@
+"""2-4의 검사: 가중치 묶기."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import nn
+
+from course.checks.words import fail, matches, show, todo
+from tests.task3_lm.checks.step2.common import EMBED, VOCAB, config, explained, nothing
+
+
+@pytest.fixture
+def tied(load, device):
+    """학생이 묶은 모델. 2-5는 부르지 않습니다."""
+    module = load(2)
+    torch.manual_seed(2)
+    kinds = "Parameter가 들어갈 자리에 다른 것을 넣었습니다.", "Parameter", "token_embedding의 Parameter"
+    taped = "값을 그 자리에서 베껴 넣으려 했습니다.", "가중치 묶기", "같은 Parameter 하나"
+    settings = config()
+    before = dict(vars(settings))
+    with (
+        patch.object(module.GPT, "init_weights", nothing),
+        explained(
+            ("cannot assign .* as parameter", *kinds, "not-a-parameter"), ("leaf Variable", *taped, "copied-in-place")
+        ),
+    ):
+        made = module.GPT(settings, VOCAB).to(device)
+    added = [name for name, value in vars(settings).items() if name not in before or before[name] != value]
+    if added and getattr(made.lm_head, "weight", None) is not made.token_embedding.weight:
+        message, got = "묶지 않고 설정(config)에 표시만 했습니다.", f"config.{added[0]}"
+        fail(message, idea="가중치 묶기", expected="설정은 그대로", got=got, symptom="config-flag")
+    return made
+
+
+@todo("2-4")
+def test_one_parameter_serves_both(tied):
+    """lm_head와 token_embedding의 가중치는 같은 Parameter 하나입니다."""
+    head, table = tied.lm_head, tied.token_embedding
+    expected, idea = "같은 Parameter 하나", "가중치 묶기"
+    if not isinstance(head, nn.Linear) or not isinstance(table, nn.Embedding):
+        got = f"lm_head는 {type(head).__name__}, token_embedding은 {type(table).__name__}"
+        kinds = "Linear와 Embedding"
+        fail("층을 통째로 바꾸었습니다.", idea=idea, expected=kinds, got=got, symptom="module-tied")
+    if head.weight is table.weight:
+        return
+    got, symptom = "서로 다른 두 Parameter", "separate"
+    if head.weight is tied.position_embedding.weight or table.weight is tied.position_embedding.weight:
+        got, symptom = "position_embedding의 Parameter", "position-tied"
+    elif [name for name, _ in [*head.named_parameters(), *table.named_parameters()] if name != "weight"]:
+        got, symptom = "weight가 아닌 이름에 담은 Parameter", "other-name"
+    elif head.weight.shape != table.weight.shape:
+        got, symptom = f"모양이 {tuple(head.weight.shape)}인 다른 Parameter", "other-shape"
+    elif head.weight.data_ptr() == table.weight.data_ptr():
+        got, symptom = "값은 함께 쓰지만 서로 다른 두 Parameter", "shared-data"
+    elif matches(head.weight, table.weight, 0):
+        got, symptom = "값만 같은 두 Parameter", "copied"
+    fail("두 가중치가 같은 Parameter가 아닙니다.", idea=idea, expected=expected, got=got, symptom=symptom)
+
+
+@todo("2-4")
+def test_tied_weight_is_the_whole_table_and_learns(tied):
+    """묶은 가중치는 (어휘, 차원)이고 배울 수 있으며, 다른 것과는 묶이지 않습니다."""
+    weight = getattr(tied.lm_head, "weight", None)
+    if weight is not getattr(tied.token_embedding, "weight", None) or not isinstance(tied.lm_head, nn.Linear):
+        return  # 묶이지 않았습니다. 앞의 검사가 말합니다.
+    if not isinstance(weight, nn.Parameter) or tuple(weight.shape) != (VOCAB, EMBED):
+        shape, want = show(tuple(getattr(weight, "shape", ()))), (VOCAB, EMBED)
+        message = "묶은 가중치의 모양이 (어휘, 차원)이 아닙니다."
+        fail(message, idea="가중치의 모양", expected=want, got=shape, symptom="other-shape")
+    if not weight.requires_grad:
+        message = "묶은 가중치가 배우지 않게 되었습니다."
+        fail(message, idea="requires_grad", expected="True", got="False", symptom="frozen")
+    if weight is tied.position_embedding.weight:
+        message = "자리 임베딩까지 함께 묶었습니다."
+        got = "position_embedding도 같은 것"
+        fail(message, idea="가중치 묶기", expected="둘만", got=got, symptom="position-tied")
+    if getattr(tied.lm_head, "bias", None) is not None:
+        message = "lm_head에 편향이 생겼습니다."
+        fail(message, idea="가중치 묶기", expected="편향 없음", got="편향 있음", symptom="bias-added")

@@ -1,0 +1,187 @@
+"""2-5의 검사: 초기화."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from course.checks.words import close, fail, matches, show, todo
+from tests.task3_lm.checks.step2.common import LAYERS, explained, gpt, sound
+
+STD, DEEP = 0.02, 0.02 / math.sqrt(2 * LAYERS)
+ENOUGH = {"d_embed": 48, "max_seq_len": 64}  # 어느 행렬에나 값이 2,000개는 넘어, 표준편차가 2% 안에서 드러납니다.
+
+
+@pytest.fixture
+def fresh(load, device):
+    """init_weights를 부르기 전의 모델. 블록 밖에도 묶이지 않은 Linear가 하나 있습니다."""
+    torch.manual_seed(4)
+    made = gpt(load(2), device, vocab=200, **ENOUGH)
+    made.extra = nn.Linear(ENOUGH["d_embed"], 2).to(device)
+    return made
+
+
+@pytest.fixture
+def started(fresh):
+    """학생이 초기화한 모델과, 그 앞의 값들."""
+    before = {name: one.detach().clone() for name, one in fresh.named_parameters()}
+    torch.manual_seed(6)
+    empty = "편향이 없는 Linear의 편향(None)을 채우려고 했습니다."
+    kinds = "Parameter가 들어갈 자리에 다른 것을 넣었습니다."
+    truth = "편향이 있는지를 텐서의 참/거짓으로 물었습니다."
+    tables = "Embedding의 편향을 채우려고 했습니다."
+    taped, every = "기울기를 재는 중에 값을 고쳤습니다.", "가중치가 없는 모듈까지 채우려고 했습니다."
+    pairs = "이름과 모듈의 짝을 내지 않는 것을 둘로 풀었습니다."
+    with explained(
+        (r"'NoneType' object|not NoneType", empty, "편향이 없는 Linear", "편향이 있을 때만 채우기", "none-bias"),
+        ("object has no attribute 'weight'", every, "모듈의 종류", "Linear와 Embedding만", "every-module"),
+        ("'Embedding' object has no attribute 'bias'", tables, "Embedding의 편향", "Linear의 편향만", "embedding-bias"),
+        ("Boolean value of Tensor", truth, "None인지 묻기", "편향이 있을 때만 채우기", "bias-truth"),
+        ("unpack", pairs, "named_modules", "이름과 모듈의 짝", "modules-not-named"),
+        ("cannot assign", kinds, "Parameter", "있던 Parameter의 값만 채우기", "not-a-parameter"),
+        ("leaf Variable that requires grad", taped, "nn.init", "torch.no_grad", "needs-grad"),
+    ):
+        fresh.init_weights()
+    return fresh, before
+
+
+def matrices(model: Any) -> dict[str, tuple[torch.Tensor, float]]:
+    """행렬마다의 이름 → (값, 있어야 할 표준편차)."""
+    made = {"token_embedding": (model.token_embedding.weight, STD)}
+    made["position_embedding"] = (model.position_embedding.weight, STD)
+    for index, block in enumerate(model.blocks):
+        made[f"blocks.{index}.attention.qkv"] = (block.attention.qkv.weight, STD)
+        made[f"blocks.{index}.mlp.expand"] = (block.mlp.expand.weight, STD)
+        made[f"blocks.{index}.attention.projection"] = (block.attention.projection.weight, DEEP)
+        made[f"blocks.{index}.mlp.projection"] = (block.mlp.projection.weight, DEEP)
+    return made
+
+
+def spreads_rightly(one: torch.Tensor, want: float) -> bool:
+    one = one.detach().float()
+    return close(one.std() / want, 1.0, 0.1) and close(one.mean() / want, 0.0, 0.15)
+
+
+def recognise_spread(model: Any, before: dict[str, torch.Tensor]) -> None:
+    """표준편차가 틀린 행렬들에서 무엇을 잘못했는지 알아봅니다."""
+    parts = matrices(model)
+    spread = {name: one.detach().float().std().item() for name, (one, _) in parts.items()}
+    is_deep = {name: name.endswith("projection") for name in parts}
+    wrong = [name for name, (_, want) in parts.items() if not matches(spread[name] / want, 1.0, 0.1)]
+    same = [name for name in wrong if matches(parts[name][0], before[f"{name}.weight"], 0)]
+    kinds = {"embedding": "Embedding", "qkv": "Linear", "expand": "Linear", "projection": "Linear"}
+    first = wrong[0]
+    want, got = f"{first}의 표준편차 {parts[first][1]:.4f}", f"{spread[first]:.4f}"
+    say = {"idea": "초기화", "expected": want, "got": got, "name": first}
+    inside = [name for name in parts if name.startswith("blocks.")]
+    if len(same) == len(parts):
+        fail("모든 가중치가 처음 그대로입니다.", symptom="nothing-filled", **{**say, "name": same[0]})
+    if same == inside and not matches(model.extra.weight, before["extra.weight"], 0):
+        more = {**say, "name": same[0]}
+        fail("블록 안의 층이 처음 그대로입니다.", symptom="blocks-skipped", **more)
+    if same:
+        kind = next(kinds[end] for end in kinds if same[0].endswith(end))
+        symptom = "embedding-skipped" if kind == "Embedding" else "linear-skipped"
+        fail(f"{kind} 가운데 초기화하지 않은 것이 있습니다.", symptom=symptom, **{**say, "name": same[0]})
+    if set(wrong) == {name for name in parts if is_deep[name]} and all(
+        matches(spread[name] / STD, 1.0, 0.1) for name in wrong
+    ):
+        fail("x에 더해지는 projection의 표준편차를 줄이지 않았습니다.", symptom="no-residual-std", **say)
+    if all(is_deep[name] and matches(spread[name] / STD, 1.0, 0.1) for name in wrong):
+        fail("projection 가운데 표준편차를 줄이지 않은 것이 있습니다.", symptom="some-projections", **say)
+    if all(not is_deep[name] and matches(spread[name] / DEEP, 1.0, 0.1) for name in wrong):
+        if "blocks.0.attention.qkv" not in wrong and "blocks.1.attention.qkv" in wrong:
+            fail("projection이 아닌 것 가운데 일부의 표준편차가 작습니다.", symptom="std-leaks", **say)
+        fail("projection이 아닌 것까지 표준편차를 줄였습니다.", symptom="all-residual-std", **say)
+    if all(matches(spread[name] / (DEEP if not is_deep[name] else STD), 1.0, 0.1) for name in wrong):
+        if len(wrong) < len(parts):
+            fail("더 작은 표준편차를 다른 층에 썼습니다.", symptom="other-layers", **say)
+        fail("두 표준편차가 바뀌었습니다.", symptom="std-swapped", **say)
+    if all(matches(spread[name], 1.0, 0.1) for name in wrong):
+        fail("표준편차가 1입니다.", symptom="std-one", **say)
+    if all(matches(spread[name], math.sqrt(parts[name][1]), 0.1 * spread[name]) for name in wrong):
+        fail("표준편차의 제곱근을 썼습니다.", symptom="std-root", **say)
+    if any(matches(spread[name], parts[name][1] ** 2, 0.1 * spread[name]) for name in wrong):
+        fail("표준편차가 아니라 분산을 썼습니다.", symptom="std-squared", **say)
+    if any(spread[name] == 0 for name in wrong):
+        fail("모든 값이 같습니다.", symptom="constant", **say)
+
+
+@todo("2-5")
+def test_matrices_have_the_right_spread(started):
+    """Linear와 Embedding의 표준편차는 0.02, x에 더해지는 projection만 더 작습니다."""
+    model, before = started
+    for name, (one, want) in matrices(model).items():
+        spread, mean = one.detach().float().std().item(), one.detach().float().mean().item()
+        if not close(spread / want, 1.0, 0.1):
+            recognise_spread(model, before)
+            more = {"expected": f"{name}의 표준편차 {want:.4f}", "got": f"{spread:.4f}"}
+            fail("표준편차가 다릅니다.", idea="초기화", symptom="other-std", name=name, **more)
+        if not close(mean / want, 0.0, 0.15):
+            expected = f"{name}의 평균 0"
+            fail("평균이 0이 아닙니다.", idea="초기화", expected=expected, got=f"{mean:.4f}", symptom="mean", name=name)
+
+
+@todo("2-5")
+def test_every_layer_is_drawn_anew(started):
+    """블록마다 다른 값에서 시작합니다."""
+    model, _ = started
+    first, second = (model.blocks[index].mlp.expand.weight for index in (0, 1))
+    if first.std() > 0 and matches(first, second, 0):  # 모두 한 값이면 앞의 검사가 말합니다.
+        message, more = "블록들이 똑같은 값에서 시작합니다.", {"expected": "블록마다 다른 값", "got": "모두 같은 값"}
+        fail(message, idea="초기화", symptom="same-draw", **more)
+
+
+@todo("2-5")
+def test_values_follow_the_normal_distribution(started):
+    """표준편차의 두 배를 넘는 값이 4.6%쯤 있습니다. 고른 분포나 자른 분포에는 없습니다."""
+    model, _ = started
+    if not sound(lambda: all(spreads_rightly(*one) for one in matrices(model).values())):
+        return
+    values = torch.cat([(one.detach() / one.detach().std()).flatten() for one, _ in matrices(model).values()])
+    far = (values.abs() > 2).float().mean().item()
+    if not close(far, 0.0455, 0.01):
+        message = "정규분포가 아닙니다."
+        expected = "표준편차의 두 배를 넘는 값이 4.6%"
+        fail(message, idea="정규분포", expected=expected, got=f"{far:.1%}", symptom="not-normal")
+
+
+@todo("2-5")
+def test_biases_are_zero_and_norms_untouched(started):
+    """Linear의 편향은 0이고, LayerNorm은 1과 0 그대로입니다."""
+    model, before = started
+    for name, module in model.named_modules():
+        if isinstance(module, nn.LayerNorm):
+            for part, want in (("weight", 1.0), ("bias", 0.0)):
+                value = getattr(module, part)
+                if not close(value, torch.full_like(value, want), 1e-6):
+                    expected, got = f"{name}.{part}는 모두 {want:.0f}", show(value[:3])
+                    message = "LayerNorm의 값을 바꾸었습니다."
+                    fail(message, idea="LayerNorm", expected=expected, got=got, symptom="norm-touched", name=name)
+        if not isinstance(module, nn.Linear) or module is model.lm_head:
+            continue
+        skipped = module is model.extra or matches(module.weight, before[f"{name}.weight"], 0)
+        bias = None if skipped else module.bias
+        if bias is not None and not close(bias, torch.zeros_like(bias), 1e-6):
+            symptom = "bias-kept" if matches(bias, before[f"{name}.bias"], 0) else "bias-not-zero"
+            expected = f"{name}.bias는 모두 0"
+            fail("편향이 0이 아닙니다.", idea="편향", expected=expected, got=show(bias[:3]), symptom=symptom, name=name)
+
+
+@todo("2-5")
+def test_parameters_stay_the_same_and_learn(started):
+    """값만 채웁니다. 묶은 가중치는 묶인 채이고, 모두 배울 수 있습니다."""
+    model, before = started
+    if model.lm_head.weight is not model.token_embedding.weight:
+        message = "묶어 둔 가중치가 풀렸습니다."
+        more = {"expected": "같은 Parameter 하나", "got": "서로 다른 두 Parameter"}
+        fail(message, idea="가중치 묶기", symptom="untied", **more)
+    now = dict(model.named_parameters())
+    if frozen := [name for name in before if name not in now or not now[name].requires_grad]:
+        message = "배울 수 없게 된 가중치가 있습니다."
+        more = {"expected": "requires_grad=True", "got": f"{frozen[0]}는 아님"}
+        fail(message, idea="requires_grad", symptom="frozen", name=frozen[0], **more)

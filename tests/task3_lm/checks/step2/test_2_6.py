@@ -1,0 +1,288 @@
+"""2-6의 검사: 모델이 로짓을 내는 길."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from course.checks.words import assert_close, close, fail, known_as, matches, todo
+from tests.task3_lm.checks.step2.common import (
+    ATOL,
+    DROPPED,
+    EMBED,
+    LAYERS,
+    LENGTH,
+    MAX_LENGTH,
+    VOCAB,
+    Part,
+    explained,
+    gpt,
+    normal,
+    recognise,
+    require_shape,
+    require_tensor,
+    scatter,
+    sound,
+)
+
+
+def stage(number: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """블록을 대신하는 계산. 블록마다 다르고, 차례를 바꾸면 결과가 다릅니다."""
+    slope, shift = (0.8, 1.3, 0.6)[number], (0.5, -0.4, 0.2)[number]
+    return lambda x: 1.5 * torch.tanh(slope * x.roll(number + 1, -1) + x.cumsum(1) / 4 + shift)
+
+
+@known_as("Block")
+class Station(Part):
+    """부를 때마다 받은 것과 낸 것을 적어 두는 블록."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(stage(number))
+        self.seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def forward(self, x: torch.Tensor, attend: Callable | None = None) -> torch.Tensor:
+        made = super().forward(x if attend is None else attend(x))
+        self.seen.append((x, made))
+        return made
+
+
+@pytest.fixture
+def model(load, device):
+    """블록을 손으로 만든 것으로 바꾼 GPT, 평가 모드. 로짓은 1쯤의 값입니다."""
+    made = gpt(load(2), device, dropout=DROPPED)
+    made.blocks = nn.ModuleList(Station(number) for number in range(LAYERS))
+    made.token_embedding.weight.data = normal(VOCAB, EMBED, seed=80).to(device) * 0.7
+    made.lm_head.weight = made.token_embedding.weight
+    made.position_embedding.weight.data = normal(MAX_LENGTH, EMBED, seed=81).to(device)
+    scatter(made.norm, seed=82)
+    return made.to(device).eval()
+
+
+@pytest.fixture
+def ids(device):
+    """자리의 수보다 큰 번호가 섞인 토큰들. 한 줄 안에 같은 토큰이 두 번 있습니다."""
+    return torch.tensor([[7, 31, 7, 22, 39], [12, 0, 25, 33, 9]], device=device)
+
+
+def run(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """학생의 forward가 낸 로짓."""
+    batch, length = ids.shape
+    places = "자리 번호가 자리 임베딩의 표를 벗어났습니다."
+    sizes = "토큰 임베딩과 자리 임베딩의 모양이 맞지 않습니다."
+    order = "정규화 층이나 lm_head가 받을 수 없는 모양을 받았습니다."
+    numbers, number = "0부터 length-1까지", "자리 임베딩에 텐서가 아닌 수 하나를 건넸습니다."
+    moved = "자리 번호가 ids와 다른 장치에 있습니다."
+    with explained(
+        ("index out of range|out of bounds|device-side", places, "자리 번호", numbers, "position-index"),
+        ("argument 'indices'.*not int", number, "자리 번호", f"{numbers}의 텐서", "position-number"),
+        ("same device|CUDA|NVIDIA|Cannot copy", moved, "장치", "ids와 같은 장치", "device"),
+        ("size of tensor a", sizes, "자리 임베딩", f"({length}, {EMBED})를 더하기", "position-shape"),
+        ("normalized_shape|mat1 and mat2|same dtype", order, "지나는 차례", "블록들 → norm → lm_head", "wrong-order"),
+        ("ModuleList", "블록들의 목록을 함수처럼 불렀습니다.", "ModuleList", "블록을 하나씩 부르기", "called-list"),
+    ):
+        got = model(ids)
+    require_tensor(got, "logits", "not-tensor")
+    squeezed = "크기가 1인 축이 사라졌습니다.", "squeezed"
+    known = {
+        (batch, VOCAB): ("마지막 자리의 로짓만 남겼습니다.", "last-only"),
+        (batch, 1, VOCAB): ("마지막 자리의 로짓만 남겼습니다.", "last-only"),
+        (batch, length, EMBED): ("lm_head를 지나지 않았습니다.", "no-head"),
+        (batch, length): ("로짓이 아니라 고른 토큰을 담았습니다.", "argmax"),
+        (batch * length, VOCAB): ("배치와 길이를 한 축으로 합쳤습니다.", "flattened"),
+        (batch, length - 1, VOCAB): ("한 자리의 로짓을 잘라 냈습니다.", "shifted"),
+        (VOCAB,): squeezed,
+        (batch, VOCAB, length): ("길이 축이 어휘 축의 뒤로 갔습니다.", "vocab-first"),
+    }
+    require_shape(got, (batch, length, VOCAB), known, idea="로짓의 모양", what="logits")
+    return got
+
+
+def reference(model: Any, x: torch.Tensor, numbers: tuple[int, ...] = tuple(range(LAYERS))) -> torch.Tensor:
+    """x에서 시작해 블록들과 norm, lm_head를 지난 것."""
+    for number in numbers:
+        x = stage(number)(x)
+    x = functional.layer_norm(x, (EMBED,), model.norm.weight, model.norm.bias)
+    return x @ model.lm_head.weight.T
+
+
+@torch.no_grad()
+def wrong_logits(model: Any, ids: torch.Tensor) -> list[tuple[str, str, torch.Tensor]]:
+    """헷갈리기 쉬운 길들."""
+    length, places, norm = ids.size(1), model.position_embedding.weight, model.norm
+    token, position = model.token_embedding.weight[ids], places[:length]
+    x, head = token + position, model.lm_head.weight.T
+    path = [x]
+    for number in range(LAYERS):
+        path.append(stage(number)(path[-1]))
+    added, each = x, x
+    for number in range(LAYERS):
+        added, each = added + stage(number)(added), norm(stage(number)(each))
+    count = torch.arange(length, device=ids.device)[:, None]
+    other, constant = "자리 번호가 다릅니다.", "자리마다 같은 자리 임베딩을 더했습니다."
+    fewer = "지나지 않은 블록이 있습니다."
+    right = reference(model, x)
+    table = [
+        ("no-position", "자리 임베딩을 더하지 않았습니다.", reference(model, token)),
+        (
+            "token-table",
+            "자리 번호를 토큰의 표에서 찾았습니다.",
+            reference(model, token + model.token_embedding.weight[:length]),
+        ),
+        ("no-token", "토큰 임베딩이 빠졌습니다.", reference(model, position.expand_as(token))),
+        ("multiplied", "더하지 않고 곱했습니다.", reference(model, token * position)),
+        ("embedding-scaled", "토큰 임베딩을 키웠습니다.", reference(model, token * math.sqrt(EMBED) + position)),
+        ("no-norm", "마지막 norm을 지나지 않았습니다.", path[-1] @ head),
+        ("norm-first", "norm이 블록들보다 먼저입니다.", stage(2)(stage(1)(stage(0)(norm(x)))) @ head),
+        ("norm-each", "블록마다 norm을 지났습니다.", each @ head),
+        ("norm-each", "블록마다 norm을 지났습니다.", norm(each) @ head),
+        ("norm-each", "블록마다 norm을 지났습니다.", norm(stage(2)(norm(stage(1)(norm(stage(0)(norm(x))))))) @ head),
+        ("extra-residual", "블록이 더한 것을 한 번 더 더했습니다.", norm(added) @ head),
+        ("softmax", "로짓이 아니라 확률을 담았습니다.", right.softmax(-1)),
+        ("log-softmax", "로짓이 아니라 확률의 로그를 담았습니다.", right.log_softmax(-1)),
+        *[("fewer-blocks", fewer, one @ head) for one in (x, token, norm(token))],
+        ("position-raw", "자리 번호를 그대로 더했습니다.", reference(model, token + count)),
+        ("position-raw", "자리 번호를 그대로 더했습니다.", reference(model, token + count + 1)),
+    ]
+    for rows in (places[1 : length + 1], places[:length].flip(0), places[-length:]):
+        table.append(("position-other", other, reference(model, token + rows)))
+    for row in places:
+        table.append(("position-constant", constant, reference(model, token + row)))
+    for many in range(LAYERS + 1):
+        for numbers in itertools.product(range(LAYERS), repeat=many):
+            if len(set(numbers)) < LAYERS:
+                table.append(("fewer-blocks", fewer, reference(model, x, numbers)))
+            elif numbers != tuple(range(LAYERS)):
+                table.append(("block-order", "블록의 차례가 다릅니다.", reference(model, x, numbers)))
+    return table
+
+
+@todo("2-6")
+def test_logits_follow_the_whole_path(model, ids):
+    """토큰 + 자리 → 블록들 → norm → lm_head."""
+    got = run(model, ids)
+    positions = model.position_embedding.weight[:LENGTH]
+    want = reference(model, model.token_embedding.weight[ids] + positions)
+    if close(got, want, ATOL):
+        return
+    seen = [got, *(read for read, _ in model.blocks[0].seen)]
+    if any((one == 0).float().mean() > 0.2 for one in seen):
+        more = {"expected": "평가할 때는 모든 값", "got": "값의 일부가 0"}
+        fail("평가할 때에도 드롭아웃이 켜져 있습니다.", idea="train/eval", symptom="dropout-in-eval", **more)
+    recognise(got, wrong_logits(model, ids), idea="모델의 길", expected=want)
+    assert_close(got, want, atol=ATOL, idea="모델의 길", message="로짓이 기대와 다릅니다.")
+
+
+@torch.no_grad()
+def goes_rightly(model: Any, ids: torch.Tensor) -> bool:
+    x = model.token_embedding.weight[ids] + model.position_embedding.weight[: ids.size(1)]
+    return close(run(model, ids), reference(model, x), ATOL)
+
+
+@todo("2-6")
+@pytest.mark.parametrize("shape", [(1, 1), (3, MAX_LENGTH)])
+def test_every_batch_and_length(model, ids, device, shape):
+    """한 토큰도, max_seq_len을 꽉 채운 글도 됩니다."""
+    if not sound(lambda: goes_rightly(model, ids)):
+        return
+    ids = (torch.arange(math.prod(shape), device=device) * 17 % VOCAB).view(shape)
+    want = reference(model, model.token_embedding.weight[ids] + model.position_embedding.weight[: shape[1]])
+    message = f"배치 {shape[0]}개, 길이 {shape[1]}인 글에서 로짓이 다릅니다."
+    assert_close(run(model, ids), want, atol=ATOL, idea="글의 길이", message=message)
+
+
+@todo("2-6")
+def test_dropout_falls_once_on_the_sum(model, ids, device):
+    """학습 모드에서는 토큰과 자리를 더한 것에 한 번, 그 뒤에는 걸리지 않습니다."""
+    if not sound(lambda: goes_rightly(model, ids)):
+        return
+    ids = (torch.arange(8 * MAX_LENGTH, device=device) * 17 % VOCAB).view(8, MAX_LENGTH)
+    plain = reference(model, model.token_embedding.weight[ids] + model.position_embedding.weight)
+    for block in model.blocks:
+        block.seen.clear()
+    torch.manual_seed(8)
+    got = run(model.train(), ids)
+    start, last = model.blocks[0].seen[0][0], model.blocks[-1].seen[-1][1]
+    total = model.token_embedding.weight[ids] + model.position_embedding.weight
+    idea, half = "드롭아웃", "더한 값의 절반이 0"
+    if matches(start, total, ATOL):
+        late = not matches(got, plain, ATOL)
+        message = "더한 것이 아니라 그 뒤에 드롭아웃을 걸었습니다." if late else "드롭아웃을 걸지 않았습니다."
+        symptom = "dropout-elsewhere" if late else "no-dropout"
+        fail(message, idea=idea, expected=half, got="더한 값이 그대로", symptom=symptom)
+    kept = start != 0
+    share, doubled = kept.float().mean().item(), torch.where(kept, total / (1 - DROPPED), 0.0)
+    if not close(start, doubled, ATOL) or not 0.35 < share < 0.65:
+        message = "토큰과 자리를 더한 것에 한 번 거는 드롭아웃이 아닙니다."
+        expected, got_share = half, f"0인 값이 {1 - share:.0%}"
+        fail(message, idea=idea, expected=expected, got=got_share, symptom="dropout-elsewhere")
+    flow = [(one.seen[-1][1], two.seen[-1][0]) for one, two in itertools.pairwise(model.blocks)]
+    norm = functional.layer_norm(last, (EMBED,), model.norm.weight, model.norm.bias)
+    if any(not close(made, read, ATOL) for made, read in [*flow, (norm @ model.lm_head.weight.T, got)]):
+        more = {"expected": "처음에 한 번", "got": "블록들 사이나 뒤에도 걸림"}
+        fail("드롭아웃을 여러 번 걸었습니다.", idea=idea, symptom="dropout-elsewhere", **more)
+
+
+class Elsewhere(TorchFunctionMode):
+    """GPU 없이도 장치가 섞이는 것을 봅니다: 장치를 적지 않고 만든 텐서가 모델의 텐서와 한 계산에 들어가는 순간.
+
+    GPU에서는 그런 텐서만 CPU에 있어 멈춥니다. `.to`로 옮긴 것, 색인, 0차원의 수는 GPU에서도 괜찮습니다.
+    """
+
+    MAKERS = (torch.arange, torch.tensor, torch.zeros, torch.ones, torch.full, torch.linspace, torch.as_tensor)
+    MOVERS = (torch.Tensor.to, torch.Tensor.type_as, torch.Tensor.__getitem__, torch.Tensor.__setitem__)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[torch.Tensor] = []
+        self.mixed: list[str] = []
+
+    def _is_left(self, func: Any, kwargs: dict[str, Any]) -> bool:
+        return func in self.MAKERS and kwargs.get("device") is None and kwargs.get("out") is None
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        made = func(*args, **kwargs)
+        tensors = [one for one in [*args, *kwargs.values()] if isinstance(one, torch.Tensor) and one.dim()]
+        left = [one for one in tensors if any(one is other for other in self.left)]
+        if func in self.MOVERS:
+            self.left = [one for one in self.left if one is not made]
+        elif left and len(left) < len(tensors):
+            self.mixed.append(getattr(func, "__name__", str(func)))
+        elif isinstance(made, torch.Tensor) and (left or self._is_left(func, kwargs)):
+            self.left.append(made)
+        return made
+
+
+@todo("2-6")
+def test_positions_are_on_the_same_device(model, ids):
+    """ids가 어느 장치에 있든 됩니다."""
+    if not sound(lambda: goes_rightly(model, ids)):
+        return
+    message, say = "자리 번호가 ids와 다른 장치에 있습니다.", {"expected": "ids와 같은 장치", "got": "언제나 CPU"}
+    with Elsewhere() as devices, explained(("same device", message, "장치", say["expected"], "device")):
+        model(ids)
+    if devices.mixed:
+        fail(message, idea="장치", symptom="device", **say)
+
+
+@todo("2-6")
+def test_gradient_reaches_every_parameter(model, ids):
+    """손실의 기울기가 모든 가중치에 닿습니다."""
+    if not sound(lambda: goes_rightly(model, ids)):
+        return
+    got = run(model, ids)
+    if got.requires_grad:
+        got.square().sum().backward()
+    parameters = dict(model.named_parameters())
+    cut = [name for name, one in parameters.items() if one.grad is None or not one.grad.abs().sum() > 0]
+    if cut:
+        more = {"expected": "0이 아닌 기울기", "got": f"{', '.join(cut[:3])}에 없음"}
+        fail("기울기가 닿지 않는 가중치가 있습니다.", idea="기울기", symptom="cut-graph", name=cut[0], **more)

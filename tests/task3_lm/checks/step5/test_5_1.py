@@ -1,0 +1,106 @@
+"""5-1의 검사: 되풀이 벌점."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from course.checks.words import assert_equal, close, fail, matches, todo
+from tests.task3_lm.checks.step5.common import ATOL, among, brief, table_of
+
+
+@pytest.fixture
+def scored(device):
+    """세 글의 점수와 글마다 나온 토큰. 나온 것에도 나오지 않은 것에도 양수와 음수가 있습니다."""
+    logits = torch.tensor(
+        [[2.4, -1.2, 0.6, -0.3, 1.8], [-2.1, 0.9, 3.0, -0.6, -1.5], [1.2, -0.9, -2.4, 2.7, 0.3]], device=device
+    )
+    seen = torch.tensor([[1, 1, 0, 0, 0], [0, 1, 0, 1, 0], [0, 1, 0, 1, 0]], dtype=torch.bool, device=device)
+    return logits, seen
+
+
+def penalized_of(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+    """되풀이 벌점의 기준. 원소마다 하나씩 셈합니다."""
+    rows = zip(logits.tolist(), seen.tolist(), strict=True)
+    made = [
+        [(x / penalty if x > 0 else x * penalty) if was else x for x, was in zip(*row, strict=True)] for row in rows
+    ]
+    return torch.tensor(made, device=logits.device)
+
+
+def lowered_by(step: Any, logits: Tensor, seen: Tensor, penalty: float) -> Any:
+    """학생의 벌점을 받은 점수. seen을 번호로 써서 멈췄으면 그렇다고 말합니다."""
+    try:
+        return step.penalize_repetition(logits.clone(), seen.clone(), penalty)
+    except RuntimeError as error:
+        if "int64 for index" not in str(error):
+            raise
+        more = {"expected": "참과 거짓", "got": "번호", "symptom": "seen-as-ids"}
+        fail("seen을 토큰의 번호로 썼습니다.", idea="마스크", **more)
+
+
+@todo("5-1")
+@pytest.mark.parametrize("penalty", [1.5, 0.8])
+def test_seen_tokens_become_less_likely(step, scored, penalty):
+    """나온 토큰의 점수는 양수면 나누고 음수면 곱합니다. 나오지 않은 것은 그대로입니다."""
+    logits, seen = scored
+    got = table_of(lowered_by(step, logits, seen, penalty), logits, "penalized", "되풀이 벌점")
+    want = penalized_of(logits, seen, penalty)
+    if close(got, want, ATOL):
+        return
+    if torch.equal(got < -1e3, seen):
+        message = "나온 토큰을 아예 지웠습니다."
+        fail(message, idea="되풀이 벌점", expected=brief(want[0]), got=brief(got[0]), symptom="banned", row=1)
+    divided, multiplied = logits / penalty, logits * penalty
+    lowered = torch.where(logits > 0, divided, multiplied)
+    swapped = torch.where(logits > 0, multiplied, divided)
+    minus, others = "음수인 점수까지 나누었습니다.", "다른 글에 나온 토큰까지 깎았습니다."
+    formula, size = "양수와 음수를 한 식으로 깎았습니다.", logits.abs()
+    shares, first = logits.softmax(dim=-1), seen & (torch.arange(len(seen), device=seen.device) == 0)[:, None]
+    front = torch.arange(logits.size(1), device=logits.device) < 2  # 참은 1번 토큰, 거짓은 0번 토큰이 됩니다.
+    wrong = [
+        ("unchanged", "점수가 그대로입니다.", logits),
+        ("divided-negatives", minus, torch.where(seen, divided, logits)),
+        ("swapped", "나눌 것과 곱할 것이 뒤바뀌었습니다.", torch.where(seen, swapped, logits)),
+        ("multiplied-all", "양수인 점수까지 곱했습니다.", torch.where(seen, multiplied, logits)),
+        ("seen-reversed", "나오지 않은 토큰을 깎았습니다.", torch.where(seen, logits, lowered)),
+        ("everyone", "나오지 않은 토큰까지 깎았습니다.", lowered),
+        ("everyone", "나오지 않은 토큰까지 깎았습니다.", divided),
+        ("everyone", "나오지 않은 토큰까지 깎았습니다.", swapped),
+        ("everyone", "나오지 않은 토큰까지 깎았습니다.", multiplied),
+        ("subtracted", "나누거나 곱하지 않고 뺐습니다.", logits - penalty * seen),
+        ("subtracted", "나누거나 곱하지 않고 뺐습니다.", logits - (penalty - 1) * seen),
+        ("others-zero", "나오지 않은 토큰의 점수가 0이 되었습니다.", lowered * seen),
+        ("one-sign", "한쪽 부호의 점수만 깎았습니다.", torch.where(seen & (logits > 0), divided, logits)),
+        ("one-sign", "한쪽 부호의 점수만 깎았습니다.", torch.where(seen & (logits < 0), multiplied, logits)),
+        ("one-sign", "한쪽 부호의 점수만 깎았습니다.", torch.where(seen & (logits < 0), divided, logits)),
+        ("one-text", others, torch.where(seen.any(dim=0), lowered, logits)),
+        ("one-text", others, torch.where(seen[0], lowered, logits)),
+        ("one-text", others, torch.where(seen[-1], lowered, logits)),
+        ("one-formula", formula, torch.where(seen, logits - size * (penalty - 1), logits)),
+        ("one-formula", formula, torch.where(seen, logits - size * (1 - 1 / penalty), logits)),
+        ("from-shares", "점수가 아니라 확률을 깎았습니다.", torch.where(seen, shares / penalty, shares)),
+        ("first-only", "첫 글의 점수만 깎았습니다.", torch.where(first, lowered, logits)),
+        ("zeroed", "나온 토큰의 점수를 0으로 바꾸었습니다.", logits * ~seen),
+        ("seen-as-ids", "seen을 토큰의 번호로 썼습니다.", torch.where(front, lowered, logits)),
+    ]
+    among(got, wrong, idea="되풀이 벌점", want=want)
+    row = int((got - want).abs().max(dim=1).values.argmax())
+    message = f"{row + 1}번째 글의 점수가 다릅니다."
+    fail(message, idea="되풀이 벌점", expected=brief(want[row]), got=brief(got[row]))
+
+
+@todo("5-1")
+def test_penalty_does_not_touch_the_given_logits(step, scored):
+    """부른 쪽의 로짓은 그대로 남습니다. 5-6이 고르기 전의 확률을 내보낼 때 다시 씁니다."""
+    logits, seen = scored
+    given, marks = logits.clone(), seen.clone()
+    got = step.penalize_repetition(given, marks, 1.5)
+    if not torch.equal(given, logits):
+        right = isinstance(got, Tensor) and matches(got, penalized_of(logits, seen, 1.5), ATOL)
+        more = {"expected": brief(logits[0]), "got": brief(given[0]), "symptom": "in-place" if right else None}
+        fail("건네받은 logits를 바꾸었습니다.", idea="제자리 계산", **more)
+    assert_equal(torch.equal(marks, seen), True, idea="제자리 계산", message="건네받은 seen을 바꾸었습니다.")
