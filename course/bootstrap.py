@@ -1,27 +1,42 @@
 """실행 환경을 갖춥니다. 표준 라이브러리만 씁니다.
 
-켜져 있는 가상환경(venv, conda, Colab)이 있으면 그것을, 없으면 이 저장소의 `.venv`를 만들어 씁니다. requirements.txt의
-패키지가 모두 있으면 아무것도 설치하지 않습니다.
+사람이 켜 둔 가상환경(venv, conda, Colab)이 있으면 그것을, 없으면 이 저장소의 `.venv`를 만들어 씁니다.
+
+- `.venv`에는 requirements.txt의 것을 constraints.txt의 정확한 버전으로 설치합니다.
+- 사람이 켜 둔 환경에는 없거나 requirements.txt의 범위를 벗어난 것만 설치하고, 범위 안에 있는 것은 건드리지 않습니다.
+- 쓸 수 없는 파이썬과 컴퓨터에서는 아무것도 설치하기 전에 멈추고, 무엇을 하면 되는지 말합니다.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PROJECT = ROOT / "pyproject.toml"
 REQUIREMENTS = ROOT / "requirements.txt"
+CONSTRAINTS = ROOT / "constraints.txt"
 OWN = ROOT / ".venv"
 STAMP = ".course-requirements"
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+CUDA_WHEELS = "https://download.pytorch.org/whl/cu130"
 NVIDIA = (Path("/dev/nvidia0"), Path("/dev/nvidiactl"), Path("/dev/dxg"))  # 마지막 것은 WSL의 GPU입니다.
+LINE = re.compile(
+    r"""(?P<name>[A-Za-z0-9][\w.-]*)(\[[\w,-]+\])?
+    (?P<range>(>=|<|==)[\d.]+(,(>=|<|==)[\d.]+)*)
+    (;\s*python_version\s*(?P<compare><|>=)\s*"3\.(?P<minor>\d+)")?""",
+    re.VERBOSE,
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +44,8 @@ def main(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")
     try:
-        python = ready_python()
+        refuse_unsupported(arguments)
+        python = ready_python(for_tests=arguments[:1] == ["test"])
     except SetupFailed as error:
         print(f"오류: {error}", file=sys.stderr)
         return 1
@@ -54,64 +70,190 @@ class SetupFailed(Exception):
     """환경을 갖추지 못했습니다. 사람에게 그대로 보일 문장입니다."""
 
 
-def ready_python() -> Path:
+def refuse_unsupported(arguments: list[str]) -> None:
+    """쓸 수 없는 파이썬이나 컴퓨터이면 멈춥니다. 쓸 수 있는 파이썬이 있으면 그것으로 실행할 명령을 말합니다.
+
+    Raises:
+        SetupFailed: 강의를 설치할 수 없을 때.
+    """
+    first, last = supported_minors()
+    if not (3, first) <= sys.version_info[:2] <= (3, last):
+        now = "{}.{}".format(*sys.version_info[:2])
+        here = f"이 강의는 Python 3.{first}부터 3.{last}까지에서 됩니다. 지금은 {now}입니다."
+        found = other_python(range(last, first - 1, -1))
+        if found is None:
+            raise SetupFailed(f"{here} https://www.python.org/downloads/ 에서 Python 3.{last - 1}을 설치해 주세요.")
+        raise SetupFailed(f"{here} 이렇게 실행해 주세요: {' '.join([*found, '-m', 'course', *arguments])}")
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        raise SetupFailed(
+            "Intel Mac용 PyTorch는 더 나오지 않으므로, README의 단추로 Colab에서 열어 주세요"
+            "(Apple Silicon Mac이라면 arm64용 파이썬으로 다시 실행해 주세요)."
+        )
+
+
+def supported_minors() -> tuple[int, int]:
+    """쓸 수 있는 Python 3.x의 처음과 마지막 x. pyproject.toml의 requires-python을 읽습니다."""
+    text = PROJECT.read_text(encoding="utf-8")
+    match = re.search(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', text, re.MULTILINE)
+    return int(match[1]), int(match[2]) - 1
+
+
+def other_python(minors: range) -> list[str] | None:
+    """이 컴퓨터에 있는, 그 가운데 하나인 파이썬을 부르는 명령. 이름만 있고 실행되지 않는 것은 건너뜁니다."""
+    for minor in minors:
+        command = ["py", f"-3.{minor}"] if os.name == "nt" else [f"python3.{minor}"]
+        if shutil.which(command[0]) is None:
+            continue
+        asked = [*command, "-c", f"import sys; sys.exit(sys.version_info[:2] != (3, {minor}))"]
+        with contextlib.suppress(OSError):
+            if subprocess.run(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
+                return command
+    return None
+
+
+def ready_python(for_tests: bool = False) -> Path:
     """필요한 것이 모두 설치된 파이썬. 없으면 설치합니다.
+
+    Args:
+        for_tests: 저장소의 시험이 쓰는 개발 도구(pyproject.toml의 dev)도 갖춥니다.
 
     Raises:
         SetupFailed: 가상환경을 만들거나 패키지를 설치하지 못했을 때.
     """
+    tools = developer_tools() if for_tests else []
     if is_activated():
-        missing = missing_here()
-        if missing:
-            install(Path(sys.executable), missing)
+        complete_here(requirements() + tools)
         return Path(sys.executable)
     python = OWN / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = OWN / STAMP
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    stamp = OWN / (f"{STAMP}-test" if for_tests else STAMP)
+    facts = REQUIREMENTS.read_bytes() + CONSTRAINTS.read_bytes()
+    wanted = hashlib.sha256(facts + "\n".join(tools).encode()).hexdigest()
     if not python.is_file() or not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
         if not has_pip(python):
             create_environment(python)
-        install(python, ["-r", str(REQUIREMENTS)])
+        announce(requirements() + tools)
+        if not install(python, ["-r", str(REQUIREMENTS), *tools], CONSTRAINTS):
+            raise SetupFailed(
+                "패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인하고 같은 명령을 다시 실행해 주세요."
+            )
+        (OWN / STAMP).write_text(hashlib.sha256(facts).hexdigest(), encoding="utf-8")
         stamp.write_text(wanted, encoding="utf-8")
     return python
 
 
 def is_activated() -> bool:
-    """사람이 고른 환경에서 실행되었는가: venv, conda, Colab."""
-    return sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ or "COLAB_RELEASE_TAG" in os.environ
+    """사람이 고른 환경에서 실행되었는가: venv, conda, Colab.
 
-
-def missing_here() -> list[str]:
-    """이 파이썬에 없는, requirements.txt의 항목들.
-
-    torch는 어떤 버전이든 있으면 그대로 둡니다: Colab이나 GPU 서버의 것은 그 기계의 CUDA에 맞추어져 있습니다.
+    저장소의 `.venv`는 우리가 만든 것이고, conda의 `base`는 켜지 않아도 켜져 있는 것이라 고른 것이 아닙니다.
     """
-    missing = []
-    for requirement in requirements():
-        name = re.split(r"[=<>!~;\[ ]", requirement, maxsplit=1)[0]
-        wanted = requirement.split(";")[0].strip().partition("==")[2]
-        try:
-            have = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            missing.append(requirement)
-            continue
-        if wanted and have.split("+")[0] != wanted and name != "torch":
-            missing.append(requirement)
-    return missing
+    if sys.prefix != sys.base_prefix:
+        return Path(sys.prefix).resolve() != OWN.resolve()
+    conda = os.environ.get("CONDA_PREFIX")
+    chose_conda = bool(conda) and os.environ.get("CONDA_DEFAULT_ENV") != "base"
+    runs_in_conda = chose_conda and Path(conda).resolve() == Path(sys.prefix).resolve()
+    return runs_in_conda or "COLAB_RELEASE_TAG" in os.environ
+
+
+def complete_here(wanted: list[str]) -> None:
+    """켜져 있는 환경에 모자란 것만 설치합니다. 이미 있고 범위 안인 것은 그 버전에 묶어 두어 pip이 바꾸지 못합니다.
+
+    먼저 constraints.txt의 정확한 버전으로 해 보고, 있는 것과 맞지 않으면 범위 안의 아무 버전으로 다시 합니다.
+
+    Raises:
+        SetupFailed: 있는 것을 그대로 두고는 설치할 수 없을 때.
+    """
+    missing = missing_here(wanted)
+    if not missing:
+        return
+    absent = {name_of(line) for line in missing}
+    exact = [line for line in lines_of(CONSTRAINTS) if name_of(line) in absent]
+    here = versions_here(requirements() + developer_tools())
+    present = [f"{name}=={have}" for name, have in here if name not in absent]
+    announce(missing)
+    with tempfile.TemporaryDirectory() as folder:
+        held = Path(folder) / "constraints.txt"
+        for lines in ([*present, *exact], present):
+            held.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            if install(Path(sys.executable), missing, held):
+                return
+            print("이 환경에 있는 것을 그대로 두고 다시 맞춰 봅니다.", flush=True)
+    raise SetupFailed(
+        "켜져 있는 환경에 패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인해 주세요. 있는 패키지와 맞지 않는 "
+        "것이라면, 환경을 끄고(`deactivate`) 같은 명령을 실행하면 저장소의 .venv에 따로 설치합니다."
+    )
+
+
+def missing_here(wanted: list[str]) -> list[str]:
+    """`wanted` 가운데 이 파이썬에 없거나 범위를 벗어난 것들."""
+    have = dict(versions_here(wanted))
+    return [line for line in wanted if name_of(line) not in have or not fits(have[name_of(line)], line)]
+
+
+def versions_here(wanted: list[str]) -> list[tuple[str, str]]:
+    """`wanted` 가운데 이 파이썬에 있는 것의 이름과 버전."""
+    found = []
+    for name in map(name_of, wanted):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append((name, metadata.version(name)))
+    return found
 
 
 def requirements() -> list[str]:
     """requirements.txt에서 이 파이썬에 해당하는 줄들."""
-    lines = [line.split("#")[0].strip() for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if line and applies(line)]
+    return lines_of(REQUIREMENTS)
 
 
-def applies(requirement: str) -> bool:
-    """`; python_version < "3.11"` 같은 조건이 이 파이썬에 맞는가. 우리가 쓰는 조건은 이 한 가지입니다."""
-    match = re.search(r';\s*python_version\s*(<|>=)\s*"3\.(\d+)"', requirement)
-    if not match:
+def developer_tools() -> list[str]:
+    """pyproject.toml의 `dev` 목록. Python 3.10에는 tomllib이 없어, 한 줄에 하나씩 적은 것을 읽습니다."""
+    text = PROJECT.read_text(encoding="utf-8")
+    block = re.search(r"^dev = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r'^    "(.+)",$', block[1], re.MULTILINE)
+
+
+def lines_of(file: Path) -> list[str]:
+    """설명을 뺀, 이 파이썬에 해당하는 줄들. 조건은 떼고 돌려줍니다."""
+    lines = [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line.partition(";")[0].strip() for line in lines if line and applies(line)]
+
+
+def parsed(line: str) -> re.Match[str]:
+    """`이름>=1,<2; python_version < "3.14"` 모양의 한 줄. 우리가 적는 것은 이 모양뿐입니다.
+
+    Raises:
+        ValueError: 그 모양이 아닐 때.
+    """
+    match = LINE.fullmatch(line)
+    if match is None:
+        raise ValueError(f"읽을 수 없는 줄입니다: {line}")
+    return match
+
+
+def name_of(line: str) -> str:
+    return parsed(line)["name"]
+
+
+def applies(line: str) -> bool:
+    """줄의 조건이 이 파이썬에 맞는가."""
+    match = parsed(line)
+    if match["minor"] is None:
         return True
-    return (sys.version_info[1] < int(match[2])) == (match[1] == "<")
+    return (sys.version_info[1] < int(match["minor"])) == (match["compare"] == "<")
+
+
+def fits(version: str, line: str) -> bool:
+    """버전이 줄의 범위 안인가. `2.13.0+cu130`의 `+` 뒤는 보지 않습니다."""
+    have = release(version)
+    for part in parsed(line)["range"].split(","):
+        sign, bound = re.fullmatch(r"(>=|<|==)(.+)", part).groups()
+        if not {">=": have >= release(bound), "<": have < release(bound), "==": have == release(bound)}[sign]:
+            return False
+    return True
+
+
+def release(version: str) -> tuple[int, ...]:
+    """`"2.13.0rc1"`의 수들 `(2, 13)`. `2.13`과 `2.13.0`이 같도록 끝의 0은 뗍니다."""
+    numbers = re.match(r"(\d+(?:\.\d+)*)?", version)[0]
+    return tuple(int(number) for number in re.sub(r"(\.0+)+$", "", numbers).split(".") if number)
 
 
 def has_pip(python: Path) -> bool:
@@ -133,25 +275,30 @@ def create_environment(python: Path) -> None:
         )
 
 
-def install(python: Path, what: list[str]) -> None:
-    """pip으로 설치합니다. 무엇을, 왜 오래 걸리는지 먼저 말합니다."""
-    names = ", ".join(line.split("==")[0] for line in requirements())
-    print(f"필요한 패키지를 설치합니다: {names}", flush=True)
+def announce(what: list[str]) -> None:
+    """무엇을 설치하는지, 왜 오래 걸리는지 먼저 말합니다."""
+    print(f"필요한 패키지를 설치합니다: {', '.join(map(name_of, what))}", flush=True)
+    if "torch" not in map(name_of, what):
+        return
     print("PyTorch가 커서 처음 한 번은 2~10분 걸립니다. 다음부터는 바로 시작합니다.", flush=True)
-    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q"]
-    gets_torch = "-r" in what or any(one.startswith("torch==") for one in what)
-    done = subprocess.run([*pip, *(cpu_wheels() if gets_torch else []), *what])
-    if done.returncode != 0:
-        raise SetupFailed(
-            "패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인하고 같은 명령을 다시 실행해 주세요."
-        )
+    if sys.platform == "win32" and shutil.which("nvidia-smi"):
+        [torch] = [line for line in lines_of(CONSTRAINTS) if name_of(line) == "torch"]
+        command = f"python -m pip install --force-reinstall --no-deps {torch} --index-url {CUDA_WHEELS}"
+        print(f"NVIDIA GPU가 있습니다. CPU용이 설치되므로, GPU를 쓰려면 뒤에 실행해 주세요: {command}", flush=True)
+
+
+def install(python: Path, what: list[str], constraints: Path) -> bool:
+    """pip을 한 번 불러 설치합니다. 되었는지를 돌려줍니다."""
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-q", "-c", str(constraints)]
+    gets_torch = "-r" in what or any(name_of(one) == "torch" for one in what)
+    return subprocess.run([*pip, *(cpu_wheels() if gets_torch else []), *what]).returncode == 0
 
 
 def cpu_wheels() -> list[str]:
     """GPU가 없는 Linux에서 CPU용 PyTorch를 받게 하는 pip의 옵션.
 
     PyPI에 있는 Linux용 torch에는 CUDA가 딸려 와 몇 GB를 받습니다. 같은 버전의 CPU용(`2.13.0+cpu`)이 있는 곳을 함께
-    알려 주면 pip은 그것을 고릅니다. Windows와 macOS의 것은 처음부터 CPU용입니다. 그곳에 닿지 않으면 PyPI의 것을 씁니다.
+    알려 주면 pip은 그것을 고릅니다. Windows와 macOS의 것은 CUDA 없이 나옵니다. 그곳에 닿지 않으면 PyPI의 것을 씁니다.
     """
     if not sys.platform.startswith("linux") or shutil.which("nvidia-smi") or any(one.exists() for one in NVIDIA):
         return []
