@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from course.author import build as building
+from course.book.gone import clear_away
 from course.book.regions import RegionError
 from course.book.tasks import Task, all_tasks, find_task
 from course.checks.checker import Checker
@@ -312,9 +313,12 @@ def main(arguments: list[str], home: Home | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")
+    home = home or Home(ROOT)
     try:
+        if moved := clear_away(home):
+            print(f"옛 판의 파일 {len(moved)}개를 백업으로 옮겼습니다: {home.shown(home.backup)}", file=sys.stderr)
         command = typer.main.get_command(app)
-        code = command.main(args=arguments, prog_name="python -m course", standalone_mode=False, obj=home or Home(ROOT))
+        code = command.main(args=arguments, prog_name="python -m course", standalone_mode=False, obj=home)
         if code == 130:  # Typer는 Ctrl-C를 말없이 종료 코드로 바꿉니다.
             print("멈췄습니다.", file=sys.stderr)
         return code if isinstance(code, int) else 0

@@ -21,6 +21,8 @@ def wanted_files(home: Home) -> dict[Path, str]:
             source = task.solution / step.file_name
             exercise = to_exercise(source.read_text(encoding="utf-8"), source.name)
             wanted[task.exercise / step.file_name] = exercise
+        for name in task.companions() if task.solution.is_dir() else ():
+            wanted[task.exercise / name] = (task.solution / name).read_text(encoding="utf-8")
     if home.guide.is_file():
         text = home.guide.read_text(encoding="utf-8")
         wanted[home.guide] = TABLE.sub(lambda match: _filled_table(home, match), text)

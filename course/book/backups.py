@@ -78,11 +78,37 @@ def overwrite(home: Home, files: list[tuple[Path, str | bytes | None]], what: st
             _noted(home, [edit.path, edit.kept, _keep(home, folder / AFTER, edit.path, wanted[edit.path])])
             for edit in edits
         ]
-        journal = json.dumps({"what": what, "files": record}, ensure_ascii=False, indent=2)
-        _put(home, folder / JOURNAL, journal.encode())
+        _write_journal(home, folder, what, record)
     for path in changed:
         _put(home, path, wanted[path])
     return edits
+
+
+def overwrite_along(home: Home, files: list[tuple[Path, None]], what: str) -> list[Edit]:
+    """파일들을 지우되, 바로 앞의 일이 `what`이면 그 일의 하나로 적습니다. 무를 때 함께 돌아옵니다."""
+    journals = sorted(home.backup.glob(f"*/{JOURNAL}"))
+    if not files or not journals:
+        return overwrite(home, list(files), what)
+    folder = journals[-1].parent
+    try:
+        journal = json.loads(journals[-1].read_text(encoding="utf-8"))
+        known = {path for path, *_ in journal["files"]}
+        same = journal["what"] == what
+    except (OSError, ValueError, TypeError, KeyError):
+        return overwrite(home, list(files), what)
+    if not same or any(home.shown(path) in known for path, _ in files):
+        return overwrite(home, list(files), what)
+    edits = [Edit(path, _keep(home, folder, path, path.read_bytes()), what) for path, _ in files]
+    record = [_noted(home, [edit.path, edit.kept, None]) for edit in edits]
+    _write_journal(home, folder, what, [*journal["files"], *record])
+    for edit in edits:
+        _put(home, edit.path, None)
+    return edits
+
+
+def _write_journal(home: Home, folder: Path, what: str, record: list[list[str | None]]) -> None:
+    journal = json.dumps({"what": what, "files": record}, ensure_ascii=False, indent=2)
+    _put(home, folder / JOURNAL, journal.encode())
 
 
 def _new_backup_folder(home: Home) -> Path:

@@ -13,6 +13,16 @@ from course.home import CourseError, Home
 
 TASK_NAME = re.compile(r"task(\d+)-([a-z]+)")
 STEP_NAME = re.compile(r"step(\d+)_\w+\.py")
+COMPANIONS = (".yaml", ".yml", ".json", ".csv", ".txt", ".md", ".sh", ".bat")  # 단계 곁에 두는 글로 된 파일들
+RESULTS = ("output", "outputs", "sweep_results", "wandb", "lightning_logs", "__pycache__")  # 돌린 사람의 것
+
+
+def is_companion(name: str) -> bool:
+    """과제의 하위 폴더에 있는, 단계가 함께 쓰는 파일(설정, 스크립트)인가. `name`은 저장소에서부터의 경로입니다."""
+    task, *folders = name.split("/")
+    if not TASK_NAME.fullmatch(task) or len(folders) < 2 or not name.endswith(COMPANIONS):
+        return False
+    return folders[0] not in RESULTS and not any(one.startswith(".") for one in folders)
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,12 @@ class Task:
         # 학생이 만든 사본보다 처음 모습이 있는 것을, 이름이 바뀐 옛 처음 모습보다 학생의 것을 앞세웁니다.
         by_number = {**dict(pristine), **dict(reversed(mine)), **dict(one for one in mine if one in pristine)}
         return [Step(*one) for one in sorted(by_number.items())]
+
+    def companions(self) -> list[str]:
+        """단계가 함께 쓰는, 하위 폴더의 파일들. 해답의 폴더에서부터의 경로입니다. 예: `configs/quick.yaml`."""
+        files = [path for path in self.solution.rglob("*") if path.is_file()]
+        names = [path.relative_to(self.solution).as_posix() for path in files]
+        return sorted(name for name in names if is_companion(f"{self.name}/{name}"))
 
     def step(self, number: int) -> Step:
         for step in self.steps:

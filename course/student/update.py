@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from merge3 import Merge3
 
 from course.book.backups import in_style_of, overwrite
+from course.book.gone import LIST, gone_paths
 from course.book.regions import Region, RegionError, lines_of, parse
-from course.book.tasks import STEP_NAME, TASK_NAME, Task
+from course.book.tasks import STEP_NAME, TASK_NAME, Task, is_companion
 from course.book.untouched import read_student_file, untouched_text
 from course.home import CourseError, Home
 from course.student.edits import same_code
@@ -36,7 +37,10 @@ UPDATED = (
     "docs",
     "data",
 )
-UPDATED_FILES = (".py", ".yaml", ".yml", ".html", ".md", ".txt", ".toml", ".ipynb", ".json", ".png", ".safetensors")
+UPDATED_FILES = (
+    *(".py", ".typed", ".yaml", ".yml", ".toml", ".json", ".csv", ".txt", ".md"),
+    *(".html", ".ipynb", ".sh", ".bat", ".png", ".safetensors"),
+)
 
 
 @dataclass
@@ -263,7 +267,8 @@ def _is_updated(name: str) -> bool:
         return True
     if "__pycache__" in name or not name.endswith(UPDATED_FILES):
         return False
-    return name.split("/")[0] in UPDATED or ("/" not in name and name != "course-gate.yaml")
+    first = name.split("/")[0]
+    return first in UPDATED or is_companion(name) or ("/" not in name and name != "course-gate.yaml")
 
 
 @dataclass
@@ -316,9 +321,16 @@ def update(home: Home, source: Source) -> Report:
         has_solution = f"solutions/{name}" in source.files
         writes.append((task.pristine(path.name), None if has_solution else theirs))
     for name, content in source.files.items():
-        if not _is_step(name) and not _same(home.root / name, content):
-            report.replaced.append(name)
-            writes.append((home.root / name, content))
+        if _is_step(name) or _same(home.root / name, content):
+            continue
+        if is_companion(name) and _changed_by_student(home, name):
+            report.left_alone[name] = f"고쳐 쓰신 파일입니다. 새 판의 것은 solutions/{name}에 있습니다."
+            continue
+        report.replaced.append(name)
+        writes.append((home.root / name, content))
+    for name in gone_paths(source.files.get(LIST, b"").decode("utf-8")):
+        if (home.root / name).is_file():
+            writes.append((home.root / name, None))
     edits = overwrite(home, writes, "update")
     kept = next((edit.kept for edit in edits if edit.kept), None)
     report.backup = kept and home.backup / kept.relative_to(home.backup).parts[0]
@@ -337,6 +349,12 @@ def _mine(task: Task, path: Path, source: Source) -> Path:
         if match and match[1] == number and ours and one.name not in known:
             return one
     return path
+
+
+def _changed_by_student(home: Home, name: str) -> bool:
+    """단계 곁의 파일(설정, 스크립트)을 학생이 고쳤는가. 받은 때의 것은 옛 해답의 것과 같습니다."""
+    mine, given = home.root / name, home.solutions / name
+    return mine.is_file() and given.is_file() and not _same(mine, given.read_bytes())
 
 
 def _same(path: Path, content: bytes) -> bool:

@@ -1,0 +1,112 @@
+"""옛 판(처음 나누어 준 da7794e)의 학생이 제 `update`로 지금의 판에 옵니다.
+
+옛 판의 나무를 git의 기록에서 꺼내 옛 도구로 합친 뒤, 새 도구로 검사하고, 보고, 무릅니다.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from course.book.gone import LIST, gone_paths
+from course.book.regions import code_of, splice
+from course.home import ROOT
+from course.student.update import _is_updated
+
+OLD = "da7794e"
+STEP1, STEP2, COPY = (
+    f"task1-cls/{name}.py" for name in ("step1_basic_structure", "step2_data_processing", "step2_old")
+)
+RUN = "import sys; from course.cli import main; sys.exit(main(sys.argv[1:]))"
+HALF = "2-1"  # 반만 푼 파일에서 푼 TODO
+
+
+def git(*words: str) -> bytes:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True)
+    if done.returncode != 0:
+        pytest.skip(f"git의 기록에 {OLD}이(가) 없습니다(얕은 복제이거나 git 저장소가 아닙니다)")
+    return done.stdout
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """옛 판을 받은 학생의 폴더. 1단계는 다 풀었고, 2단계는 CRLF로 반만 풀었고, 제 사본이 하나 있습니다."""
+    folder = tmp_path / "old"
+    with tarfile.open(fileobj=io.BytesIO(git("archive", OLD))) as archive:
+        archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    (folder / STEP1).write_bytes((folder / "solutions" / STEP1).read_bytes())
+    solution = (folder / "solutions" / STEP2).read_text(encoding="utf-8")
+    half = splice((folder / STEP2).read_text(encoding="utf-8"), HALF, code_of(solution, HALF))
+    (folder / STEP2).write_bytes(half.replace("\n", "\r\n").encode())
+    (folder / COPY).write_text("# 내가 연습한 것\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(params=["folder", "zip"])
+def new(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """지금의 판: 폴더이거나, GitHub의 것처럼 모두를 담은 폴더가 든 zip."""
+    names = [name for name in git("ls-files", "-z").decode().split("\0") if name and (ROOT / name).is_file()]
+    folder = tmp_path / "new"
+    if request.param == "zip":
+        with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
+            for name in names:
+                archive.write(ROOT / name, f"course-main/{name}")
+        return folder.with_suffix(".zip")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    return folder
+
+
+def course(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONUTF8": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-c", RUN, *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """도구가 적어 두는 것과 바이트코드를 뺀 모든 파일."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    return {
+        name: path.read_bytes()
+        for name, path in names.items()
+        if not name.startswith(".course/") and "__pycache__" not in name
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.spread
+def test_student_of_the_old_course_comes_over(old, new):
+    before = contents(old)
+    updated = course(old, "update", "--from", str(new))
+    assert updated.returncode == 0, updated.stdout + updated.stderr
+    assert "검사하지 못했습니다" not in updated.stdout
+    checked = course(old, "check", "cls", "1")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    gone = gone_paths((old / LIST).read_text(encoding="utf-8"))
+    assert [name for name in gone if (old / name).exists()] == []
+    assert f"옛 판의 파일 {len(gone)}개를 백업으로 옮겼습니다" in checked.stderr
+    half = (old / STEP2).read_bytes()
+    assert half.count(b"\r\n") == half.count(b"\n")
+    assert (old / COPY).read_text(encoding="utf-8") == "# 내가 연습한 것\n"
+    status = course(old, "status", "--json")
+    done = {row["todo"] for row in json.loads(status.stdout)["todos"] if row["state"] == "right"}
+    assert done == {"1-1", "1-2", "1-3", "1-4", HALF}
+    undone = course(old, "undo")
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert contents(old) == before
+
+
+def test_every_file_that_went_is_listed():
+    old = git("ls-tree", "-r", "--name-only", "-z", OLD).decode().split("\0")
+    went = {name for name in old if name and _is_updated(name) and not (ROOT / name).exists()}
+    assert set(gone_paths((ROOT / LIST).read_text(encoding="utf-8"))) == went
