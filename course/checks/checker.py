@@ -74,10 +74,10 @@ class Checker:
                 verdicts |= {todo_id: distrusted(todo_id, changed) for todo_id in ids}
                 continue
             job = Job(task.name, folder, ids, device, timeout)
-            reply = self._ask(job)
+            reply = self.ask(job)
             for todo_id in ids:
                 # 하나가 프로세스를 멈추거나 죽였습니다. 나머지까지 틀렸다고 하지 않도록 하나씩 다시 봅니다.
-                alone = self._ask(replace(job, todos=[todo_id])) if reply.died and len(ids) > 1 else reply
+                alone = self.ask(replace(job, todos=[todo_id])) if reply.died and len(ids) > 1 else reply
                 verdicts[todo_id] = point_to_region(judge(todo_id, alone, answers), task, folder)
         for verdict in verdicts.values():
             verdict.course_version, verdict.device = __version__, device
@@ -100,7 +100,7 @@ class Checker:
         Returns:
             `comparisons`까지 있는 답. 프로세스가 멈췄거나 죽었으면 그것이 None입니다.
         """
-        return self._ask(Job(task.name, folder, todo_ids, device, timeout, precision))
+        return self.ask(Job(task.name, folder, todo_ids, device, timeout, precision))
 
     def _answers_of(self, task: Task) -> Answers:
         """과제의 표. 읽는 데 0.1초쯤 걸리므로, 파일이 바뀌었을 때만 다시 읽습니다."""
@@ -109,7 +109,8 @@ class Checker:
             self._answers[task.name] = times, Answers.load(task)
         return self._answers[task.name][1]
 
-    def _ask(self, job: Job) -> Reply:
+    def ask(self, job: Job) -> Reply:
+        """일 하나를 검사 프로세스에 건네고 답을 받습니다. 프로세스가 없거나 죽었으면 새로 띄웁니다."""
         if self._process is None or self._process.poll() is not None:
             self._process, self._warmed = self._start(), set()
         process, line = self._process, None

@@ -14,7 +14,7 @@ import pytest
 from nlpbook.errors import UserError
 from nlpbook.paths import MODELS, ROOT
 from nlpbook.pretrained import resolve_pretrained
-from tests.task1_cls import support
+from tests.task1_cls.checks import support
 
 SOLUTION = ROOT / "solutions" / "task1-cls"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nlpbook.classification.arguments import TrainArguments
-from tests.task1_cls import support
+from tests.task1_cls.checks import support
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from nlpbook.language.runs import (
     require_same_shape,
 )
 from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer
-from tests.task3_lm import support
+from tests.task3_lm.checks import support
 
 
 class Tiny(nn.Module):

@@ -10,7 +10,7 @@ from nlpbook.errors import UserError
 from nlpbook.language.config import GenerateConfig
 from nlpbook.language.sampling import Sampling, encode_prompt
 from nlpbook.language.tokens import TextTokenizer
-from tests.task3_lm import support
+from tests.task3_lm.checks import support
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch
 
 from nlpbook.language.streaming import StreamDecoder, token_events
 from nlpbook.language.tokens import TextTokenizer
-from tests.task3_lm import support
+from tests.task3_lm.checks import support
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from nlpbook.errors import UserError
 from nlpbook.language import tokens
 from nlpbook.language.texts import TextCorpus
 from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer, TokenFile, write_tokens
-from tests.task3_lm import support
+from tests.task3_lm.checks import support
 
 TEXTS = ["작은 여우", "", " 앞뒤 빈칸 ", "줄\n바꿈\r\n\t탭", "😀👨‍👩‍👧", "漢字 ﷽ \x00\x7f", "ABC xyz 0123"]
 
