@@ -12,6 +12,7 @@ import pytest
 
 from course.author.build import build
 from course.book.backups import undo
+from course.book.gone import LIST, clear_away
 from course.book.regions import code_of, parse, splice, to_exercise
 from course.book.tasks import Task
 from course.home import ROOT, CourseError, Home
@@ -433,3 +434,72 @@ def test_undo_of_an_update_keeps_answers_written_since(school, new):
     undo(school.home)
     assert code_of(school.step1.read_text(encoding="utf-8"), "1-1") == ANSWER
     assert later.encode() in school.backups()
+
+
+# 단계 곁의 파일과 사라진 파일
+
+
+SETTING = "task1-tiny/configs/quick.yaml"
+
+
+def test_setting_that_the_student_changed_stays(school, new):
+    for top in ("", "solutions/"):
+        school.write(f"{top}{SETTING}", "rate: 1\n")
+    school.write(SETTING, "rate: 7\n")
+    lay_out(new, **{SETTING: "rate: 2\n", f"solutions/{SETTING}": "rate: 2\n"})
+    report = update(school.home, Source(school.home, new))
+    assert f"solutions/{SETTING}" in report.left_alone[SETTING]
+    assert (school.root / SETTING).read_text(encoding="utf-8") == "rate: 7\n"
+    assert (school.root / "solutions" / SETTING).read_text(encoding="utf-8") == "rate: 2\n"
+
+
+def test_setting_that_nobody_changed_is_the_new_one(school, new):
+    for top in ("", "solutions/"):
+        school.write(f"{top}{SETTING}", "rate: 1\n")
+    lay_out(new, **{SETTING: "rate: 2\n", f"solutions/{SETTING}": "rate: 2\n"})
+    update(school.home, Source(school.home, new))
+    assert (school.root / SETTING).read_text(encoding="utf-8") == "rate: 2\n"
+
+
+def test_what_the_student_made_is_never_the_new_one(school, new):
+    made = {f"task1-tiny/{name}/x.yaml": "그들의 것\n" for name in ("output", "outputs", "sweep_results", ".cache/a")}
+    lay_out(new, **made)
+    assert not made.keys() & Source(school.home, new).files.keys()
+
+
+@pytest.mark.parametrize("name", ["course/py.typed", "data/x/dev.csv", "task1-tiny/scripts/run.sh", "scripts/run.bat"])
+def test_new_kinds_of_files_are_carried(school, new, name):
+    lay_out(new, **{name: "새것\n"})
+    update(school.home, Source(school.home, new))
+    assert (school.root / name).read_text(encoding="utf-8") == "새것\n"
+
+
+def test_files_that_went_leave_with_the_update_and_come_back_with_its_undo(school, new):
+    school.write("course/answers.py", "옛것\n")
+    lay_out(new, **{LIST: "# 설명\ncourse/answers.py\ncourse/never.py\n"})
+    update(school.home, Source(school.home, new))
+    assert not (school.root / "course/answers.py").exists()
+    undo(school.home)
+    assert (school.root / "course/answers.py").read_text(encoding="utf-8") == "옛것\n"
+
+
+def test_files_an_old_update_left_behind_go_at_the_first_start(school, new):
+    school.write("course/answers.py", "옛것\n")
+    lay_out(new, **{"README.md": "새 글\n"})
+    update(school.home, Source(school.home, new))
+    school.write(LIST, "course/answers.py\n")
+    (edit,) = clear_away(school.home)
+    assert edit.kept.read_text(encoding="utf-8") == "옛것\n"
+    assert clear_away(school.home) == []
+    undo(school.home)
+    assert (school.root / "course/answers.py").read_text(encoding="utf-8") == "옛것\n"
+    assert (school.root / "README.md").read_text(encoding="utf-8") == "옛 글\n"
+
+
+def test_files_left_behind_without_a_journal_are_kept_too(workshop):
+    workshop.write("course/answers.py", "옛것\n")
+    workshop.write(LIST, "course/answers.py\n")
+    clear_away(workshop.home)
+    assert "옛것\n".encode() in workshop.backups()
+    undo(workshop.home)
+    assert (workshop.root / "course/answers.py").exists()
