@@ -210,11 +210,13 @@ def _shape(tensor: torch.Tensor | None) -> tuple[int, ...] | None:
 
 def rng_state() -> dict[str, Any]:
     """파이썬, NumPy, PyTorch(CPU와 CUDA)의 난수 상태. `torch.load(weights_only=True)`로 읽히는 형으로만 담습니다."""
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    legacy = np.random.get_state(legacy=False)
+    twister = legacy["state"]
+    keys = torch.from_numpy(twister["key"].astype(np.int64))
     version, internal, gauss = random.getstate()
     return {
         "python": [version, list(internal), gauss],
-        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "numpy": [legacy["bit_generator"], keys, twister["pos"], legacy["has_gauss"], legacy["gauss"]],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import Field
-from typing import Annotated, Any, Literal, Protocol, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, Protocol, get_type_hints
 
 import typer
 from rich.text import Text
@@ -23,7 +24,7 @@ from nlpbook.process import prepare_process
 from nlpbook.settings import PANELS, default_of
 from todo import TodoNotDone
 
-UsageError = typer.BadParameter.__mro__[1]  # Typer가 내보내지 않는, 잘못 적은 명령줄의 공통 부모
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # Typer가 내보내지 않는, 잘못 적은 명령줄의 공통 부모
 EXIT_USER_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 CHOICES: dict[
     str, tuple[str, ...]
@@ -116,7 +117,7 @@ def with_options(kind: type[Settings]) -> Callable[[Callable[..., Any]], Callabl
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         def command(ctx: typer.Context, **values: Any) -> None:
             options = Options(values)
-            options.given = frozenset(n for n in values if ctx.get_parameter_source(n).name == "COMMANDLINE")
+            options.given = frozenset(n for n in values if _given(ctx, n))
             function(options)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
@@ -150,6 +151,12 @@ def with_options(kind: type[Settings]) -> Callable[[Callable[..., Any]], Callabl
     return decorate
 
 
+def _given(ctx: typer.Context, name: str) -> bool:
+    """사람이 명령줄에 적은 옵션인가."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def _metavar(annotation: Any, choices: tuple[str, ...]) -> str:
     """도움말에서 값의 자리에 적을 말."""
     if choices:
@@ -161,7 +168,7 @@ def _metavar(annotation: Any, choices: tuple[str, ...]) -> str:
 def run(app: typer.Typer, arguments: list[str] | None = None) -> None:
     """앱을 실행하고 프로세스를 끝냅니다. 사람이 고칠 수 있는 오류는 한 문장으로, 0이 아닌 코드로 알립니다."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")  # 한국어를 못 쓰는 Windows 콘솔에서도 멈추지 않게
     arguments = sys.argv[1:] if arguments is None else arguments
     debugging = "--debugging" in arguments
@@ -211,7 +218,7 @@ def run_script(main: Callable[[], None]) -> None:
     sys.exit(0)
 
 
-def fail(message: str, code: int) -> None:
+def fail(message: str, code: int) -> NoReturn:
     """0번 프로세스에서만 한 문장을 적고 끝냅니다."""
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:
         print(f"오류: {message}", file=sys.stderr, flush=True)
@@ -229,8 +236,12 @@ def _plain(error: Exception) -> str:
     return f"예상하지 못한 문제로 멈췄습니다: {type(error).__name__}: {first[:300]}."
 
 
-def explain_usage(error: Exception) -> str:
-    """Typer의 영어 오류를 무엇을 하면 되는지 적은 한국어 문장으로 바꿉니다."""
+def explain_usage(error: Any) -> str:
+    """Typer의 영어 오류를 무엇을 하면 되는지 적은 한국어 문장으로 바꿉니다.
+
+    Args:
+        error: `UsageError`. Typer가 내보내지 않는 종류들이라, 이름과 속성으로 알아봅니다.
+    """
     kind, ctx = type(error).__name__, getattr(error, "ctx", None)
     command = getattr(ctx, "command_path", None) or sys.argv[0]
     see_help = f"쓸 수 있는 것은 `{command} --help`에서 볼 수 있습니다."

@@ -77,7 +77,7 @@ def make_fabric(
         UserError: 가진 장치로는 되지 않는 설정일 때.
     """
     from lightning.fabric import Fabric
-    from lightning.fabric.strategies import FSDPStrategy
+    from lightning.fabric.strategies.fsdp import FSDPStrategy
 
     prepare_process()
     accelerator = accelerator_of(accelerator)
@@ -86,9 +86,8 @@ def make_fabric(
         if accelerator != "cuda":
             raise UserError("fsdp는 GPU에서만 쓸 수 있습니다. --strategy ddp 나 auto 로 실행해 주세요.")
         chosen = FSDPStrategy(auto_wrap_policy=wrap, state_dict_type="full")
-    return Fabric(
-        accelerator=accelerator, strategy=chosen, devices=devices, precision=precision_of(precision, accelerator)
-    )
+    precise: Any = precision_of(precision, accelerator)
+    return Fabric(accelerator=accelerator, strategy=chosen, devices=devices, precision=precise)
 
 
 def use_fast_attention(model: torch.nn.Module, accelerator: str) -> None:
@@ -97,5 +96,6 @@ def use_fast_attention(model: torch.nn.Module, accelerator: str) -> None:
     PyTorch의 SDPA는 GPU와 긴 문장에 맞추어져 있어, 수십 토큰의 리뷰를 CPU에서 학습할 때는 평범한 행렬곱(eager)이
     더 빠릅니다.
     """
-    if accelerator == "cpu" and hasattr(model, "set_attn_implementation"):
-        model.set_attn_implementation("eager")
+    choose: Any = getattr(model, "set_attn_implementation", None)
+    if accelerator == "cpu" and choose is not None:
+        choose("eager")

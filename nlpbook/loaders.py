@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 POOL_BATCHES = 50  # 이만큼의 배치를 모아 길이순으로 늘어놓습니다. 클수록 낭비가 적고, 작을수록 잘 섞입니다.
 
@@ -30,7 +31,7 @@ class LengthBatchSampler(Sampler[list[int]]):
     """
 
     def __init__(
-        self, sampler: Sampler, lengths: list[int], batch_size: int, seed: int, rank: int = 0, world_size: int = 1
+        self, sampler: Iterable[int], lengths: list[int], batch_size: int, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
         self.sampler, self.lengths, self.batch_size = sampler, lengths, batch_size
         self.seed, self.rank, self.world_size = seed, rank, world_size
@@ -46,8 +47,9 @@ class LengthBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        if hasattr(self.sampler, "generator"):
-            self.sampler.generator = generator
+        shuffled: Any = self.sampler
+        if hasattr(shuffled, "generator"):
+            shuffled.generator = generator
         order = list(self.sampler)
         pool = POOL_BATCHES * self.batch_size * self.world_size
         by_length = [
@@ -81,8 +83,14 @@ class ShardedSampler(Sampler[int]):
         return iter(repeated[self.rank :: self.world_size])
 
 
-def lengths_of(dataset: Sized) -> list[int]:
+def lengths_of(dataset: Any) -> list[int]:
+    """예문마다의 토큰 수. 데이터셋에 `lengths`가 없으면 모두 1입니다."""
     return dataset.lengths if hasattr(dataset, "lengths") else [1] * len(dataset)
+
+
+def batching_of(loader: DataLoader) -> BatchSampler:
+    """로더가 배치를 묶는 법. batch_size와 sampler를 건네든 batch_sampler를 건네든, 여기에 있습니다."""
+    return cast(BatchSampler, loader.batch_sampler)
 
 
 def training_loader(loader: DataLoader, seed: int, rank: int = 0, world_size: int = 1) -> DataLoader:
@@ -90,7 +98,7 @@ def training_loader(loader: DataLoader, seed: int, rank: int = 0, world_size: in
 
     순서를 바꾸려면 `loader.batch_sampler.start_at(epoch, batch)`를 부릅니다.
     """
-    plain = loader.batch_sampler  # batch_size와 sampler를 건네든 batch_sampler를 건네든, 여기에 있습니다.
+    plain = batching_of(loader)
     lengths = lengths_of(loader.dataset)
     batches = LengthBatchSampler(plain.sampler, lengths, plain.batch_size, seed, rank, world_size)
     return DataLoader(
@@ -106,7 +114,7 @@ def evaluation_loader(loader: DataLoader, rank: int = 0, world_size: int = 1) ->
     """같은 예문을 길이순으로, 프로세스마다 나누어 읽는 평가 로더를 만듭니다."""
     return DataLoader(
         loader.dataset,
-        batch_size=loader.batch_sampler.batch_size,
+        batch_size=batching_of(loader).batch_size,
         sampler=ShardedSampler(lengths_of(loader.dataset), rank, world_size),
         collate_fn=loader.collate_fn,
         num_workers=loader.num_workers,

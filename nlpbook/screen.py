@@ -61,7 +61,12 @@ def progress_bar(description: str, total: int, shown: bool = True) -> Iterator[A
     ]
     with Progress(*columns, console=console, transient=True, disable=not (shown and sys.stdout.isatty())) as bars:
         bar = bars.add_task(description, total=total, note="")
-        yield lambda count=1, note="": bars.update(bar, advance=count, **({"note": note} if note else {}))
+
+        def advance(count: int = 1, note: str = "") -> None:
+            noted: dict[str, Any] = {"note": note} if note else {}
+            bars.update(bar, advance=count, **noted)
+
+        yield advance
 
 
 class Stopwatch:

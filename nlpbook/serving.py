@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 from flask import Flask, Request, jsonify
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnprocessableEntity
 
 from nlpbook.errors import UserError
@@ -20,7 +21,9 @@ def new_app(name: str) -> Flask:
     """templates/를 쓰고, 모든 오류를 `{"error": 문장}`으로 답하는 Flask 앱."""
     app = Flask(name, template_folder=str(TEMPLATES))
     app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
-    app.json.ensure_ascii = False
+    korean_json = DefaultJSONProvider(app)
+    korean_json.ensure_ascii = False
+    app.json = korean_json
 
     @app.errorhandler(HTTPException)
     def explain(error: HTTPException) -> Any:
@@ -30,7 +33,8 @@ def new_app(name: str) -> Flask:
             500: "서버에서 예상하지 못한 문제가 생겼습니다. 서버의 화면에 적힌 오류를 확인해 주세요.",
             413: f"요청이 너무 큽니다. {MAX_BYTES // 1024} KB까지 받습니다.",
         }
-        return jsonify(error=korean.get(error.code, error.description)), error.code
+        code = error.code or 500
+        return jsonify(error=korean.get(code, error.description)), code
 
     return app
 
@@ -99,7 +103,7 @@ def listen(app: Flask, host: str, port: int, threads: int) -> None:
     Raises:
         UserError: 포트가 쓰이고 있거나 그 주소에서 들을 수 없을 때.
     """
-    from waitress import create_server
+    from waitress.server import create_server
 
     _check_free(host, port)
     try:

@@ -54,7 +54,7 @@ def option(
 
 def default_of(one: Field) -> Any:
     """dataclass 필드의 기본값."""
-    return one.default_factory() if one.default is MISSING else one.default
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def read_settings(path: Path | str) -> Any:

@@ -30,7 +30,8 @@ class Tracker:
         """이어 하는 학습: 체크포인트까지의 기록을 다시 적습니다. 그 뒤의 것은 다시 할 걸음이므로 버립니다."""
         self.history = []
         for row in history:
-            self.log(**{name: int(value) if name == "step" else value for name, value in row.items()})
+            metrics = {name: value for name, value in row.items() if name != "step"}
+            self.log(int(row["step"]), **metrics)
         self.save()  # 로거는 열릴 때 옛 파일을 지웁니다. 더 배울 것이 없어도 기록은 남아야 합니다.
 
     def save(self) -> None:
@@ -40,7 +41,8 @@ class Tracker:
 
 def file_loggers(folder: Path) -> list[Any]:
     """`<folder>/metrics.csv`와 `<folder>/tensorboard/`에 적는 로거들."""
-    from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
+    from lightning.fabric.loggers.csv_logs import CSVLogger
+    from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "폴더가 비어 있지 않다": 이어 할 때는 당연합니다.

@@ -4,7 +4,12 @@ from nlpbook.classification import ClassificationTrainArguments, NsmcCorpus, Cla
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # 편집기가 늦게 읽는 이름의 형을 알게 합니다.
+    from nlpbook.classification.arguments import ClassificationTrainArguments
+    from nlpbook.classification.datasets import ClassificationDataset, data_collator
+    from nlpbook.classification.nsmc import ClassificationExample, NsmcCorpus
 
 HOMES = {
     "ClassificationDataset": "datasets",
@@ -14,7 +19,13 @@ HOMES = {
     "data_collator": "datasets",
 }
 
-__all__ = sorted(HOMES)
+__all__ = [
+    "ClassificationDataset",
+    "ClassificationExample",
+    "ClassificationTrainArguments",
+    "NsmcCorpus",
+    "data_collator",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -59,7 +59,8 @@ def token_events(
     """
     decoder, text, reason = StreamDecoder(tokenizer), "", "length"
     for tokens, probabilities in steps:
-        token, best = tokens.item(), probabilities[0].topk(min(alternatives, probabilities.size(1)))
+        token = int(tokens.item())
+        best = probabilities[0].topk(min(alternatives, probabilities.size(1)))
         if token == tokenizer.end_id:
             reason = "end_of_text"
             break

@@ -28,21 +28,22 @@ class TextTokenizer:
     Args:
         tokenizer: `tokenizers.Tokenizer`.
         end_of_text: 문서의 끝을 뜻하는 토큰. 어휘에 있어야 합니다.
+
+    Attributes:
+        end_id: 그 토큰의 번호.
     """
 
     def __init__(self, tokenizer: Tokenizer, end_of_text: str = END_OF_TEXT) -> None:
         self.tokenizer, self.end_of_text = tokenizer, end_of_text
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        if tokenizer.token_to_id(end_of_text) is None:
+        end_id = tokenizer.token_to_id(end_of_text)
+        if end_id is None:
             raise UserError(f"이 토크나이저의 어휘에는 글의 끝을 뜻하는 토큰 {end_of_text!r}이(가) 없습니다.")
+        self.end_id: int = end_id
 
     def __len__(self) -> int:
         return self.tokenizer.get_vocab_size()
-
-    @property
-    def end_id(self) -> int:
-        return self.tokenizer.token_to_id(self.end_of_text)
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids

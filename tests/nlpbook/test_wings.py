@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,12 +31,7 @@ MODULES = {name_of(path): path for path in FILES}
 def imports_of(source: str, module: str, is_package: bool = False) -> Iterator[tuple[str, bool]]:
     """글 속의 모든 import(함수 안의 것도): (모듈, 파일을 읽을 때 바로 읽히는가)."""
     tree = ast.parse(source)
-    inside = {
-        id(one)
-        for scope in ast.walk(tree)
-        if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        for one in ast.walk(scope)
-    }
+    inside = {id(one) for scope in ast.walk(tree) if is_not_run(scope) for one in ast.walk(scope)}
     for node in ast.walk(tree):
         at_once = id(node) not in inside
         if isinstance(node, ast.Import):
@@ -48,6 +44,13 @@ def imports_of(source: str, module: str, is_package: bool = False) -> Iterator[t
             for one in node.names:
                 full = f"{base}.{one.name}"
                 yield (full if full in MODULES else base), at_once
+
+
+def is_not_run(node: ast.AST) -> bool:
+    """파일을 읽을 때 돌지 않는 곳인가: 함수의 몸, 또는 편집기와 형 검사만 읽는 `if TYPE_CHECKING:`."""
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
 
 
 def imported(module: str, at_once: bool = False) -> set[str]:
@@ -106,6 +109,14 @@ def test_no_modules_import_each_other_in_a_circle():
     assert cycle_in(graph) == []
 
 
+@pytest.mark.parametrize("package", ["nlpbook", *(f"nlpbook.{wing}" for wing in WINGS)])
+def test_every_name_a_package_promises_is_there(package):
+    module = importlib.import_module(package)
+    promised = [*getattr(module, "__all__", []), *getattr(module, "HOMES", [])]
+    assert [name for name in promised if not hasattr(module, name)] == []
+    assert set(getattr(module, "HOMES", [])) <= set(getattr(module, "__all__", []))
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_the_library_never_imports_the_engine_or_a_step(module):
     roots = {one.split(".")[0] for one in imported(module)}
@@ -130,11 +141,12 @@ def test_a_general_room_names_no_task(path):
         "from .texts import TextCorpus",
         "from . import texts",
         "def late():\n    from nlpbook.language.texts import TextCorpus",
+        "if TYPE_CHECKING:\n    from nlpbook.language.texts import TextCorpus",
     ],
 )
 def test_every_way_to_import_is_seen(source):
     found = dict(imports_of(source, "nlpbook.language.runs"))
-    assert found == {"nlpbook.language.texts": not source.startswith("def")}
+    assert found == {"nlpbook.language.texts": not source.startswith(("def", "if"))}
 
 
 def test_a_circle_is_found_wherever_it_lies():
