@@ -119,7 +119,8 @@ class Trial:
         reply = self._checker.measure(**self._asked, precision="fp32")
         for result in reply.results:
             if not result.passed:
-                why = f"{result.test}을(를) 통과하지 못해 잴 수 없습니다: {result.failure.message}"
+                said = result.failure.message or result.failure.symptom
+                why = f"{result.test}을(를) 통과하지 못해 잴 수 없습니다: {said}"
                 raise CourseError(f"해답이 TODO {self.todo}의 {why}")
         if reply.comparisons is None or reply.errors:
             raise CourseError(f"TODO {self.todo}의 검사를 돌리지 못했습니다. `course check`로 먼저 확인해 주세요.")

@@ -12,6 +12,7 @@ from typing import Any
 WATCHED = (
     "builtins",
     "course.checks.words",
+    "course.checks.recognising",
     "course.checks.guard",
     "course.checks.plugin",
     "_pytest.outcomes",

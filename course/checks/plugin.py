@@ -195,7 +195,7 @@ class Recorder:
                 continue
             todo_id = next((one.id for one in regions if one.begin < line - 1 < one.end), None)
             results = [result for result in self.results if result.todo == todo_id]
-            error = CheckFailed("시드를 다시 정했습니다.", idea="난수", got=f"{function}(…)", symptom=seeding.SYMPTOM)
+            error = CheckFailed(idea="난수", got=f"{function}(…)", symptom=seeding.SYMPTOM)
             if all(result.passed for result in results):
                 for result in results:
                     result.fail(describe(error, self.folder, self.checks).at(name, line))

@@ -102,7 +102,8 @@ def _explain(todo_id: str, failed: list[Result], answers: Answers) -> Verdict:
         title = f"먼저 TODO {failure.missing}을(를) 채워야 검사할 수 있습니다"
         return _located(Verdict(todo_id, BLOCKED, title), failure)
     if failure.kind == messages.WRONG:
-        return _with_values(_located(Verdict(todo_id, WRONG, failure.message), failure), failure)
+        title = failure.message or "답이 기대와 다릅니다"  # 표에 없는 증상만 적은 검사입니다.
+        return _with_values(_located(Verdict(todo_id, WRONG, title), failure), failure)
     if failed[0].outcome == SKIPPED:
         return Verdict(todo_id, BROKEN, "검사를 건너뛰었습니다", failure.message)
     return _stopped(todo_id, failure)

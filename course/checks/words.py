@@ -4,9 +4,10 @@
     def test_probabilities_sum_to_one(model):
         got = model.infer_one("재미있어요")
         if not close(got.negative + got.positive, 1.0):
-            fail("두 확률의 합이 1이 아닙니다.", idea="softmax", expected="1.000", got=f"{...:.3f}", symptom="sigmoid")
+            fail("두 확률의 합이 1이 아닙니다.", idea="softmax", expected="1.000", got=f"{...:.3f}")
 
-`symptom`은 표(`3-4.yaml`)의 실수를 가리키는 이름입니다. 그 실수의 이름과 설명이 먼저 보입니다.
+알아본 실수라면 문장 대신 표(`3-4.yaml`)의 실수를 가리키는 이름 `symptom`을 적습니다. 학생은 표의 말을 읽습니다.
+실수를 알아보는 낱말은 `course.checks.recognising`에 있습니다.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class CheckFailed(AssertionError):
     """검사가 틀린 답을 찾았습니다.
 
     Attributes:
-        message: 무엇이 틀렸는지 한 문장.
+        message: 무엇이 틀렸는지 한 문장. 표의 실수라면 비워 둡니다: 그 말은 표에 한 번 있습니다.
         idea: 관련된 개념. 예: `"softmax"`.
         expected, got: 기대한 것과 나온 것(값, 모양). 없으면 빈 글.
         symptom: 표의 실수 이름. 모르면 None.
@@ -39,18 +40,31 @@ class CheckFailed(AssertionError):
     """
 
     def __init__(
-        self, message: str, *, idea: str, expected: Any = "", got: Any = "", symptom: str | None = None, **values: Any
+        self,
+        message: str = "",
+        *,
+        idea: str,
+        expected: Any = "",
+        got: Any = "",
+        symptom: str | None = None,
+        **values: Any,
     ) -> None:
+        if not message and symptom is None:
+            raise TypeError("무엇이 틀렸는지 message로 적거나, 표의 실수를 symptom으로 가리켜 주세요.")
         self.message, self.idea, self.symptom = message, idea, symptom
         self.expected, self.got = str(expected), str(got)
         self.values = {"expected": self.expected, "got": self.got, **values}
         if self.expected == self.got:  # 둘 다 "모양 (2, 3)"이라면 학생에게 알려 주는 것이 없습니다.
             self.expected = self.got = ""
-        super().__init__(f"{message} (기대: {self.expected}, 나온 값: {self.got}, 개념: {idea})")
+        super().__init__(f"{message or symptom} (기대: {self.expected}, 나온 값: {self.got}, 개념: {idea})")
 
 
-def fail(message: str, *, idea: str, **more: Any) -> NoReturn:
-    """검사를 실패로 끝냅니다. 인수는 `CheckFailed`와 같습니다."""
+def fail(message: str = "", *, idea: str, **more: Any) -> NoReturn:
+    """검사를 실패로 끝냅니다. 인수는 `CheckFailed`와 같습니다.
+
+    표에 있는 실수는 `fail(idea="softmax", symptom="sigmoid", …)`처럼 증상만 부릅니다. 학생이 읽을 말은 표에 있습니다.
+    표에 없는 것은 `fail("확률이 로짓의 softmax와 다릅니다.", idea="softmax", …)`처럼 문장으로 말합니다.
+    """
     raise CheckFailed(message, idea=idea, **more)
 
 
@@ -90,7 +104,7 @@ def close(got: Any, want: Any, atol: float) -> bool:
 def matches(got: Any, wrong: Any, atol: float) -> bool:
     """틀린 값 `wrong`과 같은가. 셈은 `close`와 같지만, 실수를 알아보는 비교입니다.
 
-    `if matches(got, logits.sigmoid(), ATOL): fail("시그모이드를 썼습니다.", symptom="sigmoid", …)`
+    `if matches(got, logits.sigmoid(), ATOL): fail(symptom="sigmoid", …)`
     """
     return _compare(got, wrong, atol, judging=False)
 
@@ -106,8 +120,8 @@ def compared_by(compare: Callable[..., bool]) -> Iterator[None]:
         _compare = before
 
 
-def assert_close(got: Any, want: Any, *, atol: float, idea: str, message: str, **more: Any) -> None:
-    """값이 `want`와 `atol` 안에서 같은지 봅니다."""
+def assert_close(got: Any, want: Any, *, atol: float, idea: str, message: str = "", **more: Any) -> None:
+    """값이 `want`와 `atol` 안에서 같은지 봅니다. 아니면 `fail`처럼 말합니다."""
     if not close(got, want, atol):
         expected, came = show(want), show(got)
         if expected == came:  # 큰 텐서는 모양만 보이므로, 모양이 같으면 값이 얼마나 다른지 적습니다.
@@ -115,8 +129,8 @@ def assert_close(got: Any, want: Any, *, atol: float, idea: str, message: str, *
         fail(message, idea=idea, expected=expected, got=came, **more)
 
 
-def assert_equal(got: Any, want: Any, *, idea: str, message: str, **more: Any) -> None:
-    """두 값이 같은지 봅니다."""
+def assert_equal(got: Any, want: Any, *, idea: str, message: str = "", **more: Any) -> None:
+    """두 값이 같은지 봅니다. 아니면 `fail`처럼 말합니다."""
     if got != want:
         fail(message, idea=idea, expected=show(want), got=show(got), **more)
 

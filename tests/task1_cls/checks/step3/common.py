@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch.nn.functional import cross_entropy
 
+from course.checks.recognising import recognise
 from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, show
 from tests.task1_cls.checks import support
 
@@ -163,14 +164,6 @@ def squeezed(expected, got, name="로짓") -> NoReturn:
     fail(message, idea="크기가 1인 축", expected=expected, got=got, symptom="squeezed", name=name)
 
 
-def recognise(got, wrong, *, idea, expected):
-    """틀린 값들의 표(증상, 문장, 값)에서 같은 것을 찾으면, 그 실수라고 말합니다. 옳은 값이 아닐 때만 부릅니다."""
-    few = got.flatten()[:6] if isinstance(got, torch.Tensor) else got  # 길면 값 대신 모양만 보입니다.
-    for symptom, message, value in wrong:
-        if matches(got, value, ATOL):
-            fail(message, idea=idea, expected=show(expected), got=show(few), symptom=symptom)
-
-
 def unmasked_logits(model, batch):
     """attention_mask를 건네지 않았을 때의 로짓."""
     return support.reference_logits(model, {**batch, "attention_mask": torch.ones_like(batch["attention_mask"])})
@@ -190,13 +183,13 @@ def check_predictions(preds, logits, batch):
     assert_equal(tuple(preds.shape), (count,), idea="argmax의 축", message="예측의 모양이 다릅니다.")
     want = logits.argmax(dim=-1)
     wrong = [
-        ("argmin", "가장 작은 로짓을 골랐습니다.", logits.argmin(dim=-1)),
-        ("max-values", "번호가 아니라 값을 담았습니다.", logits.max(dim=-1).values),
-        ("correct-flags", "예측이 아니라 맞았는지를 담았습니다.", want == batch["labels"]),
-        ("threshold", "두 로짓을 견주지 않았습니다.", logits[:, 1] > 0),
+        ("argmin", logits.argmin(dim=-1)),
+        ("max-values", logits.max(dim=-1).values),
+        ("correct-flags", want == batch["labels"]),
+        ("threshold", logits[:, 1] > 0),
     ]
     if not close(preds, want, 0):
-        recognise(preds, wrong, idea="argmax", expected=want)
+        recognise(preds, wrong, atol=ATOL, idea="argmax", expected=want, shown=preds.flatten()[:6])
     assert_close(preds, want, atol=0, idea="argmax", message="예측이 가장 큰 로짓의 라벨과 다릅니다.")
     check_dtype(preds, "예측", "preds")
 
@@ -223,11 +216,9 @@ def check_dtype(got, what, name):
 
 def smoothed(logits, labels, reduction):
     """라벨을 부드럽게 한(label smoothing) 손실들."""
-    message = "정답을 다른 라벨과 나누어 가진 손실입니다."
-    losses = (
-        cross_entropy(logits, labels, reduction=reduction, label_smoothing=one) for one in (0.01, 0.05, 0.1, 0.2, 0.3)
-    )
-    return [("label-smoothing", message, loss) for loss in losses]
+    shares = (0.01, 0.05, 0.1, 0.2, 0.3)
+    losses = (cross_entropy(logits, labels, reduction=reduction, label_smoothing=one) for one in shares)
+    return [("label-smoothing", loss) for loss in losses]
 
 
 # ── 3-2 검증 한 걸음

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
+from course.checks.recognising import recognise
 from course.checks.words import CheckFailed, assert_close, close, fail, matches, show, todo
 from nlpbook.classification.metrics import accuracy
 from tests.task1_cls.checks import support
@@ -17,7 +18,6 @@ from tests.task1_cls.checks.step3.common import (
     Given,
     asked,
     outputs_of,
-    recognise,
     smoothed,
     squeezed,
     unmasked_logits,
@@ -58,22 +58,21 @@ def wrong_losses(model, batch, logits):
     labels, probs = batch["labels"], logits.softmax(-1)
     target, one_hot = labels.float(), functional.one_hot(labels, logits.shape[1]).float()
     mean = cross_entropy(logits, labels)
-    no_log, other = "로그를 하지 않은 값에서 손실을 구했습니다.", "교차 엔트로피가 아닌 손실입니다."
     return [
-        ("double-softmax", "softmax를 두 번 했습니다.", cross_entropy(probs, labels)),
-        ("loss-sum", "손실을 평균하지 않고 더했습니다.", mean * len(labels)),
-        ("loss-divided", "이미 평균한 손실을 다시 나누었습니다.", mean / len(labels)),
-        ("loss-divided", "이미 평균한 손실을 다시 나누었습니다.", mean / model.args.hardware.devices),
-        ("loss-sign", "손실의 부호가 반대입니다.", -mean),
-        ("no-mask", "attention_mask를 건네지 않았습니다.", cross_entropy(unmasked_logits(model, batch), labels)),
-        ("own-preds", "정답이 아니라 예측에 견주었습니다.", cross_entropy(logits, logits.argmax(-1))),
-        ("no-log", no_log, functional.nll_loss(logits, labels)),
-        ("no-log", no_log, functional.nll_loss(probs, labels)),
-        ("other-loss", other, functional.binary_cross_entropy_with_logits(logits[:, 1], target)),
-        ("other-loss", other, functional.binary_cross_entropy_with_logits(logits, one_hot)),
-        ("other-loss", other, functional.mse_loss(probs[:, 1], target)),
-        ("other-loss", other, functional.mse_loss(probs, one_hot)),
-        ("other-loss", other, functional.mse_loss(logits, one_hot)),
+        ("double-softmax", cross_entropy(probs, labels)),
+        ("loss-sum", mean * len(labels)),
+        ("loss-divided", mean / len(labels)),
+        ("loss-divided", mean / model.args.hardware.devices),
+        ("loss-sign", -mean),
+        ("no-mask", cross_entropy(unmasked_logits(model, batch), labels)),
+        ("own-preds", cross_entropy(logits, logits.argmax(-1))),
+        ("no-log", functional.nll_loss(logits, labels)),
+        ("no-log", functional.nll_loss(probs, labels)),
+        ("other-loss", functional.binary_cross_entropy_with_logits(logits[:, 1], target)),
+        ("other-loss", functional.binary_cross_entropy_with_logits(logits, one_hot)),
+        ("other-loss", functional.mse_loss(probs[:, 1], target)),
+        ("other-loss", functional.mse_loss(probs, one_hot)),
+        ("other-loss", functional.mse_loss(logits, one_hot)),
         *smoothed(logits, labels, "mean"),
     ]
 
@@ -95,7 +94,7 @@ def test_loss_is_the_batch_cross_entropy(steady, batch, logits):
         message = "손실이 수 하나가 아닙니다."
         fail(message, idea="평균 손실", expected="스칼라", got=shape, symptom="loss-not-scalar")
     if not close(got, want, ATOL):
-        recognise(got, wrong_losses(steady, batch, logits), idea="교차 엔트로피", expected=want)
+        recognise(got, wrong_losses(steady, batch, logits), atol=ATOL, idea="교차 엔트로피", expected=want)
     assert_close(got, want, atol=ATOL, idea="교차 엔트로피", message="손실이 교차 엔트로피의 평균과 다릅니다.")
     one = {name: tensor[:1] for name, tensor in batch.items()}
     got = trained_alone(steady, one)["loss"]
@@ -159,16 +158,16 @@ def test_accuracy_is_the_share_of_right_predictions(steady, batch, logits):
         fail(message, idea="정확도", expected=f"{want:.4f}", got=count, symptom="acc-count")
     size = steady.args.hardware.train_batch
     wrong = [
-        ("acc-percent", "비율이 아니라 백분율입니다.", want * 100),
-        ("acc-reversed", "틀린 비율을 세었습니다.", 1 - want),
-        ("acc-always-one", "틀린 예측까지 맞았다고 세었습니다.", 1.0),
-        ("acc-divisor", "이 배치의 크기가 아닌 수로 나누었습니다.", right.sum() / size),
-        ("acc-broadcast", "예측마다 모든 라벨과 견주었습니다.", (preds[:, None] == labels).float().mean()),
-        ("threshold", "두 로짓을 견주지 않았습니다.", ((logits[:, 1] > 0) == labels).float().mean()),
+        ("acc-percent", want * 100),
+        ("acc-reversed", 1 - want),
+        ("acc-always-one", 1.0),
+        ("acc-divisor", right.sum() / size),
+        ("acc-broadcast", (preds[:, None] == labels).float().mean()),
+        ("threshold", ((logits[:, 1] > 0) == labels).float().mean()),
     ]
     if matches(got, 0.0, 0):
         recognise_zero(steady, batch, logits, want)
-    recognise(got, wrong, idea="정확도", expected=want)
+    recognise(got, wrong, atol=ATOL, idea="정확도", expected=want)
     fail("정확도가 맞힌 비율과 다릅니다.", idea="정확도", expected=f"{want:.4f}", got=show(got))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from course.checks.words import assert_equal, close, fail, matches, show, todo
+from course.checks.recognising import recognise
+from course.checks.words import assert_equal, close, fail, show, todo
 from tests.task1_cls.checks.step3.common import (
     ATOL,
     TESTED,
@@ -41,26 +42,23 @@ def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
     if close(got, want, ATOL):
         return
     wrong = [
-        ("raw-logits", "로짓을 그대로 돌려주었습니다.", logits),
-        ("softmax-dim0", "배치 축에서 softmax를 했습니다.", logits.softmax(dim=0)),
-        ("sigmoid", "시그모이드를 썼습니다.", logits.sigmoid()),
-        ("log-softmax", "확률의 로그를 돌려주었습니다.", logits.log_softmax(dim=-1)),
-        ("double-softmax", "softmax를 두 번 했습니다.", want.softmax(dim=-1)),
-        ("softmax-flat", "배치 전체에서 softmax를 했습니다.", logits.flatten().softmax(0).view_as(logits)),
-        ("softmax-of-preds", "로짓이 아니라 예측에 softmax를 했습니다.", logits.argmax(-1).float().softmax(-1)),
-        ("plain-ratio", "로짓을 합으로 나누었습니다.", logits / logits.sum(dim=-1, keepdim=True)),
-        ("swapped", "라벨의 순서를 뒤집었습니다.", want.flip(-1)),
-        ("sorted-columns", "문장마다 확률을 크기 순서로 늘어놓았습니다.", want.sort(-1, descending=True).values),
-        ("sorted-columns", "문장마다 확률을 크기 순서로 늘어놓았습니다.", want.sort(-1).values),
-        ("percent", "확률에 100을 곱했습니다.", want * 100),
-        ("hard-probs", "확률을 0과 1로 바꾸었습니다.", want.round()),
-        ("transposed", "두 축이 바뀌었습니다.", want.T),
-        ("no-mask", "attention_mask를 건네지 않았습니다.", unmasked_logits(model, batch).softmax(-1)),
+        ("raw-logits", logits),
+        ("softmax-dim0", logits.softmax(dim=0)),
+        ("sigmoid", logits.sigmoid()),
+        ("log-softmax", logits.log_softmax(dim=-1)),
+        ("double-softmax", want.softmax(dim=-1)),
+        ("softmax-flat", logits.flatten().softmax(0).view_as(logits)),
+        ("softmax-of-preds", logits.argmax(-1).float().softmax(-1)),
+        ("plain-ratio", logits / logits.sum(dim=-1, keepdim=True)),
+        ("swapped", want.flip(-1)),
+        ("sorted-columns", want.sort(-1, descending=True).values),
+        ("sorted-columns", want.sort(-1).values),
+        ("percent", want * 100),
+        ("hard-probs", want.round()),
+        ("transposed", want.T),
+        ("no-mask", unmasked_logits(model, batch).softmax(-1)),
     ]
-    for symptom, message, value in wrong:
-        if matches(got, value, ATOL):
-            first = got.flatten()[: want.shape[1]]
-            fail(message, idea="softmax", expected=show(want[0]), got=show(first), symptom=symptom)
+    recognise(got, wrong, atol=ATOL, idea="softmax", expected=want[0], shown=got.flatten()[: want.shape[1]])
     one_each = zip(want, got.flatten(), strict=False)
     if got.numel() == len(want) and all((row - one).abs().min() <= ATOL for row, one in one_each):
         message = "라벨 하나의 확률만 담았습니다."

@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import nn
 
-from course.checks.words import CheckFailed, fail, matches, show
+from course.checks.recognising import when
 from tests.task3_lm.checks import support
 
 BATCH, HEADS, LENGTH, WIDTH = 2, 3, 5, 4  # 축을 헷갈리면 모양부터 달라지도록 모두 다릅니다. WIDTH는 차원/헤드입니다.
@@ -50,52 +49,12 @@ FOREIGN = (
 OURS = "'(?:CausalSelfAttention|MLP|Block|GPT)'"
 
 
-@contextmanager
-def explained(*known: tuple[str, str, str, str, str]) -> Iterator[None]:
-    """알려진 예외로 멈췄으면, 그것이 무슨 실수인지 말합니다. `known`은 (글의 모양, 문장, 개념, 기대, 증상)입니다."""
-    try:
-        yield
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
-        got = f"{type(error).__name__}: {str(error).splitlines()[0][:70]}" if str(error) else type(error).__name__
-        for pattern, message, idea, expected, symptom in known:
-            if re.search(pattern, str(error)):
-                failure = CheckFailed(message, idea=idea, expected=expected, got=got, symptom=symptom)
-                raise failure.with_traceback(error.__traceback__) from None
-        if isinstance(error, AttributeError) and (
-            found := re.search(rf"{OURS} object has no attribute '({FOREIGN})'$", str(error))
-        ):
-            message, idea = "이 파일에 없는 이름입니다.", "부품의 이름"
-            about = {"expected": "__init__에 있는 이름", "got": found[1], "symptom": "foreign-name"}
-            raise CheckFailed(message, idea=idea, **about).with_traceback(error.__traceback__) from None
-        raise
-
-
-def recognise(got: Any, wrong: list[tuple[str, str, torch.Tensor]], *, idea: str, expected: Any) -> None:
-    """틀린 값들의 표(증상, 문장, 값)에서 같은 것을 찾으면, 그 실수라고 말합니다. 옳은 값이 아닐 때만 부릅니다."""
-    for symptom, message, value in wrong:
-        if matches(got, value, ATOL):
-            fail(message, idea=idea, expected=show(expected), got=show(got), symptom=symptom)
-
-
-def sound(asked: Callable[[], bool]) -> bool:
-    """이 TODO의 첫 검사가 볼 것이 맞는가. 틀렸다면 그 검사가 말하므로, 다음 검사들은 말을 보태지 않습니다."""
-    with suppress(Exception):
-        return asked()
-    return False
-
-
-def require_tensor(got: Any, name: str, symptom: str | None = None) -> None:
-    if not isinstance(got, torch.Tensor):
-        kind = "None" if got is None else type(got).__name__
-        fail(f"{name}이(가) 텐서가 아닙니다.", idea="텐서", expected="텐서", got=kind, symptom=symptom)
-
-
-def require_shape(got: torch.Tensor, want: tuple, known: dict[tuple, tuple[str, str]], *, idea: str, what: str) -> None:
-    """모양이 다르면, 아는 모양인지(모양 → 문장, 증상) 보고 그렇다고 말합니다."""
-    shape = tuple(got.shape)
-    if shape != want:
-        message, symptom = known.get(shape, (f"{what}의 모양이 다릅니다.", None))
-        fail(message, idea=idea, expected=want, got=shape, symptom=symptom)
+FOREIGN_NAME = when(
+    rf"{OURS} object has no attribute '(?P<got>{FOREIGN})'$",
+    "foreign-name",
+    idea="부품의 이름",
+    expected="__init__에 있는 이름",
+)
 
 
 # ── 2-2 앞의 자리들의 값을 섞기

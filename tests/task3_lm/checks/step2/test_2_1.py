@@ -9,24 +9,21 @@ import pytest
 import torch
 from torch.nn import functional
 
+from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
 from course.checks.words import assert_close, close, fail, matches, todo
 from tests.task3_lm.checks.step2.common import (
     ATOL,
     BATCH,
     DROPPED,
     EMBED,
+    FOREIGN_NAME,
     HEADS,
     LENGTH,
     MAX_LENGTH,
     WIDTH,
     config,
-    explained,
     normal,
-    recognise,
-    require_shape,
-    require_tensor,
     scatter,
-    sound,
 )
 
 
@@ -37,20 +34,20 @@ def hidden(device):
 
 def split(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """학생의 heads가 나눈 셋."""
-    axes = ("나눈 조각의 크기가 맞지 않습니다.", "축의 크기", f"(배치, 길이, {EMBED})인 조각 셋", "wrong-size")
-    fixed = ("설정이 아닌 수로 나누려 했습니다.", "축의 크기", f"{HEADS}개의 헤드, {WIDTH}차원", "fixed-size")
-    real = ("축의 크기가 정수가 아닙니다.", "몫", f"{WIDTH}", "float-size")
-    flow = "축의 차례를 바꾼 텐서는 view로 나눌 수 없습니다."
+    usual = r"shape '\[.*\b(?:16|32|64|96|128|192|256|384|512|768|1024|2304)\b.*\]' is invalid"
+    real = "failed to unpack the object at pos|must be tuple of ints|cannot be interpreted as an integer"
+    sizes = r"shape '\[.*\]' is invalid|split_with_sizes|unflatten"
     with explained(
-        ("values to unpack", "셋으로 나뉘지 않았습니다.", "split과 chunk", "조각 셋", "not-three"),
-        (r"shape '\[.*\b(?:16|32|64|96|128|192|256|384|512|768|1024|2304)\b.*\]' is invalid", *fixed),
-        ("failed to unpack the object at pos|must be tuple of ints|cannot be interpreted as an integer", *real),
-        (r"shape '\[.*\]' is invalid|split_with_sizes|unflatten", *axes),
-        ("view size is not compatible", flow, "view와 reshape", "나눈 다음 축 바꾸기", "view-after-transpose"),
+        when("values to unpack", "not-three", idea="split과 chunk", expected="조각 셋"),
+        when(usual, "fixed-size", idea="축의 크기", expected=f"{HEADS}개의 헤드, {WIDTH}차원"),
+        when(real, "float-size", idea="몫", expected=f"{WIDTH}"),
+        when(sizes, "wrong-size", idea="축의 크기", expected=f"(배치, 길이, {EMBED})인 조각 셋"),
+        when("view size is not", "view-after-transpose", idea="view와 reshape", expected="나눈 다음 축 바꾸기"),
+        FOREIGN_NAME,
     ):
         made = attention.heads(x)
     for name, one in zip(("query", "key", "value"), made, strict=True):
-        require_tensor(one, name, "not-tensor")
+        require_tensor(one, name, symptom="not-tensor")
     return made
 
 
@@ -71,7 +68,7 @@ def splits_rightly(attention: Any, x: torch.Tensor) -> bool:
 
 
 @torch.no_grad()
-def wrong_heads(attention: Any, x: torch.Tensor, want: torch.Tensor) -> list[tuple[str, str, torch.Tensor]]:
+def wrong_heads(attention: Any, x: torch.Tensor, want: torch.Tensor) -> Wrong:
     """헷갈리기 쉬운 나누기들."""
     batch, length, _ = x.shape
     whole = attention.qkv(x)
@@ -86,23 +83,19 @@ def wrong_heads(attention: Any, x: torch.Tensor, want: torch.Tensor) -> list[tup
     bent = want.relu(), functional.gelu(want), want.tanh(), want.sigmoid(), want.softmax(-1)
     whole_norm = functional.layer_norm(want, (WIDTH,)), functional.normalize(want, dim=-1)
     normed = [*whole_norm, *(torch.cat([one[:2], want[2:]]) for one in whole_norm)]
-    inside, misplaced = (
-        "질의, 열쇠, 값을 나누기 전에 헤드부터 나누었습니다.",
-        "질의, 열쇠, 값이 제자리에 있지 않습니다.",
-    )
     return [
-        ("view-only", "축을 바꾸지 않고 모양만 바꾸었습니다.", torch.stack(view_only)),
-        ("head-first", inside, torch.stack(per_head)),
-        ("head-first", inside, every_third),
-        ("crossed", "헤드의 수와 헤드의 차원을 바꾸어 나누었습니다.", torch.stack(crossed)),
-        ("no-qkv", "self.qkv를 지나지 않았습니다.", plain),
-        ("no-qkv", "self.qkv를 지나지 않았습니다.", x.reshape(batch, HEADS, length, WIDTH).expand(3, -1, -1, -1, -1)),
-        ("no-bias", "self.qkv의 편향을 더하지 않았습니다.", no_bias),
-        *[("scaled-early", "질의와 열쇠의 크기를 미리 바꾸었습니다.", one) for one in scaled],
-        *[("extra-math", "나누는 것 말고 다른 계산을 했습니다.", one) for one in (*bent, *normed)],
-        *[("same-three", "셋이 모두 같습니다.", want[[number] * 3]) for number in range(3)],
-        *[("order", misplaced, want[[*order]]) for order in itertools.permutations(range(3))],
-        *[("slice-twice", "한 조각을 두 번 썼습니다.", want[[*o]]) for o in itertools.product(range(3), repeat=3)],
+        ("view-only", torch.stack(view_only)),
+        ("head-first", torch.stack(per_head)),
+        ("head-first", every_third),
+        ("crossed", torch.stack(crossed)),
+        ("no-qkv", plain),
+        ("no-qkv", x.reshape(batch, HEADS, length, WIDTH).expand(3, -1, -1, -1, -1)),
+        ("no-bias", no_bias),
+        *[("scaled-early", one) for one in scaled],
+        *[("extra-math", one) for one in (*bent, *normed)],
+        *[("same-three", want[[number] * 3]) for number in range(3)],
+        *[("order", want[[*order]]) for order in itertools.permutations(range(3))],
+        *[("slice-twice", want[[*o]]) for o in itertools.product(range(3), repeat=3)],
     ]
 
 
@@ -110,26 +103,27 @@ def wrong_heads(attention: Any, x: torch.Tensor, want: torch.Tensor) -> list[tup
 def test_heads_are_the_slices_of_the_projection(attention, hidden):
     """헤드마다의 질의, 열쇠, 값은 qkv에서 그 헤드의 행으로 구한 것입니다."""
     got, want = split(attention, hidden), reference_heads(attention, hidden)
-    known = {
-        (BATCH, LENGTH, HEADS, WIDTH): ("헤드 축이 길이 축의 뒤에 있습니다.", "no-transpose"),
-        (BATCH, LENGTH, EMBED): ("헤드로 나누지 않았습니다.", "not-split"),
-        (BATCH, LENGTH, 3 * EMBED): ("질의, 열쇠, 값으로 나누지 않았습니다.", "not-three"),
-        (BATCH * HEADS, LENGTH, WIDTH): ("배치와 헤드를 한 축으로 합쳤습니다.", "merged-batch"),
-        (BATCH, WIDTH, LENGTH, HEADS): ("헤드의 수와 헤드의 차원을 바꾸어 나누었습니다.", "crossed"),
-        (BATCH, LENGTH, WIDTH, HEADS): ("헤드의 수와 헤드의 차원을 바꾸어 나누었습니다.", "crossed"),
-        (BATCH, HEADS, WIDTH, LENGTH): ("길이 축이 맨 뒤로 갔습니다.", "length-last"),
-        (BATCH, HEADS, LENGTH, 3 * WIDTH): ("질의, 열쇠, 값으로 나누지 않았습니다.", "not-three"),
+    wrong = {
+        (BATCH, LENGTH, HEADS, WIDTH): "no-transpose",
+        (BATCH, LENGTH, EMBED): "not-split",
+        (BATCH, LENGTH, 3 * EMBED): "not-three",
+        (BATCH * HEADS, LENGTH, WIDTH): "merged-batch",
+        (BATCH, WIDTH, LENGTH, HEADS): "crossed",
+        (BATCH, LENGTH, WIDTH, HEADS): "crossed",
+        (BATCH, HEADS, WIDTH, LENGTH): "length-last",
+        (BATCH, HEADS, LENGTH, 3 * WIDTH): "not-three",
+        (1, HEADS, BATCH * LENGTH, WIDTH): "batch-lost",
+        (1, BATCH * LENGTH, HEADS, WIDTH): "batch-lost",
+        (HEADS, BATCH * LENGTH, WIDTH): "batch-lost",
+        (BATCH * LENGTH, HEADS, WIDTH): "batch-lost",
     }
-    joined = "배치를 길이에 이어 붙였습니다.", "batch-lost"
-    known |= dict.fromkeys([(1, HEADS, BATCH * LENGTH, WIDTH), (1, BATCH * LENGTH, HEADS, WIDTH)], joined)
-    known |= dict.fromkeys([(HEADS, BATCH * LENGTH, WIDTH), (BATCH * LENGTH, HEADS, WIDTH)], joined)
     for axes in itertools.permutations((BATCH, HEADS, LENGTH, WIDTH)):
-        known.setdefault(axes, ("네 축의 차례가 다릅니다.", "axis-order"))
+        wrong.setdefault(axes, "axis-order")
     for name, one in zip(("query", "key", "value"), got, strict=True):
-        require_shape(one, (BATCH, HEADS, LENGTH, WIDTH), known, idea="헤드 나누기", what=name)
+        require_shape(one, (BATCH, HEADS, LENGTH, WIDTH), idea="헤드 나누기", what=name, wrong=wrong)
     together = torch.stack(got)
     if not close(together, want, ATOL):
-        recognise(together, wrong_heads(attention, hidden, want), idea="헤드 나누기", expected=want)
+        recognise(together, wrong_heads(attention, hidden, want), atol=ATOL, idea="헤드 나누기", expected=want)
         if matches(together.flatten().sort().values, want.flatten().sort().values, ATOL):
             more = {"expected": "제자리에 있는 값", "got": "자리가 뒤섞인 값"}
             fail("값은 모두 있지만 자리가 뒤섞였습니다.", idea="헤드 나누기", symptom="scrambled", **more)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
 from course.checks.words import assert_close, close, fail, known_as, matches, todo
 from nlpbook.language.layers import Dropout
 from tests.task3_lm.checks.step2.common import (
@@ -16,16 +17,12 @@ from tests.task3_lm.checks.step2.common import (
     BATCH,
     DROPPED,
     EMBED,
+    FOREIGN_NAME,
     LENGTH,
     Part,
     config,
-    explained,
     normal,
-    recognise,
-    require_shape,
-    require_tensor,
     scatter,
-    sound,
 )
 
 
@@ -75,65 +72,52 @@ def stream(device):
     return (1.0 + 2.0 * normal(BATCH, LENGTH, EMBED, seed=70)).to(device)
 
 
-STEPS: dict[str, tuple[Any, ...]] = {  # 증상 → 문장, 그렇게 하는 한 걸음(x, 부품, 정규화)들. 빈 증상은 옳은 걸음입니다.
-    "": ("", lambda x, part, norm: x + part(norm(x))),
-    "post-norm": (
-        "더한 다음에 정규화했습니다.",
-        lambda x, part, norm: norm(x + part(x)),
-        lambda x, part, norm: norm(x + part(norm(x))),
-    ),
-    "norm-outside": ("부품이 낸 것을 정규화했습니다.", lambda x, part, norm: x + norm(part(x))),
-    "no-norm": ("부품이 정규화하지 않은 x를 읽었습니다.", lambda x, part, norm: x + part(x)),
-    "no-residual": (
-        "더하지 않고 바꾸었습니다.",
-        lambda x, part, norm: part(norm(x)),
-        lambda x, part, norm: part(x),
-    ),
-    "normed-stream": ("더해지는 x까지 정규화했습니다.", lambda x, part, norm: norm(x) + part(norm(x))),
-    "first-only": ("결과의 첫 글만 더했습니다.", lambda x, part, norm: x + part(norm(x))[0]),
-    "x-twice": ("x를 두 번 더했습니다.", lambda x, part, norm: x + x + part(norm(x))),
-    "not-added": (
-        "더하지 않고 빼거나 곱했습니다.",
-        lambda x, part, norm: x - part(norm(x)),
-        lambda x, part, norm: x * part(norm(x)),
-    ),
-}
+STEPS: list[tuple[str, Callable]] = [  # (증상, 그렇게 하는 한 걸음(x, 부품, 정규화)). 빈 증상은 옳은 걸음입니다.
+    ("", lambda x, part, norm: x + part(norm(x))),
+    ("post-norm", lambda x, part, norm: norm(x + part(x))),
+    ("post-norm", lambda x, part, norm: norm(x + part(norm(x)))),
+    ("norm-outside", lambda x, part, norm: x + norm(part(x))),
+    ("no-norm", lambda x, part, norm: x + part(x)),
+    ("no-residual", lambda x, part, norm: part(norm(x))),
+    ("no-residual", lambda x, part, norm: part(x)),
+    ("normed-stream", lambda x, part, norm: norm(x) + part(norm(x))),
+    ("first-only", lambda x, part, norm: x + part(norm(x))[0]),
+    ("x-twice", lambda x, part, norm: x + x + part(norm(x))),
+    ("not-added", lambda x, part, norm: x - part(norm(x))),
+    ("not-added", lambda x, part, norm: x * part(norm(x))),
+]
 
 
-def wrong_streams(block: Any, x: torch.Tensor, a: Callable) -> list[tuple[str, str, torch.Tensor]]:
+def wrong_streams(block: Any, x: torch.Tensor, a: Callable) -> Wrong:
     """헷갈리기 쉬운 블록들."""
     m, n1, n2 = block.mlp, block.norm1, block.norm2
     h, y = x + a(n1(x)), n1(x)
     normed = n2(y + a(y))
-    lost, same = "어텐션의 결과가 남지 않았습니다.", "두 곳에 같은 정규화를 썼습니다."
-    first = "MLP가 어텐션보다 먼저입니다."
     table = [
-        ("attention-lost", lost, x + m(n2(x))),
-        ("attention-lost", lost, x + m(n2(h))),
-        ("attention-lost", lost, x + m(n2(a(n1(x))))),
-        ("attention-lost", lost, x + m(normed)),
-        ("mlp-lost", "MLP의 결과가 남지 않았습니다.", h),
-        ("parallel", "MLP가 어텐션을 더하기 전의 x를 읽었습니다.", h + m(n2(x))),
-        ("attention-only", "MLP가 어텐션의 결과만 읽었습니다.", h + m(n2(a(n1(x))))),
-        ("same-norm", same, h + m(n1(h))),
-        ("same-norm", same, x + a(n2(x)) + m(n2(x + a(n2(x))))),
-        ("norms-swapped", "두 정규화가 바뀌었습니다.", x + a(n2(x)) + m(n1(x + a(n2(x))))),
-        ("mlp-first", first, (x + m(n2(x))) + a(n1(x + m(n2(x))))),
-        ("mlp-first", first, (x + m(n1(x))) + a(n2(x + m(n1(x))))),
-        ("nothing", "x가 그대로입니다.", x),
-        ("normed-stream", STEPS["normed-stream"][0], n2(h) + m(n2(h))),
+        ("attention-lost", x + m(n2(x))),
+        ("attention-lost", x + m(n2(h))),
+        ("attention-lost", x + m(n2(a(n1(x))))),
+        ("attention-lost", x + m(normed)),
+        ("mlp-lost", h),
+        ("parallel", h + m(n2(x))),
+        ("attention-only", h + m(n2(a(n1(x))))),
+        ("same-norm", h + m(n1(h))),
+        ("same-norm", x + a(n2(x)) + m(n2(x + a(n2(x))))),
+        ("norms-swapped", x + a(n2(x)) + m(n1(x + a(n2(x))))),
+        ("mlp-first", (x + m(n2(x))) + a(n1(x + m(n2(x))))),
+        ("mlp-first", (x + m(n1(x))) + a(n2(x + m(n1(x))))),
+        ("nothing", x),
+        ("normed-stream", n2(h) + m(n2(h))),
     ]
-    steps = [(symptom, message, how) for symptom, (message, *hows) in STEPS.items() for how in hows]
-    for one, two in itertools.product(steps, repeat=2):
-        if symptom := one[0] or two[0]:
-            middle = one[2](x, a, n1)
-            table.append((symptom, one[1] or two[1], two[2](middle, m, n2)))
+    for (first, attend), (second, widen) in itertools.product(STEPS, repeat=2):
+        if symptom := first or second:
+            table.append((symptom, widen(attend(x, a, n1), m, n2)))
     return table
 
 
 def through(block: Any, x: torch.Tensor, *attend: Callable) -> Any:
     """학생의 forward가 낸 것."""
-    with explained():
+    with explained(FOREIGN_NAME):
         return block(x, *attend)
 
 
@@ -148,9 +132,9 @@ def check_block(got: Any, block: Any, x: torch.Tensor, a: Callable) -> None:
     h = x + a(block.norm1(x))
     want = h + block.mlp(block.norm2(h))
     require_tensor(got, "x")
-    require_shape(got, tuple(want.shape), {}, idea="블록", what="블록의 출력")
+    require_shape(got, tuple(want.shape), idea="블록", what="블록의 출력")
     if not close(got, want, ATOL):
-        recognise(got, wrong_streams(block, x, a), idea="pre-norm residual", expected=want)
+        recognise(got, wrong_streams(block, x, a), atol=ATOL, idea="pre-norm residual", expected=want)
         if not matches(block(x.clone(), a), block(x.clone(), a), ATOL):
             more = {"expected": "부품이 낸 그대로", "got": "부를 때마다 다른 값"}
             fail("부품이 낸 것을 한 번 더 떨구었습니다.", idea="드롭아웃", symptom="dropout-again", **more)
@@ -210,8 +194,7 @@ def test_gradient_flows_through_the_block(block, stream):
     stream.requires_grad_()
     got = block(stream * 1.0)
     if got.requires_grad:
-        in_place = "건네받은 x를 그 자리에서 고쳐, 역전파에 쓸 값이 사라졌습니다."
-        with explained(("inplace operation", in_place, "in-place 연산", "새 텐서", "in-place")):
+        with explained(when("inplace operation", "in-place", idea="in-place 연산", expected="새 텐서")):
             got.square().sum().backward()
     parts = {"x": stream, **dict(block.named_parameters())}
     cut = [name for name, one in parts.items() if one.grad is None or not one.grad.abs().sum() > 0]

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from course.checks.recognising import explained, when
 from course.checks.words import fail, matches, show, todo
-from tests.task3_lm.checks.step2.common import EMBED, VOCAB, config, explained, nothing
+from tests.task3_lm.checks.step2.common import EMBED, FOREIGN_NAME, VOCAB, config, nothing
 
 
 @pytest.fixture
@@ -17,14 +18,19 @@ def tied(load, device):
     """학생이 묶은 모델. 2-5는 부르지 않습니다."""
     module = load(2)
     torch.manual_seed(2)
-    kinds = "Parameter가 들어갈 자리에 다른 것을 넣었습니다.", "Parameter", "token_embedding의 Parameter"
-    taped = "값을 그 자리에서 베껴 넣으려 했습니다.", "가중치 묶기", "같은 Parameter 하나"
     settings = config()
     before = dict(vars(settings))
     with (
         patch.object(module.GPT, "init_weights", nothing),
         explained(
-            ("cannot assign .* as parameter", *kinds, "not-a-parameter"), ("leaf Variable", *taped, "copied-in-place")
+            when(
+                "cannot assign .* as parameter",
+                "not-a-parameter",
+                idea="Parameter",
+                expected="token_embedding의 Parameter",
+            ),
+            when("leaf Variable", "copied-in-place", idea="가중치 묶기", expected="같은 Parameter 하나"),
+            FOREIGN_NAME,
         ),
     ):
         made = module.GPT(settings, VOCAB).to(device)

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from course.checks.recognising import explained, sound, when
 from course.checks.words import close, fail, matches, show, todo
-from tests.task3_lm.checks.step2.common import LAYERS, explained, gpt, sound
+from tests.task3_lm.checks.step2.common import FOREIGN_NAME, LAYERS, gpt
 
 STD, DEEP = 0.02, 0.02 / math.sqrt(2 * LAYERS)
 ENOUGH = {"d_embed": 48, "max_seq_len": 64}  # 어느 행렬에나 값이 2,000개는 넘어, 표준편차가 2% 안에서 드러납니다.
@@ -30,20 +31,18 @@ def started(fresh):
     """학생이 초기화한 모델과, 그 앞의 값들."""
     before = {name: one.detach().clone() for name, one in fresh.named_parameters()}
     torch.manual_seed(6)
-    empty = "편향이 없는 Linear의 편향(None)을 채우려고 했습니다."
-    kinds = "Parameter가 들어갈 자리에 다른 것을 넣었습니다."
-    truth = "편향이 있는지를 텐서의 참/거짓으로 물었습니다."
-    tables = "Embedding의 편향을 채우려고 했습니다."
-    taped, every = "기울기를 재는 중에 값을 고쳤습니다.", "가중치가 없는 모듈까지 채우려고 했습니다."
-    pairs = "이름과 모듈의 짝을 내지 않는 것을 둘로 풀었습니다."
+    none = "'NoneType' object|not NoneType"
+    table = "'Embedding' object has no attribute 'bias'"
+    some = "편향이 있을 때만 채우기"
     with explained(
-        (r"'NoneType' object|not NoneType", empty, "편향이 없는 Linear", "편향이 있을 때만 채우기", "none-bias"),
-        ("object has no attribute 'weight'", every, "모듈의 종류", "Linear와 Embedding만", "every-module"),
-        ("'Embedding' object has no attribute 'bias'", tables, "Embedding의 편향", "Linear의 편향만", "embedding-bias"),
-        ("Boolean value of Tensor", truth, "None인지 묻기", "편향이 있을 때만 채우기", "bias-truth"),
-        ("unpack", pairs, "named_modules", "이름과 모듈의 짝", "modules-not-named"),
-        ("cannot assign", kinds, "Parameter", "있던 Parameter의 값만 채우기", "not-a-parameter"),
-        ("leaf Variable that requires grad", taped, "nn.init", "torch.no_grad", "needs-grad"),
+        when(none, "none-bias", idea="편향이 없는 Linear", expected=some),
+        when("object has no attribute 'weight'", "every-module", idea="모듈의 종류", expected="Linear와 Embedding만"),
+        when(table, "embedding-bias", idea="Embedding의 편향", expected="Linear의 편향만"),
+        when("Boolean value of Tensor", "bias-truth", idea="None인지 묻기", expected=some),
+        when("unpack", "modules-not-named", idea="named_modules", expected="이름과 모듈의 짝"),
+        when("cannot assign", "not-a-parameter", idea="Parameter", expected="있던 Parameter의 값만 채우기"),
+        when("leaf Variable that requires grad", "needs-grad", idea="nn.init", expected="torch.no_grad"),
+        FOREIGN_NAME,
     ):
         fresh.init_weights()
     return fresh, before

@@ -13,24 +13,21 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
 from course.checks.words import assert_close, close, fail, known_as, matches, todo
 from tests.task3_lm.checks.step2.common import (
     ATOL,
     DROPPED,
     EMBED,
+    FOREIGN_NAME,
     LAYERS,
     LENGTH,
     MAX_LENGTH,
     VOCAB,
     Part,
-    explained,
     gpt,
     normal,
-    recognise,
-    require_shape,
-    require_tensor,
     scatter,
-    sound,
 )
 
 
@@ -75,33 +72,31 @@ def ids(device):
 def run(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """학생의 forward가 낸 로짓."""
     batch, length = ids.shape
-    places = "자리 번호가 자리 임베딩의 표를 벗어났습니다."
-    sizes = "토큰 임베딩과 자리 임베딩의 모양이 맞지 않습니다."
-    order = "정규화 층이나 lm_head가 받을 수 없는 모양을 받았습니다."
-    numbers, number = "0부터 length-1까지", "자리 임베딩에 텐서가 아닌 수 하나를 건넸습니다."
-    moved = "자리 번호가 ids와 다른 장치에 있습니다."
+    numbers = "0부터 length-1까지"
+    outside = "index out of range|out of bounds|device-side"
+    order = "normalized_shape|mat1 and mat2|same dtype"
     with explained(
-        ("index out of range|out of bounds|device-side", places, "자리 번호", numbers, "position-index"),
-        ("argument 'indices'.*not int", number, "자리 번호", f"{numbers}의 텐서", "position-number"),
-        ("same device|CUDA|NVIDIA|Cannot copy", moved, "장치", "ids와 같은 장치", "device"),
-        ("size of tensor a", sizes, "자리 임베딩", f"({length}, {EMBED})를 더하기", "position-shape"),
-        ("normalized_shape|mat1 and mat2|same dtype", order, "지나는 차례", "블록들 → norm → lm_head", "wrong-order"),
-        ("ModuleList", "블록들의 목록을 함수처럼 불렀습니다.", "ModuleList", "블록을 하나씩 부르기", "called-list"),
+        when(outside, "position-index", idea="자리 번호", expected=numbers),
+        when("argument 'indices'.*not int", "position-number", idea="자리 번호", expected=f"{numbers}의 텐서"),
+        when("same device|CUDA|NVIDIA|Cannot copy", "device", idea="장치", expected="ids와 같은 장치"),
+        when("size of tensor a", "position-shape", idea="자리 임베딩", expected=f"({length}, {EMBED})를 더하기"),
+        when(order, "wrong-order", idea="지나는 차례", expected="블록들 → norm → lm_head"),
+        when("ModuleList", "called-list", idea="ModuleList", expected="블록을 하나씩 부르기"),
+        FOREIGN_NAME,
     ):
         got = model(ids)
-    require_tensor(got, "logits", "not-tensor")
-    squeezed = "크기가 1인 축이 사라졌습니다.", "squeezed"
-    known = {
-        (batch, VOCAB): ("마지막 자리의 로짓만 남겼습니다.", "last-only"),
-        (batch, 1, VOCAB): ("마지막 자리의 로짓만 남겼습니다.", "last-only"),
-        (batch, length, EMBED): ("lm_head를 지나지 않았습니다.", "no-head"),
-        (batch, length): ("로짓이 아니라 고른 토큰을 담았습니다.", "argmax"),
-        (batch * length, VOCAB): ("배치와 길이를 한 축으로 합쳤습니다.", "flattened"),
-        (batch, length - 1, VOCAB): ("한 자리의 로짓을 잘라 냈습니다.", "shifted"),
-        (VOCAB,): squeezed,
-        (batch, VOCAB, length): ("길이 축이 어휘 축의 뒤로 갔습니다.", "vocab-first"),
+    require_tensor(got, "logits", symptom="not-tensor")
+    wrong = {
+        (batch, VOCAB): "last-only",
+        (batch, 1, VOCAB): "last-only",
+        (batch, length, EMBED): "no-head",
+        (batch, length): "argmax",
+        (batch * length, VOCAB): "flattened",
+        (batch, length - 1, VOCAB): "shifted",
+        (VOCAB,): "squeezed",
+        (batch, VOCAB, length): "vocab-first",
     }
-    require_shape(got, (batch, length, VOCAB), known, idea="로짓의 모양", what="logits")
+    require_shape(got, (batch, length, VOCAB), idea="로짓의 모양", what="logits", wrong=wrong)
     return got
 
 
@@ -114,7 +109,7 @@ def reference(model: Any, x: torch.Tensor, numbers: tuple[int, ...] = tuple(rang
 
 
 @torch.no_grad()
-def wrong_logits(model: Any, ids: torch.Tensor) -> list[tuple[str, str, torch.Tensor]]:
+def wrong_logits(model: Any, ids: torch.Tensor) -> Wrong:
     """헷갈리기 쉬운 길들."""
     length, places, norm = ids.size(1), model.position_embedding.weight, model.norm
     token, position = model.token_embedding.weight[ids], places[:length]
@@ -126,41 +121,38 @@ def wrong_logits(model: Any, ids: torch.Tensor) -> list[tuple[str, str, torch.Te
     for number in range(LAYERS):
         added, each = added + stage(number)(added), norm(stage(number)(each))
     count = torch.arange(length, device=ids.device)[:, None]
-    other, constant = "자리 번호가 다릅니다.", "자리마다 같은 자리 임베딩을 더했습니다."
-    fewer = "지나지 않은 블록이 있습니다."
     right = reference(model, x)
     table = [
-        ("no-position", "자리 임베딩을 더하지 않았습니다.", reference(model, token)),
+        ("no-position", reference(model, token)),
         (
             "token-table",
-            "자리 번호를 토큰의 표에서 찾았습니다.",
             reference(model, token + model.token_embedding.weight[:length]),
         ),
-        ("no-token", "토큰 임베딩이 빠졌습니다.", reference(model, position.expand_as(token))),
-        ("multiplied", "더하지 않고 곱했습니다.", reference(model, token * position)),
-        ("embedding-scaled", "토큰 임베딩을 키웠습니다.", reference(model, token * math.sqrt(EMBED) + position)),
-        ("no-norm", "마지막 norm을 지나지 않았습니다.", path[-1] @ head),
-        ("norm-first", "norm이 블록들보다 먼저입니다.", stage(2)(stage(1)(stage(0)(norm(x)))) @ head),
-        ("norm-each", "블록마다 norm을 지났습니다.", each @ head),
-        ("norm-each", "블록마다 norm을 지났습니다.", norm(each) @ head),
-        ("norm-each", "블록마다 norm을 지났습니다.", norm(stage(2)(norm(stage(1)(norm(stage(0)(norm(x))))))) @ head),
-        ("extra-residual", "블록이 더한 것을 한 번 더 더했습니다.", norm(added) @ head),
-        ("softmax", "로짓이 아니라 확률을 담았습니다.", right.softmax(-1)),
-        ("log-softmax", "로짓이 아니라 확률의 로그를 담았습니다.", right.log_softmax(-1)),
-        *[("fewer-blocks", fewer, one @ head) for one in (x, token, norm(token))],
-        ("position-raw", "자리 번호를 그대로 더했습니다.", reference(model, token + count)),
-        ("position-raw", "자리 번호를 그대로 더했습니다.", reference(model, token + count + 1)),
+        ("no-token", reference(model, position.expand_as(token))),
+        ("multiplied", reference(model, token * position)),
+        ("embedding-scaled", reference(model, token * math.sqrt(EMBED) + position)),
+        ("no-norm", path[-1] @ head),
+        ("norm-first", stage(2)(stage(1)(stage(0)(norm(x)))) @ head),
+        ("norm-each", each @ head),
+        ("norm-each", norm(each) @ head),
+        ("norm-each", norm(stage(2)(norm(stage(1)(norm(stage(0)(norm(x))))))) @ head),
+        ("extra-residual", norm(added) @ head),
+        ("softmax", right.softmax(-1)),
+        ("log-softmax", right.log_softmax(-1)),
+        *[("fewer-blocks", one @ head) for one in (x, token, norm(token))],
+        ("position-raw", reference(model, token + count)),
+        ("position-raw", reference(model, token + count + 1)),
     ]
     for rows in (places[1 : length + 1], places[:length].flip(0), places[-length:]):
-        table.append(("position-other", other, reference(model, token + rows)))
+        table.append(("position-other", reference(model, token + rows)))
     for row in places:
-        table.append(("position-constant", constant, reference(model, token + row)))
+        table.append(("position-constant", reference(model, token + row)))
     for many in range(LAYERS + 1):
         for numbers in itertools.product(range(LAYERS), repeat=many):
             if len(set(numbers)) < LAYERS:
-                table.append(("fewer-blocks", fewer, reference(model, x, numbers)))
+                table.append(("fewer-blocks", reference(model, x, numbers)))
             elif numbers != tuple(range(LAYERS)):
-                table.append(("block-order", "블록의 차례가 다릅니다.", reference(model, x, numbers)))
+                table.append(("block-order", reference(model, x, numbers)))
     return table
 
 
@@ -176,7 +168,7 @@ def test_logits_follow_the_whole_path(model, ids):
     if any((one == 0).float().mean() > 0.2 for one in seen):
         more = {"expected": "평가할 때는 모든 값", "got": "값의 일부가 0"}
         fail("평가할 때에도 드롭아웃이 켜져 있습니다.", idea="train/eval", symptom="dropout-in-eval", **more)
-    recognise(got, wrong_logits(model, ids), idea="모델의 길", expected=want)
+    recognise(got, wrong_logits(model, ids), atol=ATOL, idea="모델의 길", expected=want)
     assert_close(got, want, atol=ATOL, idea="모델의 길", message="로짓이 기대와 다릅니다.")
 
 
@@ -266,11 +258,11 @@ def test_positions_are_on_the_same_device(model, ids):
     """ids가 어느 장치에 있든 됩니다."""
     if not sound(lambda: goes_rightly(model, ids)):
         return
-    message, say = "자리 번호가 ids와 다른 장치에 있습니다.", {"expected": "ids와 같은 장치", "got": "언제나 CPU"}
-    with Elsewhere() as devices, explained(("same device", message, "장치", say["expected"], "device")):
+    same = "ids와 같은 장치"
+    with Elsewhere() as devices, explained(when("same device", "device", idea="장치", expected=same), FOREIGN_NAME):
         model(ids)
     if devices.mixed:
-        fail(message, idea="장치", symptom="device", **say)
+        fail(idea="장치", symptom="device", expected=same, got="언제나 CPU")
 
 
 @todo("2-6")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import numbers
-import traceback
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
-from course.checks.words import CheckFailed, fail, matches, show
+from course.checks.recognising import Explanation, Wrong, explained, when
+from course.checks.words import CheckFailed, fail, show
 from todo import TodoNotDone
 
 BATCH, LENGTH, VOCAB = 6, 11, 13  # 서로 달라, 축을 헷갈리면 값이나 모양이 어긋납니다.
@@ -22,32 +22,7 @@ FINE = 2e-5  # 소수 넷째 자리에서 반올림한 것과 3e-5쯤 다르게 
 SHARE = 4e-6  # 지표를 옳은 값으로 나눈 것과 1의 차이. 지표의 실수를 서로 가려낼 때에도 씁니다.
 
 
-def asked(step: Callable, *inputs: Any, known: dict[str, tuple[str, str, str]]) -> Any:
-    """부른 결과. 라이브러리가 받을 수 없는 것을 건네어 멈췄으면, 무엇을 건넸는지 말합니다.
-
-    Args:
-        known: 예외의 글이나 `@멈춘 파일`의 한 토막 → (증상, 문장, 기대한 것).
-    """
-    try:
-        return step(*inputs)
-    except TodoNotDone:
-        raise
-    except Exception as error:
-        place = Path(traceback.extract_tb(error.__traceback__)[-1].filename).name
-        text = f"{type(error).__name__}: {error} @{place}"
-        found = next((about for piece, about in known.items() if piece in text), None)
-        if found is None:
-            raise
-        symptom, message, expected = found
-        failure = CheckFailed(message, idea="건네는 것", expected=expected, got=type(error).__name__, symptom=symptom)
-        raise failure.with_traceback(error.__traceback__) from None
-
-
-def recognise(got: Any, wrong: list[tuple[str, str, Any]], *, atol: float, idea: str, expected: Any) -> None:
-    """틀린 값들의 표(증상, 문장, 값)에서 같은 것을 찾으면, 그 실수라고 말합니다. 옳은 값이 아닐 때만 부릅니다."""
-    for symptom, message, value in wrong:
-        if matches(got, value, atol):
-            fail(message, idea=idea, expected=show(expected), got=show(got), symptom=symptom)
+stopped = partial(when, idea="건네는 것")  # 라이브러리가 받을 수 없는 것을 건네어 멈춘 실수
 
 
 def tensors(device: str, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,8 +42,8 @@ def tensors(device: str, *shape: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 # ── 3-1 손실
 
-NO_F = ("alias", "이 파일에 없는 이름 F를 썼습니다.", "이 파일이 불러온 이름")
-IN_PLACE = "건네받은 텐서를 제자리에서 바꾸었습니다."
+NO_F = stopped("name 'F' is not defined", "alias", expected="이 파일이 불러온 이름")
+REUSED = stopped("is being used in an in-place operation", "in-place", expected="그대로인 로짓")
 
 
 def picked(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -86,12 +61,11 @@ def of_ones(step: Callable, step3: Any, logits: torch.Tensor, targets: torch.Ten
         return torch.tensor(math.nan)
 
 
-def fail_of_ones(what: str, logits: torch.Tensor, got: torch.Tensor, want: torch.Tensor, is_right: bool) -> None:
+def fail_of_ones(logits: torch.Tensor, got: torch.Tensor, want: torch.Tensor, is_right: bool) -> None:
     """크기가 1인 축이 있을 때만 틀렸다고 말합니다."""
     if not is_right:
         shape, came = tuple(logits.shape), "멈춤" if got.isnan() else show(got)
-        message = f"로짓의 모양이 {shape}일 때의 {what}이(가) 다릅니다."
-        fail(message, idea="크기가 1인 축", expected=show(want), got=came, symptom="of-ones", shape=str(shape))
+        fail(idea="크기가 1인 축", expected=show(want), got=came, symptom="of-ones", shape=str(shape))
 
 
 def unchanged(step: Callable, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -100,24 +74,24 @@ def unchanged(step: Callable, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     step()
     for name, now, was in zip(("로짓", "정답"), batch, before, strict=True):
         if not torch.equal(now, was):
-            fail(IN_PLACE, idea="제자리 연산", expected=f"그대로인 {name}", got=f"달라진 {name}", symptom="in-place")
+            fail(idea="제자리 연산", expected=f"그대로인 {name}", got=f"달라진 {name}", symptom="in-place")
 
 
 # ── 3-4 혼란도, 3-5 바이트당 비트
 
-NOT_A_TENSOR = ("not-a-tensor", "파이썬의 수를 텐서처럼 다루었습니다.", "파이썬의 수를 받는 함수")
-METRIC_ERRORS = {
-    "cannot assign to field": ("assigned-to-self", "바꿀 수 없는 지표의 필드에 값을 담았습니다.", "value에 담기"),
-    "must be Tensor, not": NOT_A_TENSOR,
-    "'float' object has no attribute": NOT_A_TENSOR,
-}
+NOT_A_TENSOR = "must be Tensor, not|'float' object has no attribute"
+METRIC_ERRORS = [
+    stopped("cannot assign to field", "assigned-to-self", expected="value에 담기"),
+    stopped(NOT_A_TENSOR, "not-a-tensor", expected="파이썬의 수를 받는 함수"),
+]
 LARGE = (30.0, 100.0, 650.0)  # 이미 망가진 모델이나 잘못 건넨 정답의 손실
 
 
-def metric(step3: Any, name: str, loss: float, size: float = 2.5, known: dict = METRIC_ERRORS) -> float:
+def metric(step3: Any, name: str, loss: float, size: float, known: Sequence[Explanation]) -> float:
     """손실과 토큰의 크기에서 구한 지표 하나."""
     made = step3.Metrics(loss, 0.25, size)
-    got = asked(lambda: getattr(made, name), known=known)
+    with explained(*known):
+        got = getattr(made, name)
     if isinstance(got, torch.Tensor):
         fail(f"{name}이(가) 텐서입니다.", idea="자료형", expected="float", got="Tensor", symptom="tensor")
     if not isinstance(got, numbers.Real):
@@ -125,11 +99,10 @@ def metric(step3: Any, name: str, loss: float, size: float = 2.5, known: dict = 
     return float(got)
 
 
-def roundings(want: float) -> list[tuple[str, str, Any]]:
+def roundings(want: float) -> Wrong:
     """정수로 만들거나 소수 몇 자리에서 반올림한 값들."""
-    whole, rounded = "소수 부분을 버렸습니다.", "값을 반올림했습니다."
     return [
-        ("integer", whole, float(math.floor(want))),
-        ("integer", whole, float(math.ceil(want))),
-        *[("rounded", rounded, round(want, digits)) for digits in (4, 3, 2, 1)],
+        ("integer", float(math.floor(want))),
+        ("integer", float(math.ceil(want))),
+        *[("rounded", round(want, digits)) for digits in (4, 3, 2, 1)],
     ]

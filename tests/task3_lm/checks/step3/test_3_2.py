@@ -8,23 +8,20 @@ import pytest
 import torch
 from torch import nn
 
+from course.checks.recognising import explained
 from course.checks.words import assert_close, fail, matches, todo
 from tests.task3_lm.checks import support
-from tests.task3_lm.checks.step3.common import asked
+from tests.task3_lm.checks.step3.common import stopped
 
-OPTIMIZER_ERRORS = {
-    "more than one parameter group": ("duplicate", "한 파라미터를 두 묶음에 담았습니다.", "저마다 한 번씩"),
-    "can't optimize a non-leaf": ("not-parameters", "파라미터가 아닌 것을 담았습니다.", "파라미터의 목록"),
-    "KeyError: 'params'": ("no-params-key", "묶음에 params라는 이름이 없습니다.", "params와 weight_decay"),
-    "one of the params is str": ("not-parameters", "파라미터가 아닌 것을 담았습니다.", "파라미터의 목록"),
-    "one of the params is list": ("not-dicts", "묶음이 사전이 아닙니다.", '{"params": …, "weight_decay": …}'),
-    "not supported between instances of": (
-        "not-a-number",
-        "차원의 수가 아닌 것을 수와 견주었습니다.",
-        "차원의 수",
-    ),
-    "in ordered collections": ("set", "파라미터를 집합(set)에 담았습니다.", "목록(list)"),
-}
+NOT_TENSORS = "can't optimize a non-leaf|one of the params is str"
+OPTIMIZER_ERRORS = [
+    stopped("more than one parameter group", "duplicate", expected="저마다 한 번씩"),
+    stopped(NOT_TENSORS, "not-parameters", expected="파라미터의 목록"),
+    stopped("KeyError: 'params'", "no-params-key", expected="params와 weight_decay"),
+    stopped("one of the params is list", "not-dicts", expected='{"params": …, "weight_decay": …}'),
+    stopped("not supported between instances of", "not-a-number", expected="차원의 수"),
+    stopped("in ordered collections", "set", expected="목록(list)"),
+]
 
 
 class Small(nn.Module):
@@ -66,7 +63,8 @@ def config():
 
 def decays_of(step3: Any, model: nn.Module, config: Any) -> dict[int, list[float]]:
     """옵티마이저가 가진 파라미터(의 id)마다, 담긴 묶음들의 weight_decay."""
-    optimizer = asked(step3.configure_optimizer, model, config, known=OPTIMIZER_ERRORS)
+    with explained(*OPTIMIZER_ERRORS):
+        optimizer = step3.configure_optimizer(model, config)
     if not isinstance(optimizer, torch.optim.Optimizer):
         kind = type(optimizer).__name__
         fail("configure_optimizer의 결과가 옵티마이저가 아닙니다.", idea="AdamW", expected="AdamW", got=kind)
@@ -157,7 +155,8 @@ def test_any_number_of_dimensions_is_welcome(step3, small, varied, config):
 @todo("3-2")
 def test_groups_say_nothing_but_the_decay(step3, small, config):
     """학습률과 두 beta는 묶음이 아니라 AdamW가 받습니다. 모든 묶음에서 설정의 값입니다."""
-    optimizer = asked(step3.configure_optimizer, small, config, known=OPTIMIZER_ERRORS)
+    with explained(*OPTIMIZER_ERRORS):
+        optimizer = step3.configure_optimizer(small, config)
     for group in getattr(optimizer, "param_groups", []):
         got, want = [group["lr"], *group["betas"]], [config.learning_rate, config.beta1, config.beta2]
         message = "묶음에 weight_decay가 아닌 설정까지 적었습니다."
@@ -168,26 +167,26 @@ def recognise_decay(found: dict[str, set[float]], matrices: set[float], vectors:
     default = torch.optim.AdamW([torch.zeros(1)]).defaults["weight_decay"]
     idea, to_matrices, to_vectors = "weight decay", f"행렬에 {want}", "1차원에 0"
 
-    def say(symptom: str, message: str, expected: str, got: Any) -> None:
-        fail(message, idea=idea, expected=expected, got=got, symptom=symptom)
+    def say(symptom: str, expected: str, got: Any) -> None:
+        fail(idea=idea, expected=expected, got=got, symptom=symptom)
 
     if matrices == vectors == {default}:
-        say("no-decay-key", "두 묶음 모두 weight_decay를 적지 않았습니다.", f"{want}와 0", f"모두 {default}")
+        say("no-decay-key", f"{want}와 0", f"모두 {default}")
     if vectors == {default}:
-        say("default-decay", "decay를 걸지 않을 묶음에 기본값이 걸렸습니다.", to_vectors, default)
+        say("default-decay", to_vectors, default)
     if matrices == {default}:
-        say("default-for-matrices", "행렬에 설정이 아니라 기본값이 걸렸습니다.", to_matrices, default)
+        say("default-for-matrices", to_matrices, default)
     if matrices == vectors == {0.0}:
-        say("none-decayed", "어느 것에도 decay가 걸리지 않았습니다.", to_matrices, "모두 0")
+        say("none-decayed", to_matrices, "모두 0")
     if matrices == vectors == {want}:
-        say("all-decayed", "편향과 정규화 층에도 decay가 걸렸습니다.", to_vectors, f"모두 {want}")
+        say("all-decayed", to_vectors, f"모두 {want}")
     if matrices == {0.0} and vectors == {want}:
-        say("reversed", "두 묶음의 decay가 뒤바뀌었습니다.", to_matrices, f"행렬에 0, 1차원에 {want}")
+        say("reversed", to_matrices, f"행렬에 0, 1차원에 {want}")
     if found["norm"] == {want}:
-        say("norms-decayed", "정규화 층의 weight에 decay가 걸렸습니다.", to_vectors, want)
+        say("norms-decayed", to_vectors, want)
     if want in found["bias"]:
-        say("biases-decayed", "편향에 decay가 걸렸습니다.", to_vectors, want)
+        say("biases-decayed", to_vectors, want)
     if found["embedding"] == {0.0}:
-        say("embeddings-not-decayed", "임베딩에 decay가 걸리지 않았습니다.", to_matrices, 0)
+        say("embeddings-not-decayed", to_matrices, 0)
     if vectors == {0.0} and len(matrices) == 1 and matrices != {want}:
-        say("not-the-setting", "행렬에 걸린 decay가 설정의 값이 아닙니다.", to_matrices, next(iter(matrices)))
+        say("not-the-setting", to_matrices, next(iter(matrices)))

@@ -8,16 +8,15 @@ from typing import Any
 
 import torch
 
+from course.checks.recognising import explained, recognise
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task3_lm.checks import support
-from tests.task3_lm.checks.step3.common import EXACT, asked, recognise
+from tests.task3_lm.checks.step3.common import EXACT, stopped
 
 HIGHEST, LOWEST = 4.5, 1.2  # 둘의 차이나 그 절반이 다시 둘 가운데 하나가 되지 않게
 SPAN, MIDDLE = 3.3, 2.85
 TOTAL, WARMUP = 25, 5
-RATE_ERRORS = {
-    "ZeroDivisionError": ("zero-division", "0으로 나누는 설정이 있습니다.", "어느 설정에서나 학습률"),
-}
+RATE_ERRORS = [stopped("ZeroDivisionError", "zero-division", expected="어느 설정에서나 학습률")]
 
 
 def rates(step3: Any, steps: list[int], total: int, warmup_rate: float) -> list[float]:
@@ -25,7 +24,8 @@ def rates(step3: Any, steps: list[int], total: int, warmup_rate: float) -> list[
     config = support.tiny_config(learning_rate=HIGHEST, min_lr=LOWEST, warmup_rate=warmup_rate)
     made = []
     for step in steps:
-        got = asked(step3.learning_rate_at, step, total, config, known=RATE_ERRORS)
+        with explained(*RATE_ERRORS):
+            got = step3.learning_rate_at(step, total, config)
         if isinstance(got, torch.Tensor):
             fail("학습률이 텐서입니다.", idea="자료형", expected="float", got="Tensor", symptom="tensor")
         if not isinstance(got, numbers.Real):
@@ -55,26 +55,26 @@ def test_warmup_rises_in_a_straight_line(step3):
     if close(got, want, EXACT):
         return
     curves = [
-        ("starts-at-zero", "첫 걸음의 학습률이 0입니다.", lambda s: HIGHEST * s / WARMUP),
-        ("starts-at-zero", "첫 걸음의 학습률이 0입니다.", lambda s: HIGHEST * s / (WARMUP - 1)),
-        ("never-at-the-top", "warmup의 마지막 걸음이 가장 높지 않습니다.", lambda s: HIGHEST * (s + 1) / (WARMUP + 1)),
-        ("from-lowest", "0이 아니라 lowest에서 올렸습니다.", lambda s: LOWEST + SPAN * s / WARMUP),
-        ("from-lowest", "0이 아니라 lowest에서 올렸습니다.", lambda s: LOWEST + SPAN * (s + 1) / WARMUP),
-        ("from-lowest", "0이 아니라 lowest에서 올렸습니다.", lambda s: LOWEST + SPAN * s / (WARMUP - 1)),
-        ("fraction-only", "학습률이 아니라 비율입니다.", lambda s: (s + 1) / WARMUP),
-        ("fraction-only", "학습률이 아니라 비율입니다.", lambda s: s / WARMUP),
-        ("warmup-over-total", "전체 걸음 수로 나누어 올렸습니다.", lambda s: HIGHEST * (s + 1) / TOTAL),
-        ("warmup-over-total", "전체 걸음 수로 나누어 올렸습니다.", lambda s: HIGHEST * s / TOTAL),
-        ("no-warmup", "올리는 구간이 없습니다.", lambda s: HIGHEST),
-        ("no-warmup", "올리는 구간이 없습니다.", lambda s: cosine(s / TOTAL)),
-        ("overwritten", "warmup의 학습률을 덮어썼습니다.", lambda s: cosine((s - WARMUP) / (TOTAL - WARMUP))),
-        ("warmup-falls", "warmup 동안 올리지 않고 내렸습니다.", lambda s: HIGHEST * (WARMUP - s) / WARMUP),
-        ("warmup-falls", "warmup 동안 올리지 않고 내렸습니다.", lambda s: HIGHEST * (1 - (s + 1) / WARMUP)),
-        ("floor-division", "비율의 소수를 버렸습니다.", lambda s: HIGHEST * ((s + 1) // WARMUP)),
-        ("floor-division", "비율의 소수를 버렸습니다.", lambda s: HIGHEST * (s + 1) // WARMUP),
-        ("warmup-is-rate", "걸음의 수가 아니라 비율로 나누었습니다.", lambda s: HIGHEST * (s + 1) / 0.2),
+        ("starts-at-zero", lambda s: HIGHEST * s / WARMUP),
+        ("starts-at-zero", lambda s: HIGHEST * s / (WARMUP - 1)),
+        ("never-at-the-top", lambda s: HIGHEST * (s + 1) / (WARMUP + 1)),
+        ("from-lowest", lambda s: LOWEST + SPAN * s / WARMUP),
+        ("from-lowest", lambda s: LOWEST + SPAN * (s + 1) / WARMUP),
+        ("from-lowest", lambda s: LOWEST + SPAN * s / (WARMUP - 1)),
+        ("fraction-only", lambda s: (s + 1) / WARMUP),
+        ("fraction-only", lambda s: s / WARMUP),
+        ("warmup-over-total", lambda s: HIGHEST * (s + 1) / TOTAL),
+        ("warmup-over-total", lambda s: HIGHEST * s / TOTAL),
+        ("no-warmup", lambda s: HIGHEST),
+        ("no-warmup", lambda s: cosine(s / TOTAL)),
+        ("overwritten", lambda s: cosine((s - WARMUP) / (TOTAL - WARMUP))),
+        ("warmup-falls", lambda s: HIGHEST * (WARMUP - s) / WARMUP),
+        ("warmup-falls", lambda s: HIGHEST * (1 - (s + 1) / WARMUP)),
+        ("floor-division", lambda s: HIGHEST * ((s + 1) // WARMUP)),
+        ("floor-division", lambda s: HIGHEST * (s + 1) // WARMUP),
+        ("warmup-is-rate", lambda s: HIGHEST * (s + 1) / 0.2),
     ]
-    wrong = [(symptom, message, [curve(s) for s in steps]) for symptom, message, curve in curves]
+    wrong = [(symptom, [curve(s) for s in steps]) for symptom, curve in curves]
     recognise(got, wrong, atol=EXACT, idea="warmup", expected=want)
     fail("warmup 동안의 학습률이 다릅니다.", idea="warmup", expected=show(want), got=show(got))
 
@@ -87,50 +87,44 @@ def test_cosine_falls_to_the_lowest(step3):
     want = [cosine((s - WARMUP) / left) for s in steps]
     if close(got, want, EXACT):
         return
-    too_long, early = "warmup이 한 걸음 더 깁니다.", "코사인이 한 걸음 일찍 갑니다."
-    whole, linear = "코사인의 비율을 처음부터 세었습니다.", "코사인이 아니라 곧게 내렸습니다."
-    high = "highest보다 높은 곳에서 내립니다."
-    zero = "lowest가 아니라 0까지 내립니다."
-    scale, angle = "코사인의 값을 0과 1 사이로 옮기지 않았습니다.", "코사인에 건넨 각이 반 바퀴가 아닙니다."
     curves = [
-        ("counted-from-zero", whole, lambda p, s: cosine(s / TOTAL)),
-        ("counted-from-zero", whole, lambda p, s: cosine(s / left)),
-        ("divided-by-total", "warmup을 뺀 걸음 수로 나누지 않았습니다.", lambda p, s: cosine((s - WARMUP) / TOTAL)),
-        ("ends-early", early, lambda p, s: cosine((s - WARMUP) / (left - 1))),
-        ("ends-early", early, lambda p, s: cosine((s - WARMUP + 1) / left)),
-        ("to-zero", zero, lambda p, s: HIGHEST * (1 + math.cos(math.pi * p)) / 2),
-        ("to-zero", zero, lambda p, s: max(LOWEST, HIGHEST * (1 + math.cos(math.pi * p)) / 2)),
-        ("to-zero", zero, lambda p, s: SPAN * (1 + math.cos(math.pi * p)) / 2),
-        ("to-zero", zero, lambda p, s: max(LOWEST, SPAN * (1 + math.cos(math.pi * p)) / 2)),
+        ("counted-from-zero", lambda p, s: cosine(s / TOTAL)),
+        ("counted-from-zero", lambda p, s: cosine(s / left)),
+        ("divided-by-total", lambda p, s: cosine((s - WARMUP) / TOTAL)),
+        ("ends-early", lambda p, s: cosine((s - WARMUP) / (left - 1))),
+        ("ends-early", lambda p, s: cosine((s - WARMUP + 1) / left)),
+        ("to-zero", lambda p, s: HIGHEST * (1 + math.cos(math.pi * p)) / 2),
+        ("to-zero", lambda p, s: max(LOWEST, HIGHEST * (1 + math.cos(math.pi * p)) / 2)),
+        ("to-zero", lambda p, s: SPAN * (1 + math.cos(math.pi * p)) / 2),
+        ("to-zero", lambda p, s: max(LOWEST, SPAN * (1 + math.cos(math.pi * p)) / 2)),
         (
             "too-high",
-            high,
             lambda p, s: LOWEST + HIGHEST * (1 + math.cos(math.pi * p)) / 2,
         ),
-        ("too-high", high, lambda p, s: LOWEST + SPAN * (1 + math.cos(math.pi * p))),
-        ("too-high", high, lambda p, s: HIGHEST + SPAN * (1 + math.cos(math.pi * p)) / 2),
-        ("unscaled-cosine", scale, lambda p, s: LOWEST + SPAN * math.cos(math.pi * p)),
-        ("unscaled-cosine", scale, lambda p, s: LOWEST + SPAN / 2 * math.cos(math.pi * p)),
-        ("unscaled-cosine", scale, lambda p, s: HIGHEST * math.cos(math.pi * p)),
-        ("unscaled-cosine", scale, lambda p, s: LOWEST + SPAN * (1 + math.cos(math.pi * p) / 2)),
-        ("unscaled-cosine", scale, lambda p, s: HIGHEST + math.cos(math.pi * p) / 2),
-        ("not-half-a-turn", angle, lambda p, s: cosine(p / math.pi)),
-        ("not-half-a-turn", angle, lambda p, s: cosine(2 * p)),
-        ("not-half-a-turn", angle, lambda p, s: cosine(3.14 * p / math.pi)),
-        ("not-half-a-turn", angle, lambda p, s: cosine(p / 2)),
-        ("not-half-a-turn", angle, lambda p, s: cosine(180 * p / math.pi)),
-        ("not-half-a-turn", angle, lambda p, s: LOWEST + SPAN * math.cos(math.pi * p / 2)),
-        ("not-half-a-turn", angle, lambda p, s: cosine(p / 180)),
-        ("progress-outside", "코사인의 밖에서 progress를 곱했습니다.", lambda p, s: LOWEST + SPAN * (1 - p) / 2),
-        ("rises", "내리지 않고 올립니다.", lambda p, s: MIDDLE - SPAN / 2 * math.cos(math.pi * p)),
-        ("linear", linear, lambda p, s: HIGHEST - SPAN * p),
-        ("linear", linear, lambda p, s: HIGHEST * (1 - p)),
-        ("no-cosine", "warmup 뒤에 내리지 않습니다.", lambda p, s: HIGHEST),
+        ("too-high", lambda p, s: LOWEST + SPAN * (1 + math.cos(math.pi * p))),
+        ("too-high", lambda p, s: HIGHEST + SPAN * (1 + math.cos(math.pi * p)) / 2),
+        ("unscaled-cosine", lambda p, s: LOWEST + SPAN * math.cos(math.pi * p)),
+        ("unscaled-cosine", lambda p, s: LOWEST + SPAN / 2 * math.cos(math.pi * p)),
+        ("unscaled-cosine", lambda p, s: HIGHEST * math.cos(math.pi * p)),
+        ("unscaled-cosine", lambda p, s: LOWEST + SPAN * (1 + math.cos(math.pi * p) / 2)),
+        ("unscaled-cosine", lambda p, s: HIGHEST + math.cos(math.pi * p) / 2),
+        ("not-half-a-turn", lambda p, s: cosine(p / math.pi)),
+        ("not-half-a-turn", lambda p, s: cosine(2 * p)),
+        ("not-half-a-turn", lambda p, s: cosine(3.14 * p / math.pi)),
+        ("not-half-a-turn", lambda p, s: cosine(p / 2)),
+        ("not-half-a-turn", lambda p, s: cosine(180 * p / math.pi)),
+        ("not-half-a-turn", lambda p, s: LOWEST + SPAN * math.cos(math.pi * p / 2)),
+        ("not-half-a-turn", lambda p, s: cosine(p / 180)),
+        ("progress-outside", lambda p, s: LOWEST + SPAN * (1 - p) / 2),
+        ("rises", lambda p, s: MIDDLE - SPAN / 2 * math.cos(math.pi * p)),
+        ("linear", lambda p, s: HIGHEST - SPAN * p),
+        ("linear", lambda p, s: HIGHEST * (1 - p)),
+        ("no-cosine", lambda p, s: HIGHEST),
     ]
-    wrong = [(name, says, [curve((s - WARMUP) / left, s) for s in steps]) for name, says, curve in curves]
-    wrong.append(("warmup-too-long", too_long, [HIGHEST * (WARMUP + 1) / WARMUP, *want[1:]]))
-    wrong.append(("warmup-too-long", too_long, [HIGHEST, *[cosine((s - WARMUP - 1) / (left - 1)) for s in steps[1:]]]))
-    wrong.append(("stops-rising-late", "warmup이 끝나도 계속 올립니다.", [HIGHEST * (s + 1) / WARMUP for s in steps]))
+    wrong = [(symptom, [curve((s - WARMUP) / left, s) for s in steps]) for symptom, curve in curves]
+    wrong.append(("warmup-too-long", [HIGHEST * (WARMUP + 1) / WARMUP, *want[1:]]))
+    wrong.append(("warmup-too-long", [HIGHEST, *[cosine((s - WARMUP - 1) / (left - 1)) for s in steps[1:]]]))
+    wrong.append(("stops-rising-late", [HIGHEST * (s + 1) / WARMUP for s in steps]))
     recognise(got, wrong, atol=EXACT, idea="코사인", expected=want)
     fail("warmup 뒤의 학습률이 다릅니다.", idea="코사인", expected=show(want), got=show(got))
 
@@ -143,10 +137,10 @@ def test_rate_stays_at_the_lowest_beyond_the_end(step3):
     if close(got, want, EXACT):
         return
     wrong = [
-        ("rises-again", "total_steps 뒤에 학습률이 다시 오릅니다.", [cosine((s - 5) / 20) for s in steps]),
-        ("ends-at-zero", "total_steps 뒤의 학습률이 0입니다.", [0.0] * len(steps)),
-        ("ends-at-zero", "total_steps 뒤의 학습률이 0입니다.", [LOWEST, *[0.0] * (len(steps) - 1)]),
-        ("ends-at-the-top", "total_steps 뒤의 학습률이 가장 높습니다.", [HIGHEST] * len(steps)),
+        ("rises-again", [cosine((s - 5) / 20) for s in steps]),
+        ("ends-at-zero", [0.0] * len(steps)),
+        ("ends-at-zero", [LOWEST, *[0.0] * (len(steps) - 1)]),
+        ("ends-at-the-top", [HIGHEST] * len(steps)),
     ]
     recognise(got, wrong, atol=EXACT, idea="마지막 학습률", expected=want)
     fail("total_steps 뒤의 학습률이 lowest가 아닙니다.", idea="마지막 학습률", expected=show(want), got=show(got))
@@ -160,7 +154,7 @@ def test_no_warmup_at_all(step3):
     message, idea, shown = "warmup_rate가 0일 때의 학습률이 다릅니다.", "warmup 없이", show(got)
     if not close(got, want, EXACT) and is_usual(step3):
         forced = [HIGHEST, *[cosine(min(1.0, (s - 1) / 7)) for s in steps[1:]]]
-        recognise(got, [("forced-warmup", message, forced)], atol=EXACT, idea=idea, expected=want)
+        recognise(got, [("forced-warmup", forced)], atol=EXACT, idea=idea, expected=want)
         if matches(got[:4], [got[0]] * 4, EXACT):
             fail(message, idea=idea, expected=show(want), got=shown, symptom="constant-at-the-edge", rate="0")
     assert_close(got, want, atol=EXACT, idea=idea, message=message)

@@ -7,47 +7,46 @@ from typing import Any
 
 import pytest
 
+from course.checks.recognising import Wrong, recognise
 from course.checks.words import close, fail, matches, show, todo
-from tests.task3_lm.checks.step3.common import ATOL, FINE, LARGE, METRIC_ERRORS, SHARE, metric, recognise, roundings
+from tests.task3_lm.checks.step3.common import ATOL, FINE, LARGE, METRIC_ERRORS, SHARE, metric, roundings, stopped
 
 BITS_PER_BYTE = property(lambda self: self.loss / math.log(2) / self.bytes_per_token)
-PERPLEXITY_ERRORS = METRIC_ERRORS | {
-    "unsupported operand type(s) for ^": ("caret", "거듭제곱이 아닌 기호를 썼습니다.", "거듭제곱"),
-    "'float' object is not callable": ("called-number", "수를 함수처럼 불렀습니다.", "지수 함수"),
-}
+PERPLEXITY_ERRORS = [
+    *METRIC_ERRORS,
+    stopped(r"unsupported operand type\(s\) for \^", "caret", expected="거듭제곱"),
+    stopped("'float' object is not callable", "called-number", expected="지수 함수"),
+]
 
 
 def perplexity_of(step3: Any, loss: float, size: float = 2.5) -> float:
     return metric(step3, "perplexity", loss, size, PERPLEXITY_ERRORS)
 
 
-def wrong_perplexities(loss: float) -> list[tuple[str, str, Any]]:
+def wrong_perplexities(loss: float) -> Wrong:
     """혼란도와 헷갈리는 값들. 정확도는 0.25, 토큰의 크기는 2.5입니다."""
-    base, byte = "밑이 e가 아닌 거듭제곱입니다.", "토큰이 아니라 바이트마다의 값입니다."
-    log, square = "지수가 아니라 로그를 했습니다.", "e의 거듭제곱이 아니라 손실의 거듭제곱입니다."
-    short = "e를 줄여 적었습니다."
     return [
-        ("loss-itself", "손실을 그대로 담았습니다.", loss),
-        ("base-two", base, 2**loss),
-        ("base-two", base, 10**loss),
-        *[("rounded-e", short, e**loss) for e in (3, 2.7, 2.71, 2.72, 2.718, 2.7182, 2.7183)],
-        ("exp-of-negative", "부호가 반대입니다.", math.exp(-loss)),
-        ("exp-of-negative", "부호가 반대입니다.", -math.exp(loss)),
-        ("log", log, math.log(loss)),
-        ("log", log, math.log2(loss)),
-        ("log", log, -math.log(loss)),
-        ("per-byte", byte, math.exp(loss) / 2.5),
-        ("per-byte", byte, math.exp(loss) * 2.5),
-        ("per-byte", byte, math.exp(loss / 2.5)),
-        ("per-byte", byte, math.exp(loss * 2.5)),
-        ("per-byte", byte, math.exp(loss / 2.5 / math.log(2))),
-        ("square", square, loss**2),
-        ("square", square, loss**math.e),
-        ("square", square, loss * math.e),
-        ("minus-one", "1이 빠졌습니다.", math.expm1(loss)),
-        ("inverse-accuracy", "손실이 아니라 정확도를 뒤집었습니다.", 1 / 0.25),
-        ("of-accuracy", "손실이 아닌 것에서 구했습니다.", math.exp(0.25)),
-        ("of-accuracy", "손실이 아닌 것에서 구했습니다.", math.exp(2.5)),
+        ("loss-itself", loss),
+        ("base-two", 2**loss),
+        ("base-two", 10**loss),
+        *[("rounded-e", e**loss) for e in (3, 2.7, 2.71, 2.72, 2.718, 2.7182, 2.7183)],
+        ("exp-of-negative", math.exp(-loss)),
+        ("exp-of-negative", -math.exp(loss)),
+        ("log", math.log(loss)),
+        ("log", math.log2(loss)),
+        ("log", -math.log(loss)),
+        ("per-byte", math.exp(loss) / 2.5),
+        ("per-byte", math.exp(loss) * 2.5),
+        ("per-byte", math.exp(loss / 2.5)),
+        ("per-byte", math.exp(loss * 2.5)),
+        ("per-byte", math.exp(loss / 2.5 / math.log(2))),
+        ("square", loss**2),
+        ("square", loss**math.e),
+        ("square", loss * math.e),
+        ("minus-one", math.expm1(loss)),
+        ("inverse-accuracy", 1 / 0.25),
+        ("of-accuracy", math.exp(0.25)),
+        ("of-accuracy", math.exp(2.5)),
         *roundings(math.exp(loss)),
     ]
 

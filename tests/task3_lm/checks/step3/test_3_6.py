@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
+from course.checks.recognising import Explanation, Wrong, explained, recognise
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task3_lm.checks.step3.common import (
     ATOL,
     EXACT,
-    IN_PLACE,
     NO_F,
+    REUSED,
     VOCAB,
-    asked,
     fail_of_ones,
     of_ones,
     picked,
-    recognise,
+    stopped,
     tensors,
     unchanged,
 )
@@ -31,24 +32,24 @@ def cube(device):
     return tensors(device, 9, 9, 9)
 
 
-SHAPES = "고른 번호와 정답의 모양이 다릅니다."
-ACCURACY_ERRORS = {
-    "'bool' object has no attribute": ("one-bool", "견준 결과가 텐서가 아닙니다.", "자리마다의 참과 거짓"),
-    "name 'F' is not defined": NO_F,
-    "is being used in an in-place operation": ("in-place", IN_PLACE, "그대로인 로짓"),
-    "complex dtype. Got: Bool": ("mean-of-bool", "참과 거짓을 그대로 평균했습니다.", "실수로 바꾼 것의 평균"),
-    "could not infer output dtype": ("mean-of-int", "정수를 그대로 평균했습니다.", "실수로 바꾼 것의 평균"),
-}
+ACCURACY_ERRORS = [
+    stopped("'bool' object has no attribute", "one-bool", expected="자리마다의 참과 거짓"),
+    NO_F,
+    REUSED,
+    stopped("complex dtype. Got: Bool", "mean-of-bool", expected="실수로 바꾼 것의 평균"),
+    stopped("could not infer output dtype", "mean-of-int", expected="실수로 바꾼 것의 평균"),
+]
 # 모양이 어긋나 멈춘 것은, 모든 축의 크기가 같아도 멈출 때에만 이름을 붙입니다. 축을 헷갈린 것이 먼저입니다.
-UNLIKE_ANYWAY = {"must match the size of tensor": ("unlike-shapes", SHAPES, "targets와 같은 모양")}
+UNLIKE_ANYWAY = stopped("must match the size of tensor", "unlike-shapes", expected="targets와 같은 모양")
 
 
 def accuracy_from(
-    step3: Any, logits: torch.Tensor, targets: torch.Tensor, known: dict[str, tuple[str, str, str]] = ACCURACY_ERRORS
+    step3: Any, logits: torch.Tensor, targets: torch.Tensor, known: Sequence[Explanation] = ACCURACY_ERRORS
 ) -> torch.Tensor:
     """`accuracy_of`의 결과. 난수를 썼거나 수 하나인 텐서가 아니면 그렇다고 말합니다."""
     before = random_state(logits.device)
-    got = asked(step3.accuracy_of, logits, targets, known=known)
+    with explained(*known):
+        got = step3.accuracy_of(logits, targets)
     if not torch.equal(before, random_state(logits.device)):
         fail("정확도를 구하면서 난수를 썼습니다.", idea="argmax", expected="난수 없이", got="난수", symptom="sampled")
     if not isinstance(got, torch.Tensor):
@@ -80,45 +81,40 @@ def recognise_all_or_nothing(step3: Any, got: torch.Tensor, logits: torch.Tensor
         fail(message, idea=idea, expected=show(want), got=show(got), symptom="all-or-nothing")
 
 
-def wrong_accuracies(logits: torch.Tensor, targets: torch.Tensor) -> list[tuple[str, str, Any]]:
+def wrong_accuracies(logits: torch.Tensor, targets: torch.Tensor) -> Wrong:
     """정확도와 헷갈리는 값들."""
     best = logits.argmax(dim=-1)
     hits = (best == targets).float()
     batch, length, vocab = logits.shape
-    top = "가장 높은 하나가 아니라 여럿에서 찾았습니다."
     mixed = (best.t().flatten() == targets.flatten()).float().mean()
-    count, part = "비율이 아니라 개수입니다.", "일부 자리만 견주었습니다."
-    shifted, size = "정답을 한 번 더 밀었습니다.", "모든 자리의 수로 나누지 않았습니다."
-    windows = "자리가 아니라 창을 세었습니다."
     pairs = best.flatten()[:, None] == targets.flatten()
-    flat, index = "모든 로짓에서 하나만 골랐습니다.", "번호가 아니라 값을 견주었습니다."
     return [
-        ("count", count, hits.sum()),
-        ("percent", "비율이 아니라 백분율입니다.", hits.mean() * 100),
-        ("reversed", "틀린 자리의 비율입니다.", 1 - hits.mean()),
-        ("argmin", "로짓이 가장 작은 토큰을 골랐습니다.", (logits.argmin(dim=-1) == targets).float().mean()),
-        ("shifted-again", shifted, (best[:, :-1] == targets[:, 1:]).float().mean()),
-        ("shifted-again", shifted, (best[:, 1:] == targets[:, :-1]).float().mean()),
-        ("divisor", size, hits.sum() / batch),
-        ("divisor", size, hits.sum() / length),
-        ("divisor", size, hits.sum() / vocab),
-        ("divisor", size, hits.mean() / batch),
-        ("divisor", size, hits.sum() / logits.numel()),
-        ("part-only", part, hits[:, -1].mean()),
-        ("part-only", part, hits[1].mean()),
-        ("ignored-token", "0번 토큰이 정답인 자리를 빼고 구했습니다.", hits[targets != 0].mean()),
-        ("ignored-token", "0번 토큰이 정답인 자리를 빼고 구했습니다.", hits[targets != 0].sum() / hits.numel()),
-        ("part-only", part, hits[:, :-1].mean()),
-        ("mixed-order", "고른 번호와 정답의 차례가 어긋났습니다.", mixed),
-        ("whole-windows", windows, hits.amin(dim=1).mean()),
-        ("whole-windows", windows, hits.amax(dim=1).mean()),
-        *[("rounded", "정확도를 반올림했습니다.", round(hits.mean().item(), digits)) for digits in (1, 2)],
-        *[("top-k", top, in_top(logits, targets, k)) for k in (2, 3, 5) if k < vocab],
-        ("keepdim", "고른 번호에 축이 하나 남았습니다.", pairs.float().mean()),
-        ("values", index, (logits.amax(dim=-1) == targets).float().mean()),
-        ("flat", flat, (logits.argmax() == targets).float().mean()),
-        ("probability", "맞힌 비율이 아니라 확률의 평균입니다.", picked(logits.softmax(-1), targets).mean()),
-        ("own-predictions", "정답이 아닌 것과 견주었습니다.", 1.0),
+        ("count", hits.sum()),
+        ("percent", hits.mean() * 100),
+        ("reversed", 1 - hits.mean()),
+        ("argmin", (logits.argmin(dim=-1) == targets).float().mean()),
+        ("shifted-again", (best[:, :-1] == targets[:, 1:]).float().mean()),
+        ("shifted-again", (best[:, 1:] == targets[:, :-1]).float().mean()),
+        ("divisor", hits.sum() / batch),
+        ("divisor", hits.sum() / length),
+        ("divisor", hits.sum() / vocab),
+        ("divisor", hits.mean() / batch),
+        ("divisor", hits.sum() / logits.numel()),
+        ("part-only", hits[:, -1].mean()),
+        ("part-only", hits[1].mean()),
+        ("ignored-token", hits[targets != 0].mean()),
+        ("ignored-token", hits[targets != 0].sum() / hits.numel()),
+        ("part-only", hits[:, :-1].mean()),
+        ("mixed-order", mixed),
+        ("whole-windows", hits.amin(dim=1).mean()),
+        ("whole-windows", hits.amax(dim=1).mean()),
+        *[("rounded", round(hits.mean().item(), digits)) for digits in (1, 2)],
+        *[("top-k", in_top(logits, targets, k)) for k in (2, 3, 5) if k < vocab],
+        ("keepdim", pairs.float().mean()),
+        ("values", (logits.amax(dim=-1) == targets).float().mean()),
+        ("flat", (logits.argmax() == targets).float().mean()),
+        ("probability", picked(logits.softmax(-1), targets).mean()),
+        ("own-predictions", 1.0),
     ]
 
 
@@ -126,15 +122,14 @@ def in_top(logits: torch.Tensor, targets: torch.Tensor, k: int) -> torch.Tensor:
     return (logits.topk(k, dim=-1).indices == targets[..., None]).any(-1).float().mean()
 
 
-def confused_axes(logits: torch.Tensor, targets: torch.Tensor) -> list[tuple[str, str, Any]]:
+def confused_axes(logits: torch.Tensor, targets: torch.Tensor) -> Wrong:
     """모든 축의 크기가 같을 때에만 값이 나오는, 축을 헷갈린 정확도들."""
-    wrong_axis = "어휘가 아닌 축에서 골랐습니다."
     kept = logits.argmax(dim=-1, keepdim=True)
     return [
-        ("wrong-axis", wrong_axis, (logits.argmax(dim=1) == targets).float().mean()),
-        ("wrong-axis", wrong_axis, (logits.argmax(dim=0) == targets).float().mean()),
-        ("keepdim", "고른 번호에 축이 하나 남았습니다.", (kept == targets).float().mean()),
-        ("values", "번호가 아니라 값을 견주었습니다.", (logits == targets[..., None]).float().mean()),
+        ("wrong-axis", (logits.argmax(dim=1) == targets).float().mean()),
+        ("wrong-axis", (logits.argmax(dim=0) == targets).float().mean()),
+        ("keepdim", (kept == targets).float().mean()),
+        ("values", (logits == targets[..., None]).float().mean()),
     ]
 
 
@@ -155,7 +150,7 @@ def test_accuracy_of_confusable_axes(step3, cube):
     """배치, 길이, 어휘의 크기가 같아도 어휘의 축에서 고릅니다."""
     logits, targets = cube
     want = (logits.argmax(-1) == targets).double().mean()
-    got = accuracy_from(step3, logits.clone(), targets.clone(), ACCURACY_ERRORS | UNLIKE_ANYWAY)
+    got = accuracy_from(step3, logits.clone(), targets.clone(), [*ACCURACY_ERRORS, UNLIKE_ANYWAY])
     if not close(got, want, ATOL):
         recognise_all_or_nothing(step3, got, logits, want)
         wrong = [*wrong_accuracies(logits, targets), *confused_axes(logits, targets)]
@@ -183,7 +178,7 @@ def test_one_window_or_one_position_has_an_accuracy_too(step3, batch):
         return  # 흔한 크기에서도 틀린 답은 앞의 검사가 말합니다.
     for part in (slice(None), slice(1)), (slice(1, 2), slice(None)), (slice(5, 6), slice(1)):
         got = of_ones(accuracy_from, step3, logits[part].clone(), targets[part].clone())
-        fail_of_ones("정확도", logits[part], got, hits[part].mean(), close(got, hits[part].mean(), ATOL))
+        fail_of_ones(logits[part], got, hits[part].mean(), close(got, hits[part].mean(), ATOL))
 
 
 @todo("3-6")

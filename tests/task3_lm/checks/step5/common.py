@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course.checks.recognising import Wrong, recognise
 from course.checks.words import assert_equal, close, fail, matches
 
 ATOL = 1e-4  # 고르는 셈은 나눗셈과 덧셈뿐이라 fp32의 차이는 1e-6쯤이고, 가장 가까운 실수는 1e-2보다 멉니다.
@@ -24,13 +25,10 @@ def table_of(got: Any, like: Tensor, name: str, idea: str) -> Tensor:
     return got
 
 
-def among(got: Tensor, wrong: list[tuple[str, str, Tensor]], *, idea: str, want: Tensor) -> None:
-    """틀린 값들의 표(증상, 문장, 값)에서 같은 것을 찾으면 그 실수라고 말합니다. 옳은 값이 아닐 때만 부릅니다."""
-    row = int(((got - want).abs() > ATOL).reshape(len(want), -1).any(dim=1).int().argmax())  # 처음으로 다른 글
-    more = {"expected": brief(want[row]), "got": brief(got[row]), "row": row + 1}
-    for symptom, message, value in wrong:
-        if matches(got, value, ATOL):
-            fail(message, idea=idea, symptom=symptom, **more)
+def among(got: Tensor, wrong: Wrong, *, idea: str, want: Tensor) -> None:
+    """틀린 값들 가운데 같은 것이 있으면 그 실수라고, 처음 다른 글을 보이며 말합니다. 옳은 값이 아닐 때만 부릅니다."""
+    row = int(((got - want).abs() > ATOL).reshape(len(want), -1).any(dim=1).int().argmax())
+    recognise(got, wrong, atol=ATOL, idea=idea, expected=brief(want[row]), shown=brief(got[row]), row=row + 1)
 
 
 def brief(row: Tensor) -> str:
@@ -61,15 +59,15 @@ def survivors(row: Tensor) -> str:
     return f"토큰 {', '.join(map(str, left))}" if left else "하나도 없음"
 
 
-def judge_kept(got: Tensor, want: Tensor, logits: Tensor, wrong: list[tuple[str, str, Tensor]], idea: str) -> None:
+def judge_kept(got: Tensor, want: Tensor, logits: Tensor, wrong: Wrong, idea: str) -> None:
     """남긴 토큰이 다르면 어느 실수인지 말합니다."""
     if same_kept(got, want):
         return
     row = next(row for row in range(len(want)) if not same_kept(got[row : row + 1], want[row : row + 1]))
     more = {"expected": f"{row + 1}번째 글에서 {survivors(want[row])}", "got": survivors(got[row])}
-    for symptom, message, value in wrong:
+    for symptom, value in wrong:
         if same_kept(got, value):
-            fail(message, idea=idea, symptom=symptom, **more)
+            fail(idea=idea, symptom=symptom, **more)
     gone = want == -INF
     filled = got[gone][0].item() if gone.any() else -INF
     if matches(got[~gone], want[~gone], ATOL) and filled != -INF and (got[gone] == filled).all():

@@ -57,35 +57,34 @@ def test_seen_tokens_become_less_likely(step, scored, penalty):
     divided, multiplied = logits / penalty, logits * penalty
     lowered = torch.where(logits > 0, divided, multiplied)
     swapped = torch.where(logits > 0, multiplied, divided)
-    minus, others = "음수인 점수까지 나누었습니다.", "다른 글에 나온 토큰까지 깎았습니다."
-    formula, size = "양수와 음수를 한 식으로 깎았습니다.", logits.abs()
+    size = logits.abs()
     shares, first = logits.softmax(dim=-1), seen & (torch.arange(len(seen), device=seen.device) == 0)[:, None]
     front = torch.arange(logits.size(1), device=logits.device) < 2  # 참은 1번 토큰, 거짓은 0번 토큰이 됩니다.
     wrong = [
-        ("unchanged", "점수가 그대로입니다.", logits),
-        ("divided-negatives", minus, torch.where(seen, divided, logits)),
-        ("swapped", "나눌 것과 곱할 것이 뒤바뀌었습니다.", torch.where(seen, swapped, logits)),
-        ("multiplied-all", "양수인 점수까지 곱했습니다.", torch.where(seen, multiplied, logits)),
-        ("seen-reversed", "나오지 않은 토큰을 깎았습니다.", torch.where(seen, logits, lowered)),
-        ("everyone", "나오지 않은 토큰까지 깎았습니다.", lowered),
-        ("everyone", "나오지 않은 토큰까지 깎았습니다.", divided),
-        ("everyone", "나오지 않은 토큰까지 깎았습니다.", swapped),
-        ("everyone", "나오지 않은 토큰까지 깎았습니다.", multiplied),
-        ("subtracted", "나누거나 곱하지 않고 뺐습니다.", logits - penalty * seen),
-        ("subtracted", "나누거나 곱하지 않고 뺐습니다.", logits - (penalty - 1) * seen),
-        ("others-zero", "나오지 않은 토큰의 점수가 0이 되었습니다.", lowered * seen),
-        ("one-sign", "한쪽 부호의 점수만 깎았습니다.", torch.where(seen & (logits > 0), divided, logits)),
-        ("one-sign", "한쪽 부호의 점수만 깎았습니다.", torch.where(seen & (logits < 0), multiplied, logits)),
-        ("one-sign", "한쪽 부호의 점수만 깎았습니다.", torch.where(seen & (logits < 0), divided, logits)),
-        ("one-text", others, torch.where(seen.any(dim=0), lowered, logits)),
-        ("one-text", others, torch.where(seen[0], lowered, logits)),
-        ("one-text", others, torch.where(seen[-1], lowered, logits)),
-        ("one-formula", formula, torch.where(seen, logits - size * (penalty - 1), logits)),
-        ("one-formula", formula, torch.where(seen, logits - size * (1 - 1 / penalty), logits)),
-        ("from-shares", "점수가 아니라 확률을 깎았습니다.", torch.where(seen, shares / penalty, shares)),
-        ("first-only", "첫 글의 점수만 깎았습니다.", torch.where(first, lowered, logits)),
-        ("zeroed", "나온 토큰의 점수를 0으로 바꾸었습니다.", logits * ~seen),
-        ("seen-as-ids", "seen을 토큰의 번호로 썼습니다.", torch.where(front, lowered, logits)),
+        ("unchanged", logits),
+        ("divided-negatives", torch.where(seen, divided, logits)),
+        ("swapped", torch.where(seen, swapped, logits)),
+        ("multiplied-all", torch.where(seen, multiplied, logits)),
+        ("seen-reversed", torch.where(seen, logits, lowered)),
+        ("everyone", lowered),
+        ("everyone", divided),
+        ("everyone", swapped),
+        ("everyone", multiplied),
+        ("subtracted", logits - penalty * seen),
+        ("subtracted", logits - (penalty - 1) * seen),
+        ("others-zero", lowered * seen),
+        ("one-sign", torch.where(seen & (logits > 0), divided, logits)),
+        ("one-sign", torch.where(seen & (logits < 0), multiplied, logits)),
+        ("one-sign", torch.where(seen & (logits < 0), divided, logits)),
+        ("one-text", torch.where(seen.any(dim=0), lowered, logits)),
+        ("one-text", torch.where(seen[0], lowered, logits)),
+        ("one-text", torch.where(seen[-1], lowered, logits)),
+        ("one-formula", torch.where(seen, logits - size * (penalty - 1), logits)),
+        ("one-formula", torch.where(seen, logits - size * (1 - 1 / penalty), logits)),
+        ("from-shares", torch.where(seen, shares / penalty, shares)),
+        ("first-only", torch.where(first, lowered, logits)),
+        ("zeroed", logits * ~seen),
+        ("seen-as-ids", torch.where(front, lowered, logits)),
     ]
     among(got, wrong, idea="되풀이 벌점", want=want)
     row = int((got - want).abs().max(dim=1).values.argmax())

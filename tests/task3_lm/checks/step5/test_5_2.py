@@ -41,29 +41,27 @@ def test_k_highest_tokens_remain(step, ladder, k):
         columns = logits.sort(dim=0, descending=True).values
         ids = torch.tensor(order, device=logits.device)
         anyone = sorted({token for one in order for token in one[:k]})
-        same, numbers = "모든 글에 같은 문턱을 썼습니다.", "점수를 토큰의 번호와 견주었습니다."
         wrong = [
-            ("unchanged", "아무것도 지우지 않았습니다.", logits),
-            ("kth-removed", "k번째 토큰까지 지웠습니다.", kept_of(logits, [one[: k - 1] for one in order])),
-            ("one-more", "하나를 더 남겼습니다.", kept_of(logits, [one[: k + 1] for one in order])),
-            ("highest-threshold", "가장 높은 것만 남았습니다.", kept_of(logits, [one[:1] for one in order])),
-            ("lowest", "점수가 낮은 k개를 남겼습니다.", kept_of(logits, [one[-k:] for one in order])),
-            ("reversed", "남길 것을 지우고 지울 것을 남겼습니다.", kept_of(logits, [one[k:] for one in order])),
-            ("reversed", "남길 것을 지우고 지울 것을 남겼습니다.", kept_of(logits, [one[k - 1 :] for one in order])),
-            *[("one-threshold", same, over(logits, row[one[k - 1]])) for row, one in zip(logits, order, strict=True)],
-            ("union", "다른 글에서 높은 토큰까지 남겼습니다.", kept_of(logits, [anyone] * len(logits))),
-            ("ids-as-scores", numbers, over(logits, ids[:, [k - 1]])),
-            ("ids-as-scores", numbers, over(logits, ids[:, [0]])),
-            ("ascending", "낮은 것부터 세어 문턱을 골랐습니다.", kept_of(logits, [one[: 1 - k] for one in order])),
-            ("all-removed", "모두 지웠습니다.", torch.full_like(logits, -INF)),
+            ("unchanged", logits),
+            ("kth-removed", kept_of(logits, [one[: k - 1] for one in order])),
+            ("one-more", kept_of(logits, [one[: k + 1] for one in order])),
+            ("highest-threshold", kept_of(logits, [one[:1] for one in order])),
+            ("lowest", kept_of(logits, [one[-k:] for one in order])),
+            ("reversed", kept_of(logits, [one[k:] for one in order])),
+            ("reversed", kept_of(logits, [one[k - 1 :] for one in order])),
+            *[("one-threshold", over(logits, row[one[k - 1]])) for row, one in zip(logits, order, strict=True)],
+            ("union", kept_of(logits, [anyone] * len(logits))),
+            ("ids-as-scores", over(logits, ids[:, [k - 1]])),
+            ("ids-as-scores", over(logits, ids[:, [0]])),
+            ("ascending", kept_of(logits, [one[: 1 - k] for one in order])),
+            ("all-removed", torch.full_like(logits, -INF)),
             (
                 "first-only",
-                "첫 글만 걸렀습니다.",
                 torch.cat([kept_of(logits, [one[:k] for one in order])[:1], logits[1:]]),
             ),
-            ("all-texts", "글을 나누지 않고 k개를 골랐습니다.", over(logits, flat[k - 1])),
-            ("dim0", "토큰이 아니라 글 사이에서 순위를 매겼습니다.", over(logits, columns[k - 1])),
-            ("dim0", "토큰이 아니라 글 사이에서 순위를 매겼습니다.", over(logits, columns[:, [k - 1]])),
+            ("all-texts", over(logits, flat[k - 1])),
+            ("dim0", over(logits, columns[k - 1])),
+            ("dim0", over(logits, columns[:, [k - 1]])),
         ]
     else:
         wrong = []

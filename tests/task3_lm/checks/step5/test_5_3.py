@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from course.checks.recognising import Wrong
 from course.checks.words import fail, todo
 from tests.task3_lm.checks.step5.common import INF, cut, judge_kept, kept_of, same_kept, survivors, table_of
 
@@ -50,63 +51,55 @@ def removing(logits: Tensor, removed: Tensor, guard: bool = True) -> Tensor:
     return logits.masked_fill(gone, -INF)
 
 
-def wrong_nuclei(logits: Tensor, p: float) -> list[tuple[str, str, Tensor]]:
+def wrong_nuclei(logits: Tensor, p: float) -> Wrong:
     """top-p와 헷갈리는 것들. 가장 높은 것을 지킨 것과 지키지 않은 것을 함께 둡니다."""
     ordered = logits.sort(dim=-1, descending=True).values
     shares = ordered.softmax(dim=-1)
     total, unsorted = shares.cumsum(dim=-1), logits.softmax(dim=-1)
     across, down = ordered.softmax(dim=0), shares.cumsum(dim=0)
-    axis = "글 사이에서 더하거나 나누었습니다."
     both = [
-        ("crossing-removed", "p에 이르게 한 토큰까지 지웠습니다.", total >= p),
-        ("reversed", "남길 것과 지울 것이 뒤바뀌었습니다.", total - shares < p),
-        ("reversed", "남길 것과 지울 것이 뒤바뀌었습니다.", total < p),
-        ("other-side", "1 - p와 견주었습니다.", total - shares >= 1 - p),
-        ("other-side", "1 - p와 견주었습니다.", total >= 1 - p),
-        ("each-share", "합이 아니라 확률 하나하나를 p와 견주었습니다.", shares < p),
-        ("each-share", "합이 아니라 확률 하나하나를 p와 견주었습니다.", shares < 1 - p),
-        ("no-softmax", "확률이 아니라 점수를 더했습니다.", ordered.cumsum(dim=-1) - ordered >= p),
-        ("no-softmax", "확률이 아니라 점수를 더했습니다.", ordered.cumsum(dim=-1) >= p),
-        ("unsorted", "늘어놓기 전의 확률을 더했습니다.", unsorted.cumsum(dim=-1) - unsorted >= p),
-        ("dim0", axis, across.cumsum(dim=-1) - across >= p),
-        ("dim0", axis, across.cumsum(dim=-1) >= p),
-        ("dim0", axis, down - shares >= p),
-        ("dim0", axis, down >= p),
-        ("added", "합에 한 번 더 더했습니다.", total + shares >= p),
-        ("subtracted-best", "가장 높은 것의 확률을 뺐습니다.", total - shares[:, :1] >= p),
-        ("ascending", "낮은 것부터 늘어놓은 줄 알았습니다.", total <= 1 - p),
+        ("crossing-removed", total >= p),
+        ("reversed", total - shares < p),
+        ("reversed", total < p),
+        ("other-side", total - shares >= 1 - p),
+        ("other-side", total >= 1 - p),
+        ("each-share", shares < p),
+        ("each-share", shares < 1 - p),
+        ("no-softmax", ordered.cumsum(dim=-1) - ordered >= p),
+        ("no-softmax", ordered.cumsum(dim=-1) >= p),
+        ("unsorted", unsorted.cumsum(dim=-1) - unsorted >= p),
+        ("dim0", across.cumsum(dim=-1) - across >= p),
+        ("dim0", across.cumsum(dim=-1) >= p),
+        ("dim0", down - shares >= p),
+        ("dim0", down >= p),
+        ("added", total + shares >= p),
+        ("subtracted-best", total - shares[:, :1] >= p),
+        ("ascending", total <= 1 - p),
     ]
-    made = [(symptom, message, removing(logits, one, guard)) for symptom, message, one in both for guard in (1, 0)]
+    made = [(symptom, removing(logits, one, guard)) for symptom, one in both for guard in (1, 0)]
     before = total - shares >= p
     late = functional.pad(total[:, :-2] >= p, (2, 0), value=False)
     early = [functional.pad(total[:, 1:] >= p, (0, 1), value=last) for last in (False, True)]
-    first_text, last, wrong_end = (
-        "첫 글 전체를 지켰습니다.",
-        "가장 낮은 것을 지켰습니다.",
-        "낮은 것부터 늘어놓은 줄 알았습니다.",
-    )
-    others = [("shifted-left", "반대쪽으로 밀었습니다.", one) for one in early]
+    others = [("shifted-left", one) for one in early]
     for one in (before, total >= p):
-        others.append(("guarded-row", first_text, functional.pad(one[1:], (0, 0, 1, 0), value=False)))
-        others.append(("guarded-last", last, functional.pad(one[:, :-1], (0, 1), value=False)))
-    others.append(("ascending", wrong_end, functional.pad((total <= 1 - p)[:, :-1], (0, 1), value=False)))
-    made += [(symptom, message, removing(logits, one, guard)) for symptom, message, one in others for guard in (1, 0)]
-    twice = "removed를 어휘의 순서로 되돌려 놓았습니다."
+        others.append(("guarded-row", functional.pad(one[1:], (0, 0, 1, 0), value=False)))
+        others.append(("guarded-last", functional.pad(one[:, :-1], (0, 1), value=False)))
+    others.append(("ascending", functional.pad((total <= 1 - p)[:, :-1], (0, 1), value=False)))
+    made += [(symptom, removing(logits, one, guard)) for symptom, one in others for guard in (1, 0)]
     ours = torch.zeros_like(shares, dtype=torch.bool)
     ours = ours.scatter(1, logits.argsort(dim=-1, descending=True), total - shares >= p)
     return [
         *made,
-        ("one-more", "하나를 더 남겼습니다.", removing(logits, late)),
+        ("one-more", removing(logits, late)),
         (
             "wrapped",
-            "밀려난 값이 맨 앞으로 돌아왔습니다.",
             removing(logits, functional.pad(before[:, 1:], (1, 0), value=True), False),
         ),
-        ("first-text", "모든 글에 첫 글의 자리를 썼습니다.", removing(logits, before[:1].expand_as(before))),
-        ("first-only", "첫 글만 걸렀습니다.", torch.cat([removing(logits, before)[:1], logits[1:]])),
-        ("vocabulary-order", twice, removing(logits, ours, guard=False)),
-        ("vocabulary-order", twice, removing(logits, ours)),
-        ("unchanged", "아무것도 지우지 않았습니다.", logits),
+        ("first-text", removing(logits, before[:1].expand_as(before))),
+        ("first-only", torch.cat([removing(logits, before)[:1], logits[1:]])),
+        ("vocabulary-order", removing(logits, ours, guard=False)),
+        ("vocabulary-order", removing(logits, ours)),
+        ("unchanged", logits),
     ]
 
 
@@ -143,7 +136,7 @@ def test_other_shares(step, shared, p):
         return
     if not same_kept(nucleus_kept(step, shared, P), kept_of(shared, nucleus(shared, P))):
         fail(f"p가 {p}일 때 남긴 토큰이 다릅니다.", idea="top-p")  # 무엇이 틀렸는지는 위의 검사가 말합니다.
-    judge_kept(got, want, shared, [("top-removed", NOTHING, torch.full_like(shared, -INF))], "top-p")
+    judge_kept(got, want, shared, [("top-removed", torch.full_like(shared, -INF))], "top-p")
 
 
 NOTHING = "가장 높은 토큰까지 지웠습니다."

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from course.checks.recognising import Wrong, recognise
 from course.checks.words import CheckFailed, assert_equal, close, fail, matches, show, todo
 from nlpbook.language.sampling import Sampling
 from tests.task3_lm.checks.step5.common import brief, reference_penalty, reference_top_k, reference_top_p
@@ -134,14 +135,12 @@ def rates_of(tokens: Tensor) -> Tensor:
     return torch.stack([torch.bincount(one, minlength=len(SCORES[0])) / DRAWS for one in tokens.split(DRAWS)])
 
 
-def check_rates(got: Tensor, want: Tensor, wrong: list[tuple[str, str, Tensor]], idea: str) -> None:
+def check_rates(got: Tensor, want: Tensor, wrong: Wrong, idea: str) -> None:
     if close(got, want, DRAWN):
         return
     row = int((got - want).abs().max(dim=1).values.argmax())
     more = {"expected": brief(want[row]), "got": brief(got[row]), "row": row + 1}
-    for symptom, message, value in wrong:
-        if matches(got, value, DRAWN):
-            fail(message, idea=idea, symptom=symptom, **more)
+    recognise(got, wrong, atol=DRAWN, idea=idea, expected=brief(want[row]), shown=brief(got[row]), row=row + 1)
     fail("토큰이 뽑힌 비율이 다릅니다.", idea=idea, **more)
 
 
@@ -157,19 +156,19 @@ def test_tokens_are_drawn_by_tempered_shares(picking, temperature):
     got = rates_of(picking.drawn(Sampling(temperature=temperature, top_k=0, top_p=1.0, repetition_penalty=1.0)))
     plain, across = scores.softmax(dim=-1), (scores / temperature).softmax(dim=0)
     wrong = [
-        ("no-temperature", "온도가 아무 일도 하지 않습니다.", plain),
-        ("multiplied", "온도로 나누지 않고 곱했습니다.", (scores * temperature).softmax(dim=-1)),
-        ("greedy", "뽑지 않고 언제나 가장 높은 것을 골랐습니다.", greedy_rates(scores)),
-        ("dim0", "어휘가 아니라 글을 따라 확률을 나누었습니다.", across / across.sum(dim=-1, keepdim=True)),
+        ("no-temperature", plain),
+        ("multiplied", (scores * temperature).softmax(dim=-1)),
+        ("greedy", greedy_rates(scores)),
+        ("dim0", across / across.sum(dim=-1, keepdim=True)),
     ]
     if temperature < 1:  # 온도가 높으면 모두 고르게 뽑혀 서로 가깝습니다.
         ordered = (scores / temperature).softmax(dim=-1).sort(dim=-1, descending=True).values
         wrong += [
-            ("uniform", "모든 토큰을 똑같이 뽑았습니다.", torch.full_like(scores, 1 / scores.size(-1))),
-            ("ranks", "번호가 아니라 순위를 담았습니다.", ordered),
-            ("tempered-twice", "온도를 두 번 적용했습니다.", (scores / temperature**2).softmax(dim=-1)),
-            ("softmax-twice", "softmax를 두 번 했습니다.", (scores / temperature).softmax(dim=-1).softmax(dim=-1)),
-            ("first-text", "모든 글을 첫 글의 확률로 뽑았습니다.", (scores[[0, 0]] / temperature).softmax(dim=-1)),
+            ("uniform", torch.full_like(scores, 1 / scores.size(-1))),
+            ("ranks", ordered),
+            ("tempered-twice", (scores / temperature**2).softmax(dim=-1)),
+            ("softmax-twice", (scores / temperature).softmax(dim=-1).softmax(dim=-1)),
+            ("first-text", (scores[[0, 0]] / temperature).softmax(dim=-1)),
         ]
     want = (scores / temperature).softmax(dim=-1)
     if (got.max(dim=1).values == 1).all() and not matches(got, greedy_rates(scores), DRAWN):
@@ -187,18 +186,18 @@ def test_filters_come_after_the_temperature(picking):
     p_first = top_k(top_p(warm, p), k)
     late = top_p(top_k(scores, k), p) / t
     wrong = [
-        ("no-filters", "거르지 않고 뽑았습니다.", warm),
-        ("no-top-k", "top-k로 거르지 않았습니다.", top_p(warm, p)),
-        ("no-top-p", "top-p로 거르지 않았습니다.", top_k(warm, k)),
-        ("p-before-k", "top-p를 top-k보다 먼저 했습니다.", p_first),
-        ("late-temperature", "거른 뒤에 온도를 적용했습니다.", late),
-        ("late-temperature", "거른 뒤에 온도를 적용했습니다.", top_k(top_p(scores, p), k) / t),
-        ("late-temperature", "거른 뒤에 온도를 적용했습니다.", top_p(top_k(scores, k), p)),
+        ("no-filters", warm),
+        ("no-top-k", top_p(warm, p)),
+        ("no-top-p", top_k(warm, k)),
+        ("p-before-k", p_first),
+        ("late-temperature", late),
+        ("late-temperature", top_k(top_p(scores, p), k) / t),
+        ("late-temperature", top_p(top_k(scores, k), p)),
     ]
     plain = rates_of(picking.drawn(Sampling(temperature=t, top_k=0, top_p=1.0, repetition_penalty=1.0)))
     if not matches(plain, warm.softmax(dim=-1), DRAWN):
         wrong = []  # 온도부터 틀렸으면 위의 검사가 말합니다.
-    made = [(symptom, message, value.softmax(dim=-1)) for symptom, message, value in wrong]
+    made = [(symptom, value.softmax(dim=-1)) for symptom, value in wrong]
     check_rates(got, top_p(top_k(warm, k), p).softmax(dim=-1), made, "거르는 차례")
 
 

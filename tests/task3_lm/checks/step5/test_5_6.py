@@ -268,13 +268,13 @@ def test_probabilities_are_the_models(play):
         if close(got, want, ATOL):
             continue
         wrong = [
-            ("yield-logits", "확률이 아니라 로짓을 내보냈습니다.", logits),
-            ("log-shares", "확률의 로그를 내보냈습니다.", logits.log_softmax(dim=-1)),
-            ("shares-dim0", "글을 따라 확률을 나누었습니다.", logits.softmax(dim=0)),
+            ("yield-logits", logits),
+            ("log-shares", logits.log_softmax(dim=-1)),
+            ("shares-dim0", logits.softmax(dim=0)),
         ]
         if number < len(scene.picks):
             altered_shares = (one.softmax(dim=-1) for one in altered(scene.sampling, logits, scene.picks[number][1]))
-            wrong += [("altered-shares", "고르느라 바꾼 확률을 내보냈습니다.", one) for one in altered_shares]
+            wrong += [("altered-shares", one) for one in altered_shares]
         among(got, wrong, idea="내보낼 것", want=want)
         message = f"{number + 1}번째로 내보낸 확률이 다릅니다."
         fail(message, idea="내보낼 것", expected=brief(want[0, :4]), got=brief(got[0, :4]))
