@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nlpbook.errors import UserError
-from nlpbook.paths import DATA
+from nlpbook.paths import DATA, require_regular_file
+from nlpbook.text import normalized
 
 HEADER = ["id", "document", "label"]
 NSMC_FILES = {"ratings_train.txt", "ratings_test.txt"}  # Korpora가 내려받는 것들
@@ -28,7 +29,8 @@ class LabeledText(NamedTuple):
 def read_nsmc(path: Path | str, labels: tuple[str, ...] = ("0", "1")) -> list[LabeledText]:
     """NSMC 형식의 파일을 한 줄도 빠뜨리지 않고 읽습니다.
 
-    BOM과 CRLF는 받아들이고, 나머지 어긋난 줄은 조용히 건너뛰지 않고 알립니다.
+    BOM과 CRLF는 받아들이고, 나머지 어긋난 줄은 조용히 건너뛰지 않고 알립니다. 글은 NFC로 모아 쓰고, 보이는 글자가 없는
+    리뷰는 빈 글로 바꿉니다(`nlpbook.text`).
 
     Raises:
         UserError: 파일이 없거나 비었거나 UTF-8이 아닐 때, 열이나 라벨이 틀렸을 때(파일과 줄 번호를 적습니다).
@@ -55,7 +57,7 @@ def read_nsmc(path: Path | str, labels: tuple[str, ...] = ("0", "1")) -> list[La
             raise UserError(
                 f"{path} {number}번째 줄의 라벨이 {columns[2]!r}입니다({' 또는 '.join(labels)}이어야 합니다)."
             )
-        examples.append(LabeledText(text=columns[1], label=columns[2]))
+        examples.append(LabeledText(text=normalized(columns[1]), label=columns[2]))
     return examples
 
 
@@ -63,8 +65,9 @@ def _decoded(path: Path) -> str:
     """파일의 글. BOM은 뗍니다.
 
     Raises:
-        UserError: 파일이 없거나, 열 수 없거나, UTF-8이 아닐 때.
+        UserError: 파일이 없거나, 보통 파일이 아니거나, 열 수 없거나, UTF-8이 아닐 때.
     """
+    require_regular_file(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from nlpbook.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
@@ -20,8 +23,38 @@ def shown(path: Path | str) -> str:
     path = Path(path)
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError, RuntimeError):  # 맴도는 링크는 Python 3.12까지 RuntimeError입니다.
         return str(path)
+
+
+SPECIAL_FILES = {
+    stat.S_IFIFO: "이름 있는 파이프(FIFO)",
+    stat.S_IFSOCK: "소켓",
+    stat.S_IFCHR: "장치",
+    stat.S_IFBLK: "장치",
+    stat.S_IFDIR: "폴더",
+}
+
+
+def require_regular_file(path: Path | str) -> None:
+    """열어서 끝까지 읽을 수 있는 보통 파일인지, 열기 전에 봅니다. 파이프나 장치는 여는 것만으로 멈추어 버립니다.
+
+    파일이 없는 것은 여기서 알리지 않습니다. 무엇이 없는지는 여는 쪽이 더 잘 압니다.
+
+    Raises:
+        UserError: 보통 파일이 아니거나, 링크가 저를 가리키며 맴돌 때.
+    """
+    try:
+        kind = stat.S_IFMT(Path(path).stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:  # 맴도는 링크(ELOOP)와 읽을 수 없는 폴더
+        raise UserError(
+            f"파일을 열 수 없습니다: {shown(path)} ({error.strerror}). 링크와 권한을 확인해 주세요."
+        ) from None
+    if kind != stat.S_IFREG:
+        what = SPECIAL_FILES.get(kind, "특별한 파일")
+        raise UserError(f"{shown(path)} 은(는) 보통 파일이 아니라 {what}입니다. 글이 든 파일을 주세요.")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from nlpbook.errors import UserError
 from nlpbook.paths import TEMPLATES
+from nlpbook.text import normalized
 
 MAX_BYTES = 64 * 1024
 MAX_CHARACTERS = 2_000
@@ -46,32 +47,37 @@ def read_json(request: Request, example: str) -> Any:
         example: 본문이 JSON이 아닐 때 보여 줄 예.
 
     Raises:
-        BadRequest: JSON이 아닐 때(400).
+        BadRequest: UTF-8이나 JSON이 아닐 때(400).
         RequestEntityTooLarge: 64 KB를 넘을 때(413).
     """
     if request.content_length is not None and request.content_length > MAX_BYTES:
         raise RequestEntityTooLarge
     try:
         return json.loads(request.get_data(cache=False).decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise BadRequest(f"본문이 UTF-8이 아닙니다. UTF-8로 적은 JSON을 보내 주세요. 예: {example}") from None
     except (ValueError, RecursionError):  # 수천 자리의 정수는 JSONDecodeError가 아닌 ValueError입니다.
         raise BadRequest(f"본문은 JSON이어야 합니다. 예: {example}") from None
 
 
 def whole_characters(text: str) -> str:
-    """짝을 잃은 서로게이트(`\\ud800`)를 물음표로 바꾼 글. UTF-8로 적을 수 있습니다."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """요청에 적힌 글을 UTF-8로 적을 수 있는 NFC로. 짝을 잃은 서로게이트(`\\ud800`)는 물음표가 됩니다.
+
+    보이는 글자가 하나도 없으면 빈 글입니다(`nlpbook.text`).
+    """
+    return normalized(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def read_text(request: Request) -> str:
     """요청 본문에서 문장을 꺼냅니다. 본문은 JSON 문자열이거나 `{"text": "…"}`입니다.
 
     Returns:
-        앞뒤 빈칸을 뗀 문장. 1자 이상, 2,000자 이하.
+        앞뒤 빈칸을 뗀 NFC 문장. 1자 이상, 2,000자 이하. 대답의 sentence와 그 안의 자리는 이 문장의 것입니다.
 
     Raises:
         BadRequest: JSON이 아닐 때(400).
         RequestEntityTooLarge: 64 KB를 넘을 때(413).
-        UnprocessableEntity: 문자열이 아니거나, 비었거나, 너무 길 때(422).
+        UnprocessableEntity: 문자열이 아니거나, 보이는 글자가 없거나, 너무 길 때(422).
     """
     payload = read_json(request, '"재미있어요" 또는 {"text": "재미있어요"}')
     text = payload.get("text") if isinstance(payload, dict) else payload
@@ -79,7 +85,7 @@ def read_text(request: Request) -> str:
         raise UnprocessableEntity('문장은 문자열이어야 합니다. 예: {"text": "재미있어요"}')
     text = whole_characters(text).strip()
     if not text:
-        raise UnprocessableEntity("문장이 비어 있습니다. 한 글자 이상 적어 주세요.")
+        raise UnprocessableEntity("문장이 비어 있습니다. 눈에 보이는 글자를 한 자 이상 적어 주세요.")
     if len(text) > MAX_CHARACTERS:
         raise UnprocessableEntity(f"문장이 너무 깁니다. {MAX_CHARACTERS:,}자까지 받습니다.")
     return text

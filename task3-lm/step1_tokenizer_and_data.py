@@ -34,6 +34,7 @@ from nlpbook.errors import UserError  # noqa: E402
 from nlpbook.language.config import LMConfig  # noqa: E402
 from nlpbook.language.texts import TextCorpus, TextPart  # noqa: E402
 from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer, TokenFile, write_tokens  # noqa: E402
+from nlpbook.text import composed  # noqa: E402
 from todo import todo  # noqa: E402
 
 SMALL_TEXT_WINDOWS = 1_200  # 작은 글은 창이 이만큼은 되도록 겹칩니다. 배치 8개씩이면 한 에포크가 150걸음입니다.
@@ -52,6 +53,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:
     Returns:
         `encode`와 `decode`가 있는 토크나이저. 글의 끝 토큰 `END_OF_TEXT`를 어휘에 담고 있습니다.
     """
+    texts = map(composed, texts)  # 'ㄱㅏ'로 풀어 적은 글도 '가'로 모아서(NFC) 배웁니다. encode도 그렇게 읽습니다.
     # [TODO 1-1] 바이트 단위 BPE tokenizer를 만들고 texts로 학습하세요. 특수 토큰은 END_OF_TEXT 하나입니다.
     # 힌트: models.BPE, pre_tokenizers.ByteLevel(글 앞에 빈칸을 더하지 않습니다), decoders.ByteLevel,
     #       trainers.BpeTrainer를 씁니다. 학습할 글에 없던 바이트도 적을 수 있으려면, 처음 어휘(initial_alphabet)에

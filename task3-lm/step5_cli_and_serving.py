@@ -47,6 +47,7 @@ from nlpbook.language.sampling import Sampling, encode_prompt
 from nlpbook.language.streaming import collected, token_events
 from nlpbook.language.tokens import write_tokens
 from nlpbook.screen import say
+from nlpbook.text import composed
 from todo import todo
 
 
@@ -206,7 +207,8 @@ def continue_tokens(model: GPT, prompts: list[list[int]], sampling: Sampling) ->
 
 
 def generate_texts(model: GPT, prompts: list[str], sampling: Sampling) -> list[str]:
-    """앞글들을 한꺼번에 이어 씁니다. 돌려주는 글은 저마다 앞글로 시작합니다."""
+    """앞글들을 한꺼번에 이어 씁니다. 돌려주는 글은 저마다 NFC로 모아 쓴 앞글로 시작합니다."""
+    prompts = [composed(one) for one in prompts]
     made: list[list[int]] = [[] for _ in prompts]
     for tokens, _ in continue_tokens(model, [encode_prompt(model, one) for one in prompts], sampling):
         for ids, token in zip(made, tokens.tolist(), strict=True):

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from nlpbook.classification.arguments import Arguments, ClassificationTrainArguments, grouped
+from nlpbook.text import normalized
 
 
 class ClassificationDataset(Dataset):
@@ -31,7 +32,7 @@ class ClassificationDataset(Dataset):
         number_of = {label: number for number, label in enumerate(corpus.get_labels())}
         self.labels = [number_of[example.label] for example in self.examples]
         self.input_ids: list[list[int]] = tokenizer(
-            [example.text for example in self.examples],
+            [normalized(example.text) for example in self.examples],  # 어떤 말뭉치에서 왔든
             truncation=True,
             max_length=grouped(args).model.seq_len,
             return_attention_mask=False,

@@ -19,7 +19,8 @@ def read_generation(request: Request, max_tokens: int) -> tuple[str, Sampling, b
         max_tokens: 한 요청이 이어 쓸 수 있는 토큰 수의 상한.
 
     Returns:
-        (앞글, 고르는 법, 조금씩 보낼지).
+        (앞글, 고르는 법, 조금씩 보낼지). 앞글은 NFC로 모아 쓴 것이고, 보이는 글자가 없으면 빈 글입니다. 대답의 prompt와
+        그 안의 자리는 이 앞글의 것입니다.
 
     Raises:
         BadRequest: JSON이 아닐 때(400).

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nlpbook.errors import UserError
+from nlpbook.text import normalized
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ RANGES: dict[str, tuple[Any, float, float]] = {
 
 
 def encode_prompt(model: Any, prompt: str) -> list[int]:
-    """앞글의 토큰 번호. 빈 앞글은 새 문서의 처음(글의 끝 토큰 다음)입니다.
+    """앞글의 토큰 번호. 보이는 글자가 없는 앞글은 새 문서의 처음(글의 끝 토큰 다음)입니다.
 
     Args:
         model: `tokenizer`와 `config.max_seq_len`이 있는 언어 모델.
@@ -69,7 +70,8 @@ def encode_prompt(model: Any, prompt: str) -> list[int]:
     Raises:
         UserError: 앞글이 모델의 문맥보다 길 때.
     """
-    ids, limit = model.tokenizer.encode(prompt) or [model.tokenizer.end_id], model.config.max_seq_len
+    ids = model.tokenizer.encode(normalized(prompt)) or [model.tokenizer.end_id]
+    limit = model.config.max_seq_len
     if len(ids) >= limit:
         raise UserError(f"앞글이 {len(ids)}토큰인데, 이 모델은 {limit - 1}토큰까지 읽습니다. 앞글을 줄여 주세요.")
     return ids

@@ -1,11 +1,12 @@
 """언어 모델이 읽을 글: 파일, 폴더, 또는 이름으로 찾은 말뭉치를 한 줄씩 흘려보냅니다.
 
-글을 통째로 메모리에 올리지 않으므로 수 GB의 글도 읽습니다. 나누기(학습/검증)는 줄의 경계에서 하며, 어느 줄도 두 쪽에
-들어가지 않습니다.
+글을 통째로 메모리에 올리지 않으므로 수 GB의 글도, 줄바꿈이 하나도 없는 글도 읽습니다. 나누기(학습/검증)는 줄의 경계에서
+하며, 어느 줄도 두 쪽에 들어가지 않습니다.
 """
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -17,12 +18,16 @@ from pathlib import Path
 
 from nlpbook.corpora import find_corpus, korpora_home, read_nsmc
 from nlpbook.errors import UserError
+from nlpbook.language.files import find_texts, require_plain_text
 from nlpbook.paths import DATA, shown
+from nlpbook.screen import say
+from nlpbook.text import composed, has_visible_character, starts_character
 
 NSMC_NAMES = {"nsmc": ["ratings_train.txt", "ratings_test.txt"], "nsmc-sample": ["ratings_train.txt"]}
 WIKI_NAMES = ("kowikitext", "namuwikitext")
 WIKI_TITLE = re.compile(r" = [^=].* = \n")  # 위키 말뭉치에서 새 문서의 제목
 LONGEST_PIECE = 4_000  # 줄바꿈 없는 긴 글도 이만큼씩 흘려보냅니다(글자).
+BLOCK = 2**20  # 틀린 바이트를 찾을 때 한 번에 읽는 크기(바이트)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Piece:
     """글의 한 조각(보통 한 줄).
 
     Attributes:
-        text: 줄바꿈까지 담은 글.
+        text: 줄바꿈까지 담은 글. NFC로 모아 쓴 것입니다.
         ends_document: 문서의 마지막 조각인가. 이 뒤에 글의 끝(end of text) 토큰이 붙습니다.
     """
 
@@ -43,7 +48,9 @@ class Piece:
 
 
 class TextCorpus:
-    """글 하나. 폴더라면 그 안의 `.txt` 파일들을 이름순으로, 파일마다 문서 하나로 읽습니다.
+    """글 하나. 폴더라면 그 안(하위 폴더까지)의 `.txt` 파일들을 이름순으로, 파일마다 문서 하나로 읽습니다.
+
+    글은 NFC로 모아 쓰고 줄 끝을 `\\n`으로 맞추며 흘려보냅니다. 크기와 자리는 그렇게 바꾼 글의 것입니다.
 
     Args:
         source: 파일이나 폴더의 경로, 또는 이름(`lm-sample`, `nsmc`, `nsmc-sample`, `kowikitext`, `namuwikitext`).
@@ -51,7 +58,7 @@ class TextCorpus:
         max_bytes: 앞에서부터 이만큼만 읽습니다. None이면 모두.
 
     Raises:
-        UserError: 그런 글이 없거나, 비었거나, (읽을 때) UTF-8이 아닐 때.
+        UserError: 그런 글이 없거나, 글이 아니거나(이진 파일, JSON, 파이프), 비었거나, (읽을 때) UTF-8이 아닐 때.
     """
 
     def __init__(self, source: str | Path, home: str | Path = DATA, max_bytes: int | None = None) -> None:
@@ -83,10 +90,13 @@ class TextCorpus:
         """모든 조각의 크기(UTF-8 바이트). 글을 한 번 읽어 셉니다.
 
         Raises:
-            UserError: 글이 비었을 때.
+            UserError: 글이 비었거나, 보이는 글자가 하나도 없을 때.
         """
-        total = sum(piece.num_bytes for piece in self.pieces())
-        if not total:
+        total, visible = 0, False
+        for piece in self.pieces():
+            total += piece.num_bytes
+            visible = visible or has_visible_character(piece.text)
+        if not visible:
             raise UserError(f"글이 비어 있습니다: {shown(self.files[0])}. 내용이 있는 UTF-8 글을 --data에 주세요.")
         return total
 
@@ -136,46 +146,70 @@ def _find_files(source: str, home: Path) -> list[Path]:
     path = Path(source).expanduser()
     path = path if path.exists() or not named else named[0]
     if path.is_dir():
-        files = sorted(path.glob("*.txt"))
-        if not files:
-            raise UserError(f"{path} 폴더에 .txt 파일이 없습니다. UTF-8 글을 .txt로 넣어 주세요.")
-        return files
-    if not path.is_file():
+        folder = find_texts(path)
+        if (summary := folder.summary()) and int(os.environ.get("LOCAL_RANK", 0)) == 0:
+            say(summary)
+        return folder.files
+    if not os.path.lexists(path):
         raise UserError(
             f"글이 없습니다: {source}. 파일이나 폴더의 경로, 또는 lm-sample, nsmc, nsmc-sample, kowikitext, "
             "namuwikitext 가운데 하나를 --data에 주세요."
         )
+    require_plain_text(path)
     return [path]
 
 
 def _lines(path: Path, title: re.Pattern[str] | None = None) -> Iterator[Piece]:
     """파일의 줄들. 마지막 줄과, 제목(`title`)의 바로 앞줄이 문서의 끝입니다."""
-    before, offset = None, 0
-    try:
-        with path.open("rb") as file:
-            for raw in file:
-                line = raw.decode("utf-8-sig" if offset == 0 else "utf-8").replace("\r\n", "\n")
-                offset += len(raw)
-                starts_document = title is not None and title.fullmatch(line) is not None
-                for start in range(0, len(line), LONGEST_PIECE):
-                    if before is not None:
-                        yield Piece(before, ends_document=starts_document and start == 0)
-                    before = line[start : start + LONGEST_PIECE]
-    except UnicodeDecodeError as error:
-        at = offset + len(raw) - len(error.object) + error.start + 1  # error.object에는 BOM이 없습니다.
-        raise UserError(
-            f"{shown(path)} 의 {at:,}번째 바이트가 UTF-8이 아닙니다. 편집기에서 'UTF-8로 저장'한 뒤 다시 실행해 주세요."
-        ) from None
-    except OSError as error:
-        raise UserError(f"글을 읽을 수 없습니다: {shown(path)} ({error.strerror}).") from None
+    before = None
+    for line in _short_lines(path):
+        if before is not None:
+            yield Piece(before, ends_document=title is not None and title.fullmatch(line) is not None)
+        before = line
     if before is not None:
         yield Piece(before, ends_document=True)
 
 
+def _short_lines(path: Path) -> Iterator[str]:
+    """NFC로 모아 쓴 줄들. `LONGEST_PIECE`자를 넘는 줄은 그만큼씩 자르되, 한 글자의 낱자들은 떼어 놓지 않습니다."""
+    rest = ""
+    try:
+        with path.open(encoding="utf-8-sig") as file:  # 줄 끝의 CRLF는 LF가 되고, 첫머리의 BOM은 떨어집니다.
+            while part := file.readline(LONGEST_PIECE - len(rest)):
+                line, rest = rest + part, ""
+                if len(line) == LONGEST_PIECE and not line.endswith("\n"):
+                    cut = next((i for i in range(len(line) - 1, 0, -1) if starts_character(line[i])), len(line))
+                    line, rest = line[:cut], line[cut:]
+                yield composed(line)
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{shown(path)} 의 {_first_bad_byte(path):,}번째 바이트가 UTF-8이 아닙니다. 편집기에서 'UTF-8로 저장'한 뒤 "
+            "다시 실행해 주세요."
+        ) from None
+    except OSError as error:
+        raise UserError(f"글을 읽을 수 없습니다: {shown(path)} ({error.strerror}).") from None
+    if rest:
+        yield composed(rest)
+
+
+def _first_bad_byte(path: Path) -> int:
+    """UTF-8로 읽을 수 없는 첫 바이트가 파일에서 몇 번째인지, 1부터."""
+    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
+    with path.open("rb") as file:
+        while True:
+            block = file.read(BLOCK)
+            kept = len(decoder.getstate()[0])  # 앞 덩어리의 끝에 걸려 아직 읽지 못한 바이트
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                return offset - kept + error.start + 1
+            offset += len(block)
+
+
 def _reviews(path: Path) -> Iterator[Piece]:
-    """NSMC의 리뷰마다 문서 하나. 빈 리뷰는 글이 아니므로 건너뜁니다."""
+    """NSMC의 리뷰마다 문서 하나. 보이는 글자가 없는 리뷰는 글이 아니므로 건너뜁니다."""
     for example in read_nsmc(path):
-        if example.text.strip():
+        if example.text:
             yield Piece(example.text, ends_document=True)
 
 

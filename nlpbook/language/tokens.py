@@ -5,25 +5,28 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from nlpbook.errors import UserError
-from nlpbook.language.texts import TextPart
+from nlpbook.language.texts import Piece, TextPart
 from nlpbook.paths import shown, write_text, written_aside
 from nlpbook.screen import progress_bar
+from nlpbook.text import composed
 
 END_OF_TEXT = "<|endoftext|>"
 PIECES_AT_ONCE = 2_000  # 한꺼번에 토큰으로 바꿀 조각의 수. Rust의 쓰레드들이 나누어 합니다.
+BYTES_AT_ONCE = 2**20  # 조각이 길면 이만큼에서 끊습니다. 글이 아무리 커도 메모리는 이만큼의 몇 배만 듭니다.
 
 
 class TextTokenizer:
     """글 ↔ 토큰 번호. 새로 학습한 것이든 Hugging Face에서 읽은 것이든 쓰는 법이 같습니다.
+
+    글은 NFC로 모아 쓴 뒤에 번호로 바꿉니다. 그래서 `decode(encode(글))`은 NFC로 모아 쓴 글입니다.
 
     Args:
         tokenizer: `tokenizers.Tokenizer`.
@@ -46,13 +49,20 @@ class TextTokenizer:
         return self.tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        return self.tokenizer.encode(composed(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        return [one.ids for one in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        whole = [composed(text) for text in texts]
+        return [one.ids for one in self.tokenizer.encode_batch_fast(whole, add_special_tokens=False)]
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def composing(self) -> Tokenizer:
+        """스스로 NFC로 모아 쓰는 `tokenizers.Tokenizer`. 내보낸 모델에서도 같은 번호가 나옵니다."""
+        own = Tokenizer.from_str(self.tokenizer.to_str())
+        own.normalizer = normalizers.Sequence([one for one in (normalizers.NFC(), own.normalizer) if one])
+        return own
 
     def to_text(self) -> str:
         """`from_text`가 되살리는 JSON."""
@@ -135,7 +145,7 @@ def write_tokens(
     num_bytes = num_tokens = 0
     with written_aside(path) as aside, progress_bar(description, part.stop - part.start) as advance:
         with aside.open("wb") as out:
-            for pieces in _batches(part.pieces(), PIECES_AT_ONCE):
+            for pieces in _batches(part.pieces()):
                 ids: list[int] = []
                 for piece, encoded in zip(pieces, tokenizer.encode_batch([one.text for one in pieces]), strict=True):
                     ids += encoded
@@ -151,6 +161,14 @@ def write_tokens(
     return TokenFile(path)
 
 
-def _batches(pieces: Iterator, size: int) -> Iterator[list]:
-    while batch := list(itertools.islice(pieces, size)):
+def _batches(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    batch: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += piece.num_bytes
+        if len(batch) == PIECES_AT_ONCE or size >= BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
         yield batch

@@ -152,8 +152,8 @@ class GPT(step2_gpt_model.GPT):
     def save_hugging_face(self, folder: Path) -> None:
         """`transformers.pipeline("text-generation", model=폴더)`가 읽는 폴더로 저장합니다."""
         self.to_hugging_face().save_pretrained(folder)
-        end = self.tokenizer.end_of_text
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=self.tokenizer.tokenizer, bos_token=end, eos_token=end)
+        end, own = self.tokenizer.end_of_text, self.tokenizer.composing()
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=own, bos_token=end, eos_token=end)
         tokenizer.save_pretrained(folder)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -26,7 +28,6 @@ def texts_of(examples) -> list[str]:
         '끝나는 "',
         '"',
         "",
-        " ",
         "줄\u2028구분",
         "단락\u2029구분",
         "다음\x85줄",
@@ -39,6 +40,24 @@ def test_no_review_is_lost_merged_or_altered(write_reviews, text):
     reviews = [("앞", "0"), (text, "1"), ('다음 줄의 "', "0"), ("뒤", "1")]
     examples = read_nsmc(write_reviews("reviews.txt", reviews))
     assert [(example.text, example.label) for example in examples] == reviews
+
+
+@pytest.mark.parametrize("text", [" ", "\u200b\u200d", "\ufeff", "\u3164 \u115f", "\x01\x7f"], ids=ascii)
+def test_a_review_without_a_visible_character_is_an_empty_row(write_reviews, text):
+    examples = read_nsmc(write_reviews("reviews.txt", [("앞", "0"), (text, "1"), ("뒤", "1")]))
+    assert [(one.text, one.label) for one in examples] == [("앞", "0"), ("", "1"), ("뒤", "1")]
+
+
+def test_a_decomposed_review_is_composed(write_reviews):
+    spread = unicodedata.normalize("NFD", "배우들 연기가 좋아서")
+    assert texts_of(read_nsmc(write_reviews("reviews.txt", [(spread, "1")]))) == ["배우들 연기가 좋아서"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="이름 있는 파이프가 없는 운영체제입니다")
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(UserError, match=r"pipe\.txt.*파이프"):
+        read_nsmc(tmp_path / "pipe.txt")
 
 
 def test_bom_and_crlf_are_accepted(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import unicodedata
 from types import SimpleNamespace
 
 import pytest
@@ -72,6 +73,9 @@ def test_a_sentence_comes_as_a_string_or_as_text(client, model, body):
         pytest.param(b"1" * 5_000, 400, id="number of 5,000 digits"),
         pytest.param(b'""', 422, id="empty"),
         pytest.param(b'{"text": " \\n\\t"}', 422, id="blank"),
+        pytest.param('{"text": "\u200b\ufeff"}'.encode(), 422, id="zero width"),
+        pytest.param('"\u3164 \u115f"'.encode(), 422, id="Hangul fillers"),
+        pytest.param(b'"\\u0000\\u001f"', 422, id="control characters"),
         pytest.param(b"3", 422, id="number"),
         pytest.param(b"null", 422, id="null"),
         pytest.param(b'["a"]', 422, id="list"),
@@ -88,9 +92,24 @@ def test_a_bad_request_is_answered_with_4xx_and_a_korean_error(client, model, bo
     assert model.heard == []
 
 
-@pytest.mark.parametrize("text", ["a" * MAX_CHARACTERS, "ㅋ", "🎬", "<b>", "\x00"])
+@pytest.mark.parametrize("text", ["a" * MAX_CHARACTERS, "ㅋ", "🎬", "<b>", "a\x00"])
 def test_unusual_sentences_are_still_sentences(client, model, text):
     assert client.post("/api", json={"text": text}).get_json()["sentence"] == text
+
+
+def test_a_decomposed_sentence_is_asked_and_answered_composed(client, model):
+    spread = unicodedata.normalize("NFD", "연기가 좋아서")
+    assert client.post("/api", json={"text": spread}).get_json()["sentence"] == "연기가 좋아서"
+    assert model.heard == ["연기가 좋아서"]
+
+
+def test_the_limit_counts_composed_characters(client):
+    assert client.post("/api", json={"text": unicodedata.normalize("NFD", "각" * MAX_CHARACTERS)}).status_code == 200
+
+
+def test_a_body_that_is_not_utf8_is_named_as_such(client):
+    response = client.post("/api", data='"재미"'.encode("cp949"))
+    assert "UTF-8" in response.get_json()["error"]
 
 
 def test_half_a_surrogate_pair_does_not_break_the_answer(client):

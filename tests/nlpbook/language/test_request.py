@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import pytest
 from flask import Flask, request
@@ -27,6 +28,11 @@ def test_a_request_may_say_only_the_prompt():
 def test_everything_about_choosing_can_be_said():
     wanted = {"max_tokens": 5, "temperature": 0, "top_k": 3, "top_p": 0.5, "repetition_penalty": 2, "seed": 9}
     assert read({"prompt": "a", "stream": True, **wanted}) == ("a", Sampling(**wanted), True)
+
+
+def test_a_decomposed_prompt_is_composed_and_an_invisible_one_is_empty():
+    assert read({"prompt": unicodedata.normalize("NFD", "옛날 옛적에")})[0] == "옛날 옛적에"
+    assert read({"prompt": "\u200b\u3164"})[0] == ""
 
 
 def test_a_bom_and_half_a_surrogate_pair_do_no_harm():

@@ -69,10 +69,11 @@ def model(tokenizer) -> SimpleNamespace:
 
 
 def test_an_empty_prompt_is_the_start_of_a_new_document(model):
-    assert encode_prompt(model, "") == [model.tokenizer.end_id]
+    for prompt in ("", " \n", "\u200b\ufeff", "\u3164"):
+        assert encode_prompt(model, prompt) == [model.tokenizer.end_id]
 
 
 def test_a_prompt_must_leave_room_for_one_token(model):
-    assert len(encode_prompt(model, "\x01" * 7)) == 7
+    assert len(encode_prompt(model, "a" * 7)) == 7
     with pytest.raises(UserError, match="앞글이 8토큰.*7토큰까지"):
-        encode_prompt(model, "\x01" * 8)
+        encode_prompt(model, "a" * 8)

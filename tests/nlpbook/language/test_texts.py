@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import socket
+import tracemalloc
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -83,15 +87,165 @@ def test_a_very_long_line_flows_in_pieces_and_is_still_one_document(put, length)
     assert endings(corpus) == ["뒤\n"]
 
 
-def test_a_folder_is_read_by_name_with_one_document_a_file(put, tmp_path):
+def test_a_folder_is_read_by_name_with_one_document_a_file(put, tmp_path, capsys):
     put("stories/b.txt", "둘\n")
     put("stories/a.txt", "하나\n하나 더\n")
     put("stories/README.md", "읽지 않을 글\n")
-    put("stories/deeper/c.txt", "읽지 않을 글\n")
     corpus = TextCorpus(tmp_path / "stories")
     assert texts_of(corpus) == ["하나\n", "하나 더\n", "둘\n"]
     assert endings(corpus) == ["하나 더\n", "둘\n"]
     assert corpus.name == "stories"
+    assert capsys.readouterr().out == ""
+
+
+def test_sub_folders_and_every_case_of_the_suffix_are_read_and_said(put, tmp_path, capsys):
+    put("stories/b.TXT", "둘\n")
+    put("stories/a/z.Txt", "하나\n")
+    put("stories/c/d/e.txt", "셋\n")
+    assert texts_of(TextCorpus(tmp_path / "stories")) == ["하나\n", "둘\n", "셋\n"]
+    assert ".txt 파일 3개를 읽습니다(하위 폴더 2개에서도)." in capsys.readouterr().out
+
+
+def test_what_is_skipped_is_counted_in_one_line(put, tmp_path, capsys):
+    put("stories/a.txt", "하나\n")
+    for name in ("._a.txt", ".DS_Store", ".git/HEAD.txt", "__MACOSX/a.txt", "b.docx", "c.md", "d.MD", "e"):
+        put(f"stories/{name}", b"\xff\x00")
+    assert texts_of(TextCorpus(tmp_path / "stories")) == ["하나\n"]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    for word in ("숨김 파일 4개", ".docx 1개", ".md 2개", "확장자 없는 파일 1개"):
+        assert word in lines[0]
+
+
+def test_a_folder_with_only_hidden_texts_says_so(put, tmp_path):
+    put("stories/._a.txt", b"\x00\x05\x16\x07")
+    with pytest.raises(UserError, match=r"\.txt 파일이 없습니다.*숨김 파일 1개"):
+        TextCorpus(tmp_path / "stories")
+
+
+# ── 글이 아닌 것 ──
+
+ESCAPED = "".join(json.dumps({"text": f"{number}번째 글입니다"}) + "\n" for number in range(30))
+NOT_TEXT = [
+    pytest.param("a.ipynb", '{"cells": [], "nbformat": 4}', "노트북", id="notebook"),
+    pytest.param("a.txt", '{\n "cells": [\n  {}\n ]\n}', "노트북", id="notebook called text"),
+    pytest.param("a.jsonl", ESCAPED, "JSON", id="escaped JSON lines"),
+    pytest.param("a.txt", ESCAPED, "JSON", id="JSON lines called text"),
+    pytest.param("a.txt", json.dumps("가나다") + "\n" + json.dumps("라마바") + "\n", "JSON", id="escaped strings"),
+    pytest.param("a.txt", '[\n  {"text": "가"}\n]', "JSON", id="JSON document"),
+    pytest.param("a.txt", '{"text": "' + "가" * 100_000 + '"}\n', "JSON", id="JSON longer than the head"),
+    pytest.param("a.txt", b"data\x00\x01", "이진 파일", id="binary"),
+    pytest.param("a.txt", b"%PDF-1.7\n", "PDF", id="PDF"),
+    pytest.param("a.hwp", b"\xd0\xcf\x11\xe0\xa1\xb1", "한글이나 오피스", id="HWP"),
+    pytest.param("a.docx", b"PK\x03\x04", "docx", id="DOCX"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "said"), NOT_TEXT)
+def test_what_is_no_text_is_named_rather_than_trained_on(put, tmp_path, name, content, said):
+    path = put(f"folder/{name}", content)
+    with pytest.raises(UserError, match=said) as caught:
+        TextCorpus(path)
+    assert name in str(caught.value)
+    assert ".txt" in str(caught.value)
+    if name.endswith(".txt"):
+        with pytest.raises(UserError, match=said):
+            TextCorpus(tmp_path / "folder")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"어디 가니?"\n"산에 간다."\n',
+        "[1장] 옛날 옛적에\n",
+        '["어린 왕자" 가운데]\n',
+        "{여는 괄호}로 시작하는 글\n",
+        "12\n34\n",
+        "",
+    ],
+)
+def test_a_story_with_brackets_or_quotes_is_a_text(put, content):
+    path = put("story.txt", content)
+    assert "".join(texts_of(TextCorpus(path))) == content
+
+
+def special(tmp_path: Path, kind: str) -> Path:
+    path = tmp_path / "stories" / "special.txt"
+    path.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(path))
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.symlink_to(path)
+    return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows에는 이런 파일이 없습니다")
+@pytest.mark.parametrize(
+    ("kind", "said"), [("pipe", "파이프"), ("socket", "소켓"), ("device", "장치"), ("loop", "링크와 권한")]
+)
+def test_what_would_never_end_is_refused_before_it_is_opened(tmp_path, kind, said):
+    path = special(tmp_path, kind)
+    for source in (path, path.parent):
+        with pytest.raises(UserError, match=said) as caught:
+            TextCorpus(source)
+        assert "special.txt" in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows에서는 링크를 만들 권한이 따로 있어야 합니다")
+def test_a_folder_that_contains_itself_is_refused(put, tmp_path):
+    put("stories/a.txt", "하나\n")
+    (tmp_path / "stories" / "again").symlink_to(tmp_path / "stories")
+    with pytest.raises(UserError, match=r"again.*링크"):
+        TextCorpus(tmp_path / "stories")
+
+
+# ── 글자의 모양과 줄의 길이 ──
+
+
+def test_a_decomposed_text_reads_like_the_composed_one(put):
+    story = "옛날 옛적에 작은 여우가 살았습니다.\n까치도 살았습니다. e\u0301\n"
+    one = TextCorpus(put("composed.txt", unicodedata.normalize("NFC", story)))
+    other = TextCorpus(put("spread.txt", unicodedata.normalize("NFD", story)))
+    assert list(other.pieces()) == list(one.pieces())
+    assert other.num_bytes == one.num_bytes
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_no_character_is_torn_where_a_long_line_is_cut(put, shift):
+    line = "가" * shift + "각난닭e\u0301🏳️\u200d🌈" * LONGEST_PIECE
+    pieces = texts_of(TextCorpus(put("spread.txt", unicodedata.normalize("NFD", line))))
+    assert "".join(pieces) == unicodedata.normalize("NFC", line)
+    assert max(map(len, pieces)) <= LONGEST_PIECE
+
+
+def test_a_heap_of_marks_without_a_letter_still_flows(put):
+    heap = "e" + "\u0323" * (3 * LONGEST_PIECE)
+    assert "".join(texts_of(TextCorpus(put("heap.txt", heap)))).endswith("\u0323" * LONGEST_PIECE)
+
+
+@pytest.mark.parametrize("content", [" \n\n", "\u200b\n\ufeff", "\u3164\u115f \uffa0", "\x01\n\x7f\ufe0f"], ids=ascii)
+def test_a_text_without_a_visible_character_is_empty(put, content):
+    with pytest.raises(UserError, match="비어 있습니다"):
+        _ = TextCorpus(put("blank.txt", content)).num_bytes
+
+
+@pytest.mark.slow
+def test_memory_is_flat_for_a_text_without_line_breaks(put):
+    sizes = []
+    for repeats in (100_000, 1_600_000):  # 1.7 MB와 27 MB
+        path = put("one-line.txt", "작은 여우 " * repeats)
+        tracemalloc.start()
+        corpus = TextCorpus(path)
+        assert corpus.num_bytes == path.stat().st_size
+        sizes.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert sizes[1] < 1.5 * sizes[0]
+    assert sizes[1] < 2_000_000
 
 
 def test_the_embedded_stories_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
@@ -203,10 +357,11 @@ def test_a_byte_that_is_not_utf8_is_reported_with_file_and_position(put, content
     assert f" {position:,}번째 바이트" in str(caught.value)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows에서는 링크를 만들 권한이 따로 있어야 합니다")
 def test_a_text_that_cannot_be_opened_is_reported(tmp_path):
-    (tmp_path / "folder.txt").mkdir()
-    with pytest.raises(UserError, match=r"읽을 수 없습니다.*folder\.txt"):
-        list(TextCorpus(tmp_path).pieces())
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"읽을 수 없습니다.*gone\.txt"):
+        TextCorpus(tmp_path)
 
 
 # ── NSMC ──

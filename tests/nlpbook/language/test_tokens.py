@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -58,6 +59,23 @@ def test_any_text_comes_back_from_its_tokens(tokenizer, text):
 
 def test_a_batch_is_encoded_like_one_by_one(tokenizer):
     assert tokenizer.encode_batch(TEXTS) == [tokenizer.encode(text) for text in TEXTS]
+
+
+def test_a_decomposed_text_has_the_tokens_of_the_composed_one(tokenizer):
+    for text in ("작은 여우", "각난닭 café", "ㄱㅏ ㄴ"):
+        spread = unicodedata.normalize("NFD", text)
+        assert tokenizer.encode(spread) == tokenizer.encode(text)
+        assert tokenizer.encode_batch([spread, "곰"]) == tokenizer.encode_batch([text, "곰"])
+        assert tokenizer.decode(tokenizer.encode(spread)) == text
+
+
+def test_an_exported_tokenizer_composes_by_itself(tokenizer):
+    exported = tokenizer.composing()
+    spread = unicodedata.normalize("NFD", "작은 여우")
+    assert exported.encode(spread).ids == tokenizer.encode("작은 여우") != tokenizer.tokenizer.encode(spread).ids
+    assert tokenizer.tokenizer.normalizer is None
+    tokenizer_of_bert = TextTokenizer.load("ko-bert-tiny").composing()
+    assert "[UNK]" not in tokenizer_of_bert.encode(unicodedata.normalize("NFD", "재미있어요")).tokens
 
 
 def test_the_end_of_text_is_never_shown(tokenizer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def with_export(code: str, folder: Path):
     file = folder / TASK.step(6).file_name
     file.write_text(splice(file.read_text(encoding="utf-8"), "6-3", code), encoding="utf-8")
     return load_step(folder, TASK.step(6).module)
+
+
+def test_an_exported_folder_reads_decomposed_text_like_composed(model, tmp_path):
+    from transformers import AutoTokenizer
+
+    model.save_hugging_face(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    spread = unicodedata.normalize("NFD", "작은 여우가 살았습니다")
+    assert tokenizer(spread)["input_ids"] == tokenizer("작은 여우가 살았습니다")["input_ids"]
 
 
 def test_onnx_says_the_same_at_every_batch_and_length(onnx_file, model):
