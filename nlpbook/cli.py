@@ -10,10 +10,9 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import Field
-from typing import Annotated, Any, Literal, NoReturn, Protocol, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.text import Text
@@ -21,7 +20,7 @@ from typer import rich_utils
 
 from nlpbook.errors import UserError
 from nlpbook.process import prepare_process
-from nlpbook.settings import PANELS, default_of
+from nlpbook.settings import Settings, default_of
 from todo import TodoNotDone
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # Typer가 내보내지 않는, 잘못 적은 명령줄의 공통 부모
@@ -96,15 +95,11 @@ class Options(dict):
         options.given = frozenset(given)
         return options
 
-
-class Settings(Protocol):
-    """명령줄 옵션이 되는 설정 클래스. `nlpbook.settings`의 두 틀을 물려받은 것들이 이 모양입니다."""
-
-    @classmethod
-    def groups(cls) -> dict[str, type]: ...
-
-    @classmethod
-    def options(cls) -> dict[str, tuple[str, Field]]: ...
+    def over(self, chosen: Mapping[str, Any]) -> Options:
+        """`chosen`의 값으로 바꾸되, 명령줄에 적은 것은 그대로 둔 옵션."""
+        both = Options({**self, **{name: value for name, value in chosen.items() if name not in self.given}})
+        both.given = self.given
+        return both
 
 
 def with_options(kind: type[Settings]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -121,29 +116,26 @@ def with_options(kind: type[Settings]) -> Callable[[Callable[..., Any]], Callabl
             function(options)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
-        for name, (group, one) in kind.options().items():
-            annotation = get_type_hints(kind.groups()[group])[one.name]
-            if one.metadata["choices"]:
-                annotation = Literal[one.metadata["choices"]]
-                CHOICES[f"--{name}"] = one.metadata["choices"]
+        for leaf in kind.leaves():
+            name = leaf.option
+            choices = leaf.field.metadata["choices"]
+            annotation = leaf.kind
+            if choices:
+                annotation = Literal[choices]
+                CHOICES[f"--{name}"] = choices
+            default = default_of(leaf.field)
             described = typer.Option(
                 f"--{name}",
-                help=one.metadata["help"]
-                + (f" ({', '.join(one.metadata['choices'])})" if one.metadata["choices"] else ""),
-                rich_help_panel=PANELS[group],
-                min=one.metadata.get("min"),
-                max=one.metadata.get("max"),
-                metavar=_metavar(annotation, one.metadata["choices"]),
-                show_default=default_of(one) is not None,
+                help=leaf.field.metadata["help"] + (f" ({', '.join(choices)})" if choices else ""),
+                rich_help_panel=kind.panel(leaf.group),
+                min=leaf.field.metadata.get("min"),
+                max=leaf.field.metadata.get("max"),
+                metavar=_metavar(annotation, choices),
+                show_default=default is not None,
             )
-            parameters.append(
-                inspect.Parameter(
-                    name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=default_of(one),
-                    annotation=Annotated[annotation, described],
-                )
-            )
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            described_kind = Annotated[annotation, described]
+            parameters.append(inspect.Parameter(name, keyword, default=default, annotation=described_kind))
         command.__signature__ = inspect.Signature(parameters)
         command.__name__, command.__doc__ = function.__name__, function.__doc__
         return command

@@ -245,7 +245,7 @@ class WebAPI(FlaskView):
     @route("/", methods=["GET"])
     def index(self) -> str:
         count = self.model.num_parameters()
-        return render_template(self.config.server_page, limit=self.config.max_new_tokens, parameters=count)
+        return render_template(self.config.server.page, limit=self.config.max_new_tokens, parameters=count)
 
     @route("/healthz", methods=["GET"])
     def healthz(self) -> Any:
@@ -318,9 +318,9 @@ def serve(options: Options) -> None:
     """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
     config = ServeConfig.of(options)
     model, _ = load_trained(config)
-    serving.require_page(config.server_page)
-    say(f"http://{config.server_host}:{config.server_port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
-    serving.listen(build_web_app(model, config), config.server_host, config.server_port, config.server_threads)
+    serving.require_page(config.server.page)
+    say(f"http://{config.server.host}:{config.server.port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
+    serving.listen(build_web_app(model, config), config.server.host, config.server.port, config.server.threads)
 
 
 def build_cli() -> typer.Typer:

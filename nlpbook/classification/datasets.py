@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from nlpbook.classification.arguments import Arguments, ClassificationTrainArguments, grouped
+from nlpbook.classification.arguments import Arguments
 from nlpbook.text import normalized
 
 
@@ -24,9 +24,7 @@ class ClassificationDataset(Dataset):
     채우기(padding)는 배치를 묶을 때 합니다.
     """
 
-    def __init__(
-        self, args: Arguments | ClassificationTrainArguments, corpus: Any, tokenizer: Any, mode: str = "train"
-    ) -> None:
+    def __init__(self, args: Arguments, corpus: Any, tokenizer: Any, mode: str = "train") -> None:
         self.mode = mode
         self.examples = corpus.get_examples(mode, args)
         number_of = {label: number for number, label in enumerate(corpus.get_labels())}
@@ -34,7 +32,7 @@ class ClassificationDataset(Dataset):
         self.input_ids: list[list[int]] = tokenizer(
             [normalized(example.text) for example in self.examples],  # 어떤 말뭉치에서 왔든
             truncation=True,
-            max_length=grouped(args).model.seq_len,
+            max_length=args.model.seq_len,
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]

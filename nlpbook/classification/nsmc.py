@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from nlpbook.classification.arguments import Arguments, ClassificationTrainArguments, grouped
+from nlpbook.classification.arguments import Arguments, TrainArguments
 from nlpbook.corpora import find_corpus, read_nsmc
 from nlpbook.errors import UserError
 
@@ -40,11 +40,11 @@ class NsmcCorpus:
     labels = ("0", "1")
     label_names = ("부정", "긍정")
 
-    def __init__(self, args: Arguments | ClassificationTrainArguments | None = None) -> None:
-        self.args = args
+    def __init__(self, args: Arguments | None = None) -> None:
+        self.args = args or TrainArguments()
 
     def __repr__(self) -> str:
-        where = grouped(self.args).data
+        where = self.args.data
         return f"NsmcCorpus(name={where.name!r}, labels={self.labels})"
 
     @property
@@ -54,9 +54,7 @@ class NsmcCorpus:
     def get_labels(self) -> list[str]:
         return list(self.labels)
 
-    def get_examples(
-        self, mode: str, args: Arguments | ClassificationTrainArguments | None = None
-    ) -> list[ClassificationExample]:
+    def get_examples(self, mode: str, args: Arguments | None = None) -> list[ClassificationExample]:
         """한 갈래의 예문 전부를 파일 순서대로 돌려줍니다.
 
         Args:
@@ -68,7 +66,7 @@ class NsmcCorpus:
         """
         if mode not in ("train", "valid", "val", "test"):
             raise ValueError(f"mode는 train, valid, test 가운데 하나입니다: {mode!r}")
-        data = grouped(args or self.args).data
+        data = (args or self.args).data
         folder = find_corpus(data.home, data.name, [data.train_file, data.test_file])
         if mode == "test":
             return self._read(folder / data.test_file)[: data.max_test_samples]

@@ -9,26 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlpbook.errors import UserError
-from nlpbook.paths import DATA, OUTPUT
-from nlpbook.settings import ACCELERATORS, PRECISIONS, FlatArguments, option
+from nlpbook.settings import group, option, with_defaults
+from nlpbook.shared_options import (
+    AcceleratorOption,
+    CheckpointOption,
+    HardwareOptions,
+    LearningOptions,
+    RunOptions,
+    ServerOptions,
+    corpora_folder,
+    output_folder,
+)
 
 EMBEDDED_TEXT = "lm-sample"
 
 
 @dataclass
-class RunChoice(FlatArguments):
+class RunChoice(with_defaults(RunOptions, project="task3-lm"), AcceleratorOption):
     """어느 실행을 어떤 장치에서: 모든 명령에 공통인 옵션."""
 
-    project: str = option("task3-lm", "프로젝트 이름. 결과 폴더의 첫 이름입니다.", group="env")
-    job_name: str | None = option(None, "작업 이름. 학습할 때 비우면 데이터의 이름을 씁니다.", group="env")
-    job_version: str | None = option(None, "작업 버전. 학습할 때 비우면 시작한 날짜와 시각을 씁니다.", group="env")
-    output: str = option(str(OUTPUT), "결과를 모을 폴더.", group="env")
-    debugging: bool = option(False, "오류가 나면 traceback을 모두 보여 줍니다.", group="env")
-    accelerator: str = option("auto", "계산 장치.", choices=ACCELERATORS, group="hardware")
+    output: str = output_folder()
 
 
 @dataclass
-class LMConfig(RunChoice):
+class LMConfig(HardwareOptions, with_defaults(LearningOptions, num_epochs=10, weight_decay=0.1), RunChoice):
     """학습 한 번의 모든 설정."""
 
     d_embed: int = option(256, "임베딩 차원. num_heads로 나누어떨어져야 합니다.", min=1, group="model")
@@ -44,14 +48,9 @@ class LMConfig(RunChoice):
     dropout: float = option(0.1, "드롭아웃 비율.", min=0, max=0.95, group="model")
 
     batch_size: int = option(8, "배치 크기(프로세스마다). 창의 수입니다.", min=1, group="learning")
-    num_epochs: int = option(10, "에포크 수.", min=1, group="learning")
-    learning_rate: float = option(3e-4, "가장 높은 학습률.", min=0, group="learning")
     min_lr: float = option(3e-5, "코사인의 끝에서 머무는 학습률.", min=0, group="learning")
-    warmup_rate: float = option(0.1, "학습률을 0에서 올리는 구간의 비율.", min=0, max=1, group="learning")
-    weight_decay: float = option(0.1, "AdamW의 weight decay. 행렬에만 걸립니다.", min=0, group="learning")
     beta1: float = option(0.9, "AdamW의 첫째 모멘텀.", min=0, max=0.9999, group="learning")
     beta2: float = option(0.95, "AdamW의 둘째 모멘텀.", min=0, max=0.9999, group="learning")
-    max_grad_norm: float = option(1.0, "기울기의 크기를 자르는 한계.", min=0, group="learning")
     grad_accumulation: int = option(1, "가중치를 한 번 고칠 때 기울기를 모을 배치의 수.", min=1, group="learning")
     patience: int = option(
         0, "검증 손실이 이만큼의 에포크 동안 나아지지 않으면 멈춥니다. 0이면 끝까지 합니다.", min=0, group="learning"
@@ -59,11 +58,6 @@ class LMConfig(RunChoice):
     overfit_margin: float = option(
         0.5, "검증 손실이 가장 좋을 때보다 이만큼 커지면 과적합을 경고합니다.", min=0, group="learning"
     )
-    seed: int = option(7, "난수 시드.", min=0, group="learning")
-    save_every: int = option(
-        0, "이만큼의 걸음마다 이어 할 상태를 저장합니다. 0이면 에포크마다 저장합니다.", min=0, group="learning"
-    )
-    resume: bool = option(False, "마지막으로 멈춘 학습을 이어 합니다.", group="learning")
     find_lr: bool = option(False, "학습하는 대신, 알맞은 학습률을 찾아 그림과 함께 제안합니다.", group="learning")
 
     data: str = option(
@@ -71,7 +65,7 @@ class LMConfig(RunChoice):
         "글: UTF-8 파일이나 폴더, 또는 이름(lm-sample, nsmc, nsmc-sample, kowikitext, namuwikitext).",
         group="data",
     )
-    data_home: str = option(str(DATA), "이름으로 찾는 말뭉치들이 있는 폴더.", group="data")
+    data_home: str = corpora_folder()
     tokenizer: str | None = option(
         None, "토크나이저: 비우면 글에서 새로 학습합니다. tokenizer.json, 폴더, 또는 허브 이름.", group="data"
     )
@@ -81,13 +75,8 @@ class LMConfig(RunChoice):
         None, "창의 간격(토큰). 비우면 작은 글은 겹쳐서, 큰 글은 겹치지 않게 자릅니다.", min=1, group="data"
     )
     max_bytes: int | None = option(None, "글에서 쓸 크기의 상한(바이트, 빨리 돌려 볼 때).", min=1, group="data")
-    workers: int = option(0, "데이터를 읽는 보조 프로세스 수.", min=0, group="hardware")
 
-    precision: str = option(
-        "auto", "수의 정밀도. auto는 장치가 잘하는 것을 고릅니다.", choices=PRECISIONS, group="hardware"
-    )
     strategy: str = option("auto", "여러 장치를 쓰는 방법.", choices=("auto", "ddp", "fsdp"), group="hardware")
-    devices: int = option(1, "장치(CPU에서는 프로세스) 수.", min=1, group="hardware")
 
     sample_prompt: str = option("옛날 옛적에", "검증할 때마다 이 말을 이어 써 봅니다.", group="printing")
     sample_tokens: int = option(60, "그때 이어 쓸 토큰 수. 0이면 쓰지 않습니다.", min=0, group="printing")
@@ -110,24 +99,25 @@ class LMConfig(RunChoice):
 
 
 @dataclass
-class TestConfig(RunChoice):
+class TrainedChoice(CheckpointOption, RunChoice):
+    """학습해 둔 어느 모델을 쓸지."""
+
+
+@dataclass
+class TestConfig(TrainedChoice):
     """`test`의 설정."""
 
     __test__ = False  # 이름이 Test로 시작하지만 pytest의 검사가 아닙니다.
 
-    checkpoint: str | None = option(
-        None, "평가할 체크포인트(.pt). 비우면 실행의 best_model.pt입니다.", group="evaluation"
-    )
     data: str | None = option(None, "평가할 글. 비우면 학습할 때 떼어 둔 검증 글입니다.", group="data")
-    data_home: str = option(str(DATA), "이름으로 찾는 말뭉치들이 있는 폴더.", group="data")
+    data_home: str = corpora_folder()
     batch_size: int = option(16, "배치 크기.", min=1, group="hardware")
 
 
 @dataclass
-class GenerateConfig(RunChoice):
+class GenerateConfig(TrainedChoice):
     """`generate`의 설정."""
 
-    checkpoint: str | None = option(None, "이어 쓸 모델(.pt). 비우면 실행의 best_model.pt입니다.", group="evaluation")
     prompt: list[str] = option(
         ("옛날 옛적에",), "이어 쓸 앞글. 여러 번 적으면 한꺼번에 이어 씁니다.", group="generation"
     )
@@ -144,14 +134,15 @@ class GenerateConfig(RunChoice):
 
 
 @dataclass
-class ServeConfig(RunChoice):
+class Server(with_defaults(ServerOptions, port=9166, page="serve_lm.html", threads=8)):
+    """웹 서비스. `config.server.port`처럼 읽습니다."""
+
+
+@dataclass
+class ServeConfig(TrainedChoice):
     """`serve`의 설정."""
 
-    checkpoint: str | None = option(None, "이어 쓸 모델(.pt). 비우면 실행의 best_model.pt입니다.", group="evaluation")
-    server_host: str = option("127.0.0.1", "듣는 주소. 다른 기기에서 열려면 0.0.0.0입니다.", group="server")
-    server_port: int = option(9166, "듣는 포트.", min=1, max=65535, group="server")
-    server_page: str = option("serve_lm.html", "templates/ 안의 페이지 파일.", group="server")
-    server_threads: int = option(8, "동시에 처리할 요청 수.", min=1, group="server")
+    server: Server = group(Server)
     max_parallel: int = option(
         2, "동시에 이어 쓸 글의 수. 넘으면 잠시 뒤에 다시 오라고 답합니다.", min=1, group="server"
     )
@@ -159,8 +150,7 @@ class ServeConfig(RunChoice):
 
 
 @dataclass
-class ExportConfig(RunChoice):
+class ExportConfig(TrainedChoice):
     """6단계(내보내기)의 설정."""
 
-    checkpoint: str | None = option(None, "내보낼 모델(.pt). 비우면 실행의 best_model.pt입니다.", group="evaluation")
     export_to: str | None = option(None, "내보낼 폴더. 비우면 실행 폴더의 export/입니다.", group="export")

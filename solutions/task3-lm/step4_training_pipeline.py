@@ -3,8 +3,8 @@
 3단계까지의 부품을 루프로 묶습니다. 학습률을 바꾸어 가며 걷고, 에포크마다 검증하고, 가장 좋은 모델을 남기고, 언제 꺼져도
 그 자리에서 이어 갑니다. Lightning Fabric이 장치와 정밀도(mixed precision), 여러 프로세스를 맡습니다.
 
-    python step4_training_pipeline.py                                # 아래의 config로 학습합니다 (2코어 CPU에서 약 5분)
-    python step4_training_pipeline.py --num_layers 2 --num_epochs 2  # config의 모든 항목은 옵션이기도 합니다
+    python step4_training_pipeline.py                                # my_config로 학습합니다 (2코어 CPU에서 약 5분)
+    python step4_training_pipeline.py --num_layers 2 --num_epochs 2  # LMConfig의 모든 항목은 옵션이기도 합니다
     python step4_training_pipeline.py --find_lr                      # 알맞은 학습률 찾기 (약 30초)
     python step4_training_pipeline.py --resume                       # 멈춘 학습 이어 하기
 
@@ -44,17 +44,9 @@ from nlpbook.loaders import evaluation_loader, training_loader
 from nlpbook.position import Position
 from nlpbook.screen import progress_bar, say
 
-config = {
-    "d_embed": 256,  # 임베딩 차원
-    "num_heads": 4,  # 어텐션 헤드의 수. d_embed가 이것으로 나누어떨어져야 합니다
-    "num_layers": 4,  # 블록의 수
-    "max_seq_len": 256,  # 한 번에 보는 토큰 수
-    "batch_size": 8,
-    "num_epochs": 10,
-    "learning_rate": 3e-4,  # 가장 먼저 바꾸어 볼 것. --find_lr이 제안합니다
-    "dropout": 0.1,
-    "weight_decay": 0.1,
-}
+# 바꾸어 볼 것만 적습니다. 적지 않은 것은 LMConfig의 기본값입니다(nlpbook/language/config.py).
+# 예: {"d_embed": 128, "num_layers": 2, "learning_rate": 1e-3}. 학습률은 --find_lr이 제안합니다.
+my_config = {}
 
 
 def fabric_of(config: LMConfig) -> Fabric:
@@ -339,9 +331,8 @@ def train(options: Options) -> None:
 
 
 def main(options: Options) -> None:
-    """위의 config로 학습합니다. 명령줄에 적은 옵션은 config보다 앞섭니다."""
-    options.update({name: value for name, value in config.items() if name not in options.given})
-    train(options)
+    """위의 my_config로 학습합니다. 명령줄에 적은 옵션은 my_config보다 앞섭니다."""
+    train(options.over(my_config))
 
 
 if __name__ == "__main__":

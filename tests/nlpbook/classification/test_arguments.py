@@ -14,7 +14,6 @@ from nlpbook.classification.arguments import (
     ServeArguments,
     TestArguments,
     TrainArguments,
-    grouped,
 )
 from nlpbook.errors import UserError
 from nlpbook.settings import PANELS
@@ -80,8 +79,8 @@ def test_a_group_added_later_gets_its_defaults(tmp_path):
     [
         (b"{", "읽을 수 없습니다"),
         (b"\xff\xfe", "읽을 수 없습니다"),
-        (b"[]", "설정 파일"),
-        (b'{"learning": 3}', "묶음마다"),
+        (b"[]", "사전이 아닙니다"),
+        (b'{"learning": 3}', "learning이.*사전이 아닙니다"),
         (b'{"learning": {"momentum": 0.9}}', "momentum"),
     ],
 )
@@ -98,16 +97,22 @@ def test_a_missing_arguments_file_says_to_train_first(tmp_path):
         TrainArguments.load(tmp_path / "arguments.json")
 
 
-def test_the_flat_arguments_become_the_same_groups():
-    flat = ClassificationTrainArguments(
-        pretrained_model_name="beomi/KcELECTRA-base", max_seq_length=64, batch_size=8, epochs=1, monitor="max val_acc"
+def test_the_names_of_ratsnlp_reach_the_groups_and_read_back():
+    args = ClassificationTrainArguments(
+        pretrained_model_name="beomi/KcELECTRA-base",
+        max_seq_length=64,
+        batch_size=8,
+        epochs=1,
+        monitor="max val_acc",
+        fp16=True,
+        tpu_cores=0,
     )
-    args = grouped(flat)
     assert (args.model.pretrained, args.model.seq_len) == ("beomi/KcELECTRA-base", 64)
-    assert (args.hardware.train_batch, args.learning.num_epochs) == (8, 1)
-    assert args.learning.saving_mode == "max val_acc"
+    assert (args.hardware.train_batch, args.learning.num_epochs, args.hardware.precision) == (8, 1, "16-mixed")
+    assert (args.max_seq_length, args.batch_size, args.fp16, args.seed) == (64, 8, True, 7)
+    assert args.learning.learning_rate == 5e-5
 
 
-def test_grouped_keeps_groups_and_fills_in_nothing(tiny_args):
-    assert grouped(tiny_args) is tiny_args
-    assert grouped(None) == TrainArguments()
+def test_an_unknown_name_of_ratsnlp_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match="batch_sizes.*혹시 batch_size"):
+        ClassificationTrainArguments(batch_sizes=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import traceback
 from dataclasses import Field, fields
 from typing import Any, get_type_hints
 
@@ -11,7 +11,7 @@ import pytest
 from course.checks.words import fail, todo
 from nlpbook.classification.arguments import Arguments, TrainArguments
 from nlpbook.cli import Options
-from nlpbook.settings import default_of
+from nlpbook.settings import UnknownSetting, WrongValue, default_of
 from tests.task1_cls.checks.step5.common import KINDS, options_of
 
 RENAMED = {  # 옵션 이름과 필드 이름이 다른 것들. 명령줄의 약속이므로 여기 따로 적어 둡니다.
@@ -57,6 +57,13 @@ def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
             more = {"expected": kind.__name__, "got": other.__name__, "symptom": "fixed-kind"}
             fail(f"{other.__name__}의 옵션만 압니다.", idea="설정 클래스", **more)
         _explain_key(name, kind, options)
+        raise
+    except UnknownSetting as error:
+        _explain_unknown(error, kind)
+        raise
+    except WrongValue as error:
+        if error.value is None:
+            none_default()
         raise
     except UnboundLocalError:
         if not options and values_arrive(step, kind):
@@ -132,21 +139,36 @@ def _explain_type(message: str, kind: type, options: dict[str, Any]) -> None:
     name = next((name for name in renamed if f"'{name}'" in message), None)
     if name and not message.startswith(tuple(one.__name__ for one in KINDS.values())):
         fail_with_option_name(kind, name, got="TypeError")
-    if match := re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message):
-        owner, name = match.groups()
-        if owner == kind.__name__ and name in kind.options():
-            more = {"expected": "묶음들", "got": f"{owner}({name}=…)", "symptom": "flat"}
-            fail("옵션을 묶지 않고 설정 클래스에 바로 건넸습니다.", idea="묶음", **more)
-        if owner != kind.__name__ and owner in [one.__name__ for one in KINDS.values()]:
-            more = {"expected": kind.__name__, "got": owner, "symptom": "fixed-kind"}
-            fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", **more)
-        homes = [group for group, one in kind.groups().items() if name in [field.name for field in fields(one)]]
-        if homes and owner in [one.__name__ for one in kind.groups().values()]:
-            more = {"expected": f"{homes[0]} 묶음의 {name}", "got": f"{owner}({name}=…)", "symptom": "shared-dict"}
-            fail("한 묶음에 다른 묶음의 값이 섞였습니다.", idea="묶음", name=name, group=homes[0], **more)
     if "NoneType" in message and "pretrained" not in options:
-        more = {"expected": "기본값", "got": "None", "symptom": "none-default"}
-        fail("빠진 옵션이 None이 되었습니다.", idea="기본값", **more)
+        none_default()
+
+
+def none_default() -> None:
+    more = {"expected": "기본값", "got": "None", "symptom": "none-default"}
+    fail("빠진 옵션이 None이 되었습니다.", idea="기본값", **more)
+
+
+def _explain_unknown(error: UnknownSetting, kind: type) -> None:
+    """설정이 모르는 이름에서 알아볼 수 있는 실수."""
+    name, owner = error.name, error.owner
+    if owner in KINDS.values() and owner is not kind:
+        more = {"expected": kind.__name__, "got": owner.__name__, "symptom": "fixed-kind"}
+        fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", **more)
+    if name not in kind.options():
+        return
+    group, one = kind.options()[name]
+    if owner is kind and traceback.extract_tb(error.__traceback__)[-1].name == "__setattr__":
+        more = {"expected": "묶음 속의 필드", "got": f"args.{name}", "symptom": "on-top"}
+        fail("값을 묶음이 아니라 설정에 바로 담았습니다.", idea="옵션과 필드", **more)
+    if owner is kind:
+        more = {"expected": "묶음들", "got": f"{owner.__name__}({name}=…)", "symptom": "flat"}
+        fail("옵션을 묶지 않고 설정 클래스에 바로 건넸습니다.", idea="묶음", **more)
+    if owner is kind.groups()[group] and name != one.name:
+        fail_with_option_name(kind, name, got=f"args.{group}.{name}")
+    if owner in kind.groups().values():
+        more = {"expected": f"{group} 묶음의 {one.name}", "got": f"{owner.__name__}({name}=…)"}
+        more |= {"symptom": "shared-dict", "name": name, "group": group}
+        fail("한 묶음에 다른 묶음의 값이 섞였습니다.", idea="묶음", **more)
 
 
 def fail_with_option_name(kind: type, name: str, got: str) -> None:
@@ -175,12 +197,8 @@ def name_moves(step: Any, args: Any, kind: type, values: dict[tuple[str, str], t
     got = {key: getattr(getattr(args, key[0]), key[1]) for key in values}
     wrong = [key for key, (_, value) in values.items() if got[key] != value or type(got[key]) is not type(value)]
     shown = {"idea": "옵션과 필드", "expected": f"옵션 {len(values)}개", "got": f"{len(values) - len(wrong)}개"}
-    option = next((name for name, _ in values.values() if hasattr(args, name)), None)
     if not wrong:
         return
-    if option:
-        found = {"expected": "묶음 속의 필드", "got": f"args.{option}"}
-        fail("값을 묶음이 아니라 설정에 바로 담았습니다.", symptom="on-top", **{**shown, **found})
     if wrong == list(values) and values_arrive(step, kind, Options):
         only_given()
     if wrong == list(values):
@@ -192,14 +210,10 @@ def name_moves(step: Any, args: Any, kind: type, values: dict[tuple[str, str], t
         found = {"got": f"{len(prefixed)}개", "moved": values[prefixed[0]][0], "left": values[wrong[0]][0]}
         fail("이름 앞에 묶음의 이름이 붙은 옵션만 옮겼습니다.", symptom="by-prefix", **{**shown, **found})
     if prefixed and wrong == prefixed:
-        (group, field), name = wrong[0], values[wrong[0]][0]
+        group = wrong[0][0]
+        name = values[wrong[0]][0]
         holder = getattr(args, group)
         fail_with_option_name(kind, name, f"args.{group}.{name}" if hasattr(holder, name) else "옮기지 않음")
-    if all(got[key] == str(values[key][1]) for key in wrong):
-        group, field = wrong[0]
-        where = f"args.{group}.{field}"
-        found = {"expected": f"{where} = {values[wrong[0]][1]!r}", "got": f"{where} = {got[wrong[0]]!r}"}
-        fail("값을 모두 글로 바꾸었습니다.", symptom="all-text", **{**shown, **found})
 
 
 def default_fields(kind: type) -> dict[tuple[str, str], Any]:
