@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
 
 
 class TodoNotDone(NotImplementedError):
@@ -19,29 +22,38 @@ class TodoNotDone(NotImplementedError):
     """
 
     def __init__(self, todo_id: str, file: str, line: int) -> None:
-        self.todo_id, self.file, self.line = todo_id, Path(file), line
+        self.todo_id = todo_id
+        self.file = Path(file)
+        self.line = line
         super().__init__(f"TODO {todo_id}을(를) 아직 채우지 않았습니다: {self.file.name} {line}번째 줄")
 
 
-def todo(todo_id: str) -> None:
+def todo(todo_id: str) -> NoReturn:
     """실습 파일의 빈 자리입니다. 이 줄을 지우고 코드를 채우면 됩니다.
 
     Raises:
         TodoNotDone: 언제나. 어느 파일 몇 번째 줄의 무슨 TODO인지 담깁니다.
     """
+    if not isinstance(sys.excepthook, _PlainWords):
+        sys.excepthook = _PlainWords(sys.excepthook)
     caller = sys._getframe(1)
     raise TodoNotDone(todo_id, caller.f_code.co_filename, caller.f_lineno)
 
 
-def _say_it_plainly(kind, error, traceback) -> None:
-    """`python stepN.py`로 실행했을 때, 긴 traceback 대신 무엇을 하면 되는지 한 문장으로 알립니다."""
-    if issubclass(kind, TodoNotDone):
+class _PlainWords:
+    """`python stepN.py`로 실행했을 때, 긴 traceback 대신 무엇을 하면 되는지 한 문장으로 알립니다.
+
+    빈 자리에 닿을 때 비로소 `sys.excepthook`이 되고, 다른 예외는 그때까지의 것(`before`)에 넘깁니다.
+    """
+
+    def __init__(self, before: Callable[[type[BaseException], BaseException, TracebackType | None], object]) -> None:
+        self.before = before
+
+    def __call__(self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not isinstance(error, TodoNotDone):
+            self.before(kind, error, traceback)
+            return
         task = error.file.parent.name
         short = task.split("-", 1)[-1]
         print(f"아직 여기까지입니다. {error}", file=sys.stderr)
         print(f"  채운 뒤 검사하기: python -m course check {short} {error.todo_id}", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, traceback)
-
-
-sys.excepthook = _say_it_plainly

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import platform
 import re
@@ -42,7 +43,8 @@ LINE = re.compile(
 def main(arguments: list[str]) -> int:
     """환경을 갖추고 명령을 실행합니다. 종료 코드를 돌려줍니다."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         refuse_unsupported(arguments)
         python = ready_python(for_tests=arguments[:1] == ["test"])
@@ -93,8 +95,7 @@ def refuse_unsupported(arguments: list[str]) -> None:
 
 def supported_minors() -> tuple[int, int]:
     """쓸 수 있는 Python 3.x의 처음과 마지막 x. pyproject.toml의 requires-python을 읽습니다."""
-    text = PROJECT.read_text(encoding="utf-8")
-    match = re.search(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', text, re.MULTILINE)
+    match = in_project(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$')
     return int(match[1]), int(match[2]) - 1
 
 
@@ -148,8 +149,8 @@ def is_activated() -> bool:
     """
     if sys.prefix != sys.base_prefix:
         return Path(sys.prefix).resolve() != OWN.resolve()
-    conda = os.environ.get("CONDA_PREFIX")
-    chose_conda = bool(conda) and os.environ.get("CONDA_DEFAULT_ENV") != "base"
+    conda = os.environ.get("CONDA_PREFIX", "")
+    chose_conda = conda != "" and os.environ.get("CONDA_DEFAULT_ENV") != "base"
     runs_in_conda = chose_conda and Path(conda).resolve() == Path(sys.prefix).resolve()
     return runs_in_conda or "COLAB_RELEASE_TAG" in os.environ
 
@@ -205,9 +206,20 @@ def requirements() -> list[str]:
 
 def developer_tools() -> list[str]:
     """pyproject.toml의 `dev` 목록. Python 3.10에는 tomllib이 없어, 한 줄에 하나씩 적은 것을 읽습니다."""
-    text = PROJECT.read_text(encoding="utf-8")
-    block = re.search(r"^dev = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    block = in_project(r"^dev = \[\n(.*?)^\]")
     return re.findall(r'^    "(.+)",$', block[1], re.MULTILINE)
+
+
+def in_project(pattern: str) -> re.Match[str]:
+    """pyproject.toml에서 찾은 곳.
+
+    Raises:
+        SetupFailed: 그런 곳이 없을 때.
+    """
+    match = re.search(pattern, PROJECT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    if match is None:
+        raise SetupFailed(f"{PROJECT.name}이 강의의 것과 다릅니다. 저장소를 다시 받아 주세요.")
+    return match
 
 
 def lines_of(file: Path) -> list[str]:
@@ -244,7 +256,8 @@ def fits(version: str, line: str) -> bool:
     """버전이 줄의 범위 안인가. `2.13.0+cu130`의 `+` 뒤는 보지 않습니다."""
     have = release(version)
     for part in parsed(line)["range"].split(","):
-        sign, bound = re.fullmatch(r"(>=|<|==)(.+)", part).groups()
+        bound = part.lstrip("<>=")
+        sign = part[: len(part) - len(bound)]
         if not {">=": have >= release(bound), "<": have < release(bound), "==": have == release(bound)}[sign]:
             return False
     return True
@@ -252,7 +265,8 @@ def fits(version: str, line: str) -> bool:
 
 def release(version: str) -> tuple[int, ...]:
     """`"2.13.0rc1"`의 수들 `(2, 13)`. `2.13`과 `2.13.0`이 같도록 끝의 0은 뗍니다."""
-    numbers = re.match(r"(\d+(?:\.\d+)*)?", version)[0]
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    numbers = match[0] if match else ""
     return tuple(int(number) for number in re.sub(r"(\.0+)+$", "", numbers).split(".") if number)
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
@@ -23,6 +23,7 @@ from course.student import commands as student_commands
 from course.student.progress import Progress
 from course.student.show import problem_line, show_verdict
 
+UsageError: Any = typer.BadParameter.__mro__[1]  # Typer가 내보내지 않는, 잘못 적은 명령줄의 공통 부모
 console = Console(highlight=False)
 app = typer.Typer(
     help="한국어 NLP 강의의 실습 도구입니다.",
@@ -312,7 +313,8 @@ def main(arguments: list[str], home: Home | None = None) -> int:
         home: 명령이 돌 저장소. 주지 않으면 이 파일이 든 저장소입니다. 명령들은 `ctx.obj`로 받습니다.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     home = home or Home(ROOT)
     try:
         if moved := clear_away(home):
@@ -328,7 +330,7 @@ def main(arguments: list[str], home: Home | None = None) -> int:
         print(
             f"오류: 파일을 읽거나 쓰지 못했습니다({error}). 파일의 권한과 빈 디스크를 확인해 주세요.", file=sys.stderr
         )
-    except typer.BadParameter.__mro__[1] as error:  # 잘못 적은 명령줄
+    except UsageError as error:
         if type(error).__name__ != "NoArgsIsHelpError":
             print(f"오류: {in_korean(error.format_message())} `python -m course --help`를 봐 주세요.", file=sys.stderr)
         return 2

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from course.book.regions import code_of, splice
 from course.book.tables import read_tables
@@ -45,6 +46,8 @@ SWAPS: dict[type, type] = {
     ast.And: ast.Or,
     ast.Or: ast.And,
 }
+
+Change = Callable[[Any], object]  # 만들 때 본 것과 같은 종류의 마디를 받아, 제자리에서 바꿉니다.
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def _mutate(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
             yield what, changed
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
+def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:
     """이 마디를 바꾸는 방법들. 바꾸는 함수는 복사본의 같은 마디에 적용됩니다."""
     for field in ("body", "orelse"):
         block = getattr(node, field, None)
@@ -113,7 +116,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
             yield f"인수 바꾸기: {_short(node)}", lambda one: one.args.reverse()
 
 
-def _deleting(field: str, position: int) -> Callable[[ast.AST], None]:
+def _deleting(field: str, position: int) -> Change:
     def change(node: ast.AST) -> None:
         block = getattr(node, field)
         block.pop(position)
@@ -131,7 +134,7 @@ def _unsigned(node: ast.UnaryOp) -> None:
         node.operand = ast.UnaryOp(ast.Not(), node.operand)
 
 
-def _constants(node: ast.Constant) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
+def _constants(node: ast.Constant) -> Iterator[tuple[str, Change]]:
     value = node.value
     if isinstance(value, bool):
         others: list[object] = [not value]

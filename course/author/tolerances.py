@@ -119,7 +119,7 @@ class Trial:
         reply = self._checker.measure(**self._asked, precision="fp32")
         for result in reply.results:
             if not result.passed:
-                said = result.failure.message or result.failure.symptom
+                said = result.why.message or result.why.symptom
                 why = f"{result.test}을(를) 통과하지 못해 잴 수 없습니다: {said}"
                 raise CourseError(f"해답이 TODO {self.todo}의 {why}")
         if reply.comparisons is None or reply.errors:

@@ -9,6 +9,7 @@ import codecs
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,7 +52,9 @@ def in_style_of(path: Path, text: str) -> bytes:
     return (codecs.BOM_UTF8 if old.startswith(codecs.BOM_UTF8) else b"") + text.encode()
 
 
-def overwrite(home: Home, files: list[tuple[Path, str | bytes | None]], what: str, can_undo: bool = True) -> list[Edit]:
+def overwrite(
+    home: Home, files: Sequence[tuple[Path, str | bytes | None]], what: str, can_undo: bool = True
+) -> list[Edit]:
     """파일들을 새 내용으로 바꾸고, 무를 수 있게 옛 내용을 남깁니다. 내용이 같은 파일은 건드리지 않습니다.
 
     Args:
@@ -84,20 +87,20 @@ def overwrite(home: Home, files: list[tuple[Path, str | bytes | None]], what: st
     return edits
 
 
-def overwrite_along(home: Home, files: list[tuple[Path, None]], what: str) -> list[Edit]:
+def overwrite_along(home: Home, files: Sequence[tuple[Path, None]], what: str) -> list[Edit]:
     """파일들을 지우되, 바로 앞의 일이 `what`이면 그 일의 하나로 적습니다. 무를 때 함께 돌아옵니다."""
     journals = sorted(home.backup.glob(f"*/{JOURNAL}"))
     if not files or not journals:
-        return overwrite(home, list(files), what)
+        return overwrite(home, files, what)
     folder = journals[-1].parent
     try:
         journal = json.loads(journals[-1].read_text(encoding="utf-8"))
         known = {path for path, *_ in journal["files"]}
         same = journal["what"] == what
     except (OSError, ValueError, TypeError, KeyError):
-        return overwrite(home, list(files), what)
+        return overwrite(home, files, what)
     if not same or any(home.shown(path) in known for path, _ in files):
-        return overwrite(home, list(files), what)
+        return overwrite(home, files, what)
     edits = [Edit(path, _keep(home, folder, path, path.read_bytes()), what) for path, _ in files]
     record = [_noted(home, [edit.path, edit.kept, None]) for edit in edits]
     _write_journal(home, folder, what, [*journal["files"], *record])
@@ -193,10 +196,12 @@ def _unwound(path: Path, before: bytes | None, after: bytes | None) -> bytes | N
     """`before`를 `after`로 고친 일을 지금의 파일에서 무른 내용."""
     refuse_folder(path)
     now = path.read_bytes() if path.is_file() else None
-    if now == after or now is None or (before is not None and after is None):
+    if now == after or now is None:
         return before
     if before is None:  # 만들어 준 파일에 학생이 더 썼으니 지우지 않습니다.
         return now
-    versions = [lines_of(one.decode(errors=ANY_BYTES)) for one in (after, now, before)]
-    merged = "".join(line for _, *parts in Merge3(*versions).merge_groups() for line in parts[-1])
+    if after is None:
+        return before
+    base, ours, theirs = (lines_of(one.decode(errors=ANY_BYTES)) for one in (after, now, before))
+    merged = "".join(line for _, *parts in Merge3(base, ours, theirs).merge_groups() for line in parts[-1])
     return merged.encode(errors=ANY_BYTES)

@@ -13,6 +13,7 @@ import token
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 BEGIN = re.compile(r"^(?P<indent>[ \t]*)#\s*\[TODO (?P<id>\d+-\d+)\]\s*(?P<goal>.*?)\s*$")
 END = re.compile(r"^[ \t]*#\s*\[END (?P<id>\d+-\d+)\]\s*$")
@@ -188,7 +189,7 @@ def names_needed(text: str, region: Region) -> list[str]:
     return [name for name in made if name in used]
 
 
-def _is_own_attribute(node: ast.AST) -> bool:
+def _is_own_attribute(node: ast.AST) -> TypeGuard[ast.Attribute]:
     """`self.이름`인가. 자리에서 만든 것의 속성(`tokenizer.decoder`)은 아닙니다: 답을 미리 알려 줍니다."""
     return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
 

@@ -146,14 +146,14 @@ def _numbered(folder: Path) -> list[tuple[int, str]]:
 
 def all_tasks(home: Home) -> list[Task]:
     """저장소의 모든 과제, 번호순."""
-    names = {
-        path.name
+    found = {
+        (int(match[1]), path.name)
         for folder in (home.solutions, home.root)
         if folder.is_dir()
         for path in folder.iterdir()
-        if path.is_dir() and TASK_NAME.fullmatch(path.name)
+        if path.is_dir() and (match := TASK_NAME.fullmatch(path.name))
     }
-    return [Task(home, name) for name in sorted(names, key=lambda name: int(TASK_NAME.fullmatch(name)[1]))]
+    return [Task(home, name) for _, name in sorted(found)]
 
 
 def find_task(home: Home, name: str) -> Task:

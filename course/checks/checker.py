@@ -9,7 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from course import __version__
 from course.book.manifest import tampered
@@ -31,7 +31,7 @@ class Checker:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._warmed: set[str] = set()  # 이 프로세스가 라이브러리를 읽어 둔 과제들
         self._answers: dict[str, tuple[list[int], Answers]] = {}
 
@@ -43,12 +43,13 @@ class Checker:
 
     def close(self) -> None:
         if self._process is not None:
-            self._process.stdin.close()
+            to_worker, from_worker = _pipes(self._process)
+            to_worker.close()
             try:
                 self._process.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-            self._process.stdout.close()
+            from_worker.close()
             self._process = None
 
     def check(
@@ -113,12 +114,13 @@ class Checker:
         """일 하나를 검사 프로세스에 건네고 답을 받습니다. 프로세스가 없거나 죽었으면 새로 띄웁니다."""
         if self._process is None or self._process.poll() is not None:
             self._process, self._warmed = self._start(), set()
-        process, line = self._process, None
+        process = self._process
+        to_worker, from_worker = _pipes(process)
         try:
-            process.stdin.write(job.to_json() + b"\n")
-            process.stdin.flush()
+            to_worker.write(job.to_json() + b"\n")
+            to_worker.flush()
             # 과제를 처음 검사할 때는 라이브러리를 읽는 시간이 더 듭니다. 그 밖에는 프로세스가 스스로 시간을 지킵니다.
-            line = _readline(process.stdout, job.timeout + (5 if job.task in self._warmed else 60))
+            line = _readline(from_worker, job.timeout + (5 if job.task in self._warmed else 60))
             self._warmed.add(job.task)
         except BrokenPipeError:
             line = b""
@@ -132,7 +134,7 @@ class Checker:
             return Reply(died=TIMEOUT if line is None else CRASH)
         return Reply.from_json(line)
 
-    def _start(self) -> subprocess.Popen:
+    def _start(self) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(self._home.root), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -178,7 +180,7 @@ def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:
             if verdict.error not in ("", "SyntaxError", "Interrupted"):
                 verdict.says = f"이 TODO가 만든 것을 검사가 쓰다가 멈췄습니다. {verdict.says}".rstrip()
     elif verdict.error:
-        _blame(verdict, regions)
+        _blame(verdict, verdict.line, regions)
     return verdict
 
 
@@ -188,9 +190,9 @@ def is_untouched(file: Path, region: Region) -> bool:
     return [line.split("#")[0].strip() for line in code if line.strip()] == [f'todo("{region.id}")']
 
 
-def _blame(verdict: Verdict, regions: list[Region]) -> None:
-    """이 TODO의 자리가 아닌 곳에서 멈췄으면, 어느 자리를 보아야 하는지 말합니다."""
-    where = next((region for region in regions if region.begin < verdict.line <= region.end), None)
+def _blame(verdict: Verdict, line: int, regions: list[Region]) -> None:
+    """`line`에서 멈췄습니다. 이 TODO의 자리가 아닌 곳에서 멈췄으면, 어느 자리를 보아야 하는지 말합니다."""
+    where = next((region for region in regions if region.begin < line <= region.end), None)
     if where is None and verdict.error in ("NameError", "UnboundLocalError"):
         verdict.says = (
             "위의 TODO가 만들어야 할 이름을 쓰는 줄입니다. 자리 안에서 같은 철자의 이름에 값을 담았는지, "
@@ -207,7 +209,14 @@ def _by_step(todo_ids: list[str]) -> dict[int, list[str]]:
     return steps
 
 
-def _readline(stream: Any, timeout: float) -> bytes | None:
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """검사 프로세스로 들어가는 줄과 나오는 줄."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout
+
+
+def _readline(stream: IO[bytes], timeout: float) -> bytes | None:
     """한 줄을 기다립니다. 시간이 다 되면 None. Windows의 파이프는 select로 기다릴 수 없어 쓰레드를 씁니다."""
     box: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=lambda: box.put(stream.readline()), daemon=True).start()

@@ -49,9 +49,10 @@ class Measuring:
     틀린 값이 나와도 검사를 끝까지 보냅니다. 알아본 실수(`matches`)에서도 멈추지 않아, 옳은 값과의 차이까지 적힙니다.
     """
 
+    _item: pytest.Item  # 지금 돌고 있는 검사
+
     def __init__(self) -> None:
         self.comparisons: list[Comparison] = []
-        self._item: pytest.Item | None = None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
@@ -66,7 +67,7 @@ class Measuring:
         if not atol > 0:  # 똑같아야 하는 비교에는 놓을 오차가 없습니다.
             return found <= atol
         frame = sys._getframe(1)
-        while frame.f_code.co_filename in OURS:
+        while frame.f_code.co_filename in OURS and frame.f_back is not None:
             frame = frame.f_back
         self.comparisons.append(
             Comparison(

@@ -91,6 +91,11 @@ class Result:
     def passed(self) -> bool:
         return self.outcome == PASSED
 
+    @property
+    def why(self) -> Failure:
+        """통과하지 못한 까닭. 적히지 않았으면 아무것도 모르는 것입니다."""
+        return self.failure or Failure()
+
     def fail(self, failure: Failure) -> None:
         """실패로 바꿉니다. 새 까닭이 어디인지 모르면, 먼저 가리키던 곳을 그대로 가리킵니다."""
         if failure.file is None and self.failure is not None:

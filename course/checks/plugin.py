@@ -105,7 +105,7 @@ def step_loader(conftest: str) -> Any:
     @pytest.fixture(scope="session")
     def load(request: pytest.FixtureRequest) -> StepLoader:
         task = task_of(Home(request.config.rootpath), Path(conftest).resolve())
-        loader = StepLoader(task, target_folder(request.config.getoption("--target"), task))
+        loader = StepLoader(task, target_folder(request.config.option.target, task))
         hashes = request.config.stash.setdefault(HASHES, {})
         request.addfinalizer(lambda: hashes.update(loader.hashes))
         return loader
@@ -121,7 +121,7 @@ def device(request: pytest.FixtureRequest) -> str:
     """검사에 쓸 장치. `--device cuda`인데 GPU가 없으면 건너뜁니다."""
     import torch
 
-    name = request.config.getoption("--device")
+    name = request.config.option.device
     if name == "cuda" and not torch.cuda.is_available():
         pytest.skip("CUDA 장치가 없습니다")
     return name
@@ -166,8 +166,6 @@ class Recorder:
             result = Result(item.name, todo_of(item), report.outcome)
             if call.excinfo is not None:
                 result.failure = describe(call.excinfo.value, self.folder, self.checks)
-            elif not result.passed:
-                result.failure = Failure()
             if report.when != "teardown":
                 self.results.append(result)
                 self._reported.add(item.nodeid)
@@ -260,7 +258,7 @@ def _where_unreadable(error: SyntaxError) -> dict[str, Any]:
     code = line.lstrip()
     column = (error.offset or 0) - 1 - (len(line) - len(code))
     place = {"column": column} if code and 0 <= column <= len(code) else {}
-    return {"file": Path(error.filename).name, "line": error.lineno, "code": code, **place}
+    return {"file": Path(error.filename or "").name, "line": error.lineno, "code": code, **place}
 
 
 def _plain(value: Any) -> Any:

@@ -86,7 +86,7 @@ def judge(todo_id: str, reply: Reply, answers: Answers) -> Verdict:
 
 
 def _explain(todo_id: str, failed: list[Result], answers: Answers) -> Verdict:
-    failures = [result.failure for result in failed]
+    failures = [result.why for result in failed]
     for failure in failures:
         if failure.kind == MISSING and failure.missing == todo_id:
             return _located(Verdict(todo_id, NOT_STARTED, "아직 시작하지 않았습니다"), failure)

@@ -339,14 +339,14 @@ def update(home: Home, source: Source) -> Report:
 
 def _mine(task: Task, path: Path, source: Source) -> Path:
     """학생의 단계 파일. 새 판이 단계의 이름을 바꾸었으면 옛 이름의 것입니다(학생이 만든 사본은 아닙니다)."""
-    if path.exists() or not path.parent.is_dir():
+    wanted = STEP_NAME.fullmatch(path.name)
+    if wanted is None or path.exists() or not path.parent.is_dir():
         return path
-    number = STEP_NAME.fullmatch(path.name)[1]
     known = {PurePosixPath(name).name for name in source.steps() if name.startswith(f"{path.parent.name}/")}
     for one in sorted(path.parent.iterdir()):
         match = STEP_NAME.fullmatch(one.name)
         ours = (task.solution / one.name).is_file() or task.pristine(one.name).is_file()
-        if match and match[1] == number and ours and one.name not in known:
+        if match and match[1] == wanted[1] and ours and one.name not in known:
             return one
     return path
 

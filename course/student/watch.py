@@ -111,17 +111,17 @@ class Watch:
     def run(self) -> None:
         """끝내기를 누를 때까지 저장과 키에 답합니다."""
         while True:
-            kind, what = self.next_event()
+            what = self.next_event()
             try:
-                if kind == SAVED:
+                if not isinstance(what, str):
                     self.on_save(what)
                 elif not self.on_key(what):
                     return
             except (CourseError, RegionError) as error:
                 self.console.print(str(error), style="yellow", markup=False)
 
-    def next_event(self) -> tuple[str, set[Path] | str]:
-        """다음 일. 검사하는 동안 쌓인 저장들은 하나로 묶습니다."""
+    def next_event(self) -> set[Path] | str:
+        """다음 일: 저장한 파일들이나 누른 키. 검사하는 동안 쌓인 저장들은 하나로 묶습니다."""
         while True:
             try:
                 kind, what = self.events.get(timeout=1.0)  # Windows에서는 끝없는 기다림을 Ctrl-C가 깨우지 못합니다.
@@ -130,7 +130,7 @@ class Watch:
                 continue
         while kind == SAVED and self.events.queue and self.events.queue[0][0] == SAVED:
             what = what | self.events.get()[1]
-        return kind, what
+        return what
 
     def on_save(self, paths: set[Path]) -> None:
         """저장한 것이 영향을 주는 TODO만 다시 검사합니다. 지금의 TODO를 가장 먼저 보고, 곧바로 답합니다."""
@@ -316,8 +316,16 @@ def watch_files(folders: list[Path], events: queue.Queue, stop: threading.Event)
     """폴더의 파이썬 파일이 저장되면 `events`에 넣습니다. 알림이 없는 곳(WSL)에서는 0.1초마다 들여다봅니다."""
     from watchfiles import watch
 
-    quick = {"debounce": 60, "step": 20, "poll_delay_ms": 100}
-    for changes in watch(*folders, **quick, stop_event=stop, recursive=False, raise_interrupt=False):
+    changed = watch(
+        *folders,
+        debounce=60,
+        step=20,
+        poll_delay_ms=100,
+        stop_event=stop,
+        recursive=False,
+        raise_interrupt=False,
+    )
+    for changes in changed:
         paths = {Path(path) for _, path in changes if path.endswith(".py") and not Path(path).name.startswith(".")}
         if paths:
             events.put((SAVED, paths))
