@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import traceback
@@ -111,6 +112,25 @@ def sound(asked: Callable[[], bool]) -> bool:
     with suppress(Exception):
         return asked()
     return False
+
+
+def require_value(value: Any, name: str) -> Any:
+    """담은 것. 아직 값이 아니면(빈 자리, 부르지 않은 함수, 쉼표가 만든 튜플) 그렇다고 말합니다.
+
+    이 실수들의 말은 어느 TODO에나 있습니다(`course.book.tables.COMMON`). 표에 적지 않아도 됩니다.
+
+    Args:
+        name: 학생이 담은 이름. 예: `"self.data"`.
+    """
+    if value is None or value is ...:
+        got = "None" if value is None else "..."
+        fail(idea="빈 자리", expected="값", got=got, symptom="empty", name=name)
+    if isinstance(value, tuple) and len(value) == 1:
+        kind = type(value[0]).__name__
+        fail(idea="튜플", expected=kind, got="값 하나의 튜플", symptom="comma", name=name)
+    if inspect.isroutine(value):
+        fail(idea="부르기", expected="함수가 돌려준 것", got=value.__name__, symptom="not-called", name=name)
+    return value
 
 
 def require_tensor(got: Any, name: str, *, idea: str = "텐서", symptom: str | None = None) -> None:

@@ -8,7 +8,16 @@ import traceback
 import pytest
 import torch
 
-from course.checks.recognising import explained, recognise, require_shape, require_tensor, sound, when
+from course.book.tables import COMMON
+from course.checks.recognising import (
+    explained,
+    recognise,
+    require_shape,
+    require_tensor,
+    require_value,
+    sound,
+    when,
+)
 from course.checks.words import CheckFailed
 from todo import TodoNotDone
 
@@ -91,6 +100,19 @@ def test_shapes_and_kinds_are_told():
     assert said(require_shape, torch.zeros(3, 2), (2, 3), **shaped).symptom == "transposed"
     failure = said(require_shape, torch.zeros(6), (2, 3), **shaped)
     assert (failure.symptom, failure.message) == (None, "logits의 모양이 다릅니다.")
+
+
+@pytest.mark.parametrize(("value", "symptom"), [(None, "empty"), (..., "empty"), ((3,), "comma"), (len, "not-called")])
+def test_what_is_not_yet_a_value_is_told_in_the_words_of_every_todo(value, symptom):
+    failure = said(require_value, value, "self.data")
+    name, says = COMMON[symptom]
+    assert failure.symptom == symptom
+    assert name and says.format(**failure.values).startswith("self.data에")
+
+
+def test_values_pass():
+    assert require_value((1, 2), "x") == (1, 2)
+    assert require_value(0, "x") == 0
 
 
 def test_failure_needs_words_or_a_symptom():

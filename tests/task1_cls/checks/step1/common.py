@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from course.book.regions import RegionError, find
+from course.checks.recognising import require_value
 from course.checks.words import fail, show
 from nlpbook.classification.nsmc import NsmcCorpus
 from nlpbook.errors import UserError
@@ -195,13 +196,12 @@ def stored(trial: Trial, todo_id: str) -> Any:
             show(one) if isinstance(one, (str, int, float, type(None))) else type(one).__name__
             for one in (before, after)
         )
-        message = "부른 쪽의 설정을 바꾸었습니다."
-        fail(message, idea="설정의 흐름", expected=expected, got=got, symptom="args-changed", name=where)
+        fail(idea="설정의 흐름", expected=expected, got=got, symptom="args-changed", name=where)
     check_labels(trial)
     if trial.value is not NOTHING:
         if error is not None and _is_from(error, trial.model, todo_id):
             raise error
-        return finished(trial.value, name)
+        return require_value(trial.value, name)
     if isinstance(error, OSError) and "designed to be instantiated" in str(error):
         message = "Auto…는 이름을 보고 알맞은 클래스를 찾아 주는 입구라, 곧바로 객체가 되지 않습니다."
         fail(message, idea="from_pretrained", expected="from_pretrained", got="생성자", symptom="constructor")
@@ -224,7 +224,7 @@ def stored(trial: Trial, todo_id: str) -> Any:
             symptom="labels-not-count",
         )
     if error is None or isinstance(error, (NotStored, TodoNotDone)):
-        fail(f"{name}에 아무것도 담지 않았습니다.", idea="속성", expected=name, got="없음", symptom="not-stored")
+        fail(idea="속성", expected=name, got="없음", symptom="not-stored")
     raise error
 
 
@@ -248,20 +248,6 @@ def _explain(error: BaseException, todo_id: str) -> None:
     if todo_id == "1-4" and isinstance(error, TypeError) and "takes 2 positional arguments but 3 were" in text:
         message = "설정을 이름 없이 두 번째 인수로 건넸습니다."
         fail(message, idea="인수의 이름", expected="config=…", got="이름 없는 인수", symptom="config-positional")
-
-
-def finished(value: Any, name: str) -> Any:
-    """담은 것. 아직 값이 아니면(빈 자리, 부르지 않은 함수, 쉼표가 만든 튜플) 그렇다고 말합니다."""
-    if value is None or value is ...:
-        message = f"{name}에 아직 아무 값도 아닌 것을 담았습니다."
-        fail(message, idea="빈 자리", expected="값", got="None" if value is None else "...", symptom="empty")
-    if isinstance(value, tuple) and len(value) == 1:
-        message = f"{name}에 튜플이 담겼습니다. 줄 끝에 쉼표가 있지 않은지 보세요."
-        fail(message, idea="튜플", expected=type(value[0]).__name__, got="값 하나의 튜플", symptom="comma")
-    if inspect.isroutine(value):
-        message = f"{name}에 부르지 않은 함수를 담았습니다. 이름 뒤에 괄호가 있는지 보세요."
-        fail(message, idea="부르기", expected="함수가 돌려준 것", got=value.__name__, symptom="not-called")
-    return value
 
 
 def _is_from(error: BaseException, model: Any, todo_id: str) -> bool:

@@ -24,12 +24,12 @@ def rows(mode: str) -> list[tuple[str, str]]:
 def data(load):
     value = stored(attempt(load(1), "1-1"), "1-1")
     if isinstance(value, type):
-        fail("말뭉치의 클래스를 담았습니다.", idea="객체", expected="객체", got="클래스", symptom="class-not-object")
+        fail(idea="객체", expected="객체", got="클래스", symptom="class-not-object")
     if not callable(getattr(value, "get_examples", None)):
         got = type(value).__name__
         is_examples = isinstance(value, list) and value and hasattr(value[0], "text")
         symptom = "not-a-corpus" if is_examples else "other-thing"
-        fail("self.data가 말뭉치가 아닙니다.", idea="말뭉치", expected="NsmcCorpus", got=got, symptom=symptom)
+        fail(idea="말뭉치", expected="NsmcCorpus", got=got, symptom=symptom)
     return value
 
 
@@ -40,7 +40,7 @@ def examples(data, mode):
     except AttributeError:
         got = type(getattr(data, "args", None)).__name__
         symptom = "part-of-args" if got.endswith("Arguments") else "not-args"
-        fail("말뭉치가 설정(args)이 아닌 것을 받았습니다.", idea="설정", expected="args", got=got, symptom=symptom)
+        fail(idea="설정", expected="args", got=got, symptom=symptom)
 
 
 @todo("1-1")
@@ -49,13 +49,7 @@ def test_corpus_reads_where_the_settings_say(data):
     got = examples(data, "train")
     default = NsmcCorpus(TrainArguments()).get_examples("train")
     if got == [(one.text, one.label) for one in default]:
-        fail(
-            "설정이 가리키는 말뭉치가 아니라 내장 말뭉치를 읽었습니다.",
-            idea="설정의 흐름",
-            expected=f"예문 {SPLITS['train']}개",
-            got=f"예문 {len(got)}개",
-            symptom="no-args",
-        )
+        fail(idea="설정의 흐름", expected=f"예문 {SPLITS['train']}개", got=f"예문 {len(got)}개", symptom="no-args")
     assert_equal(got, rows("train"), idea="설정의 흐름", message="학습 예문이 설정이 가리키는 파일과 다릅니다.")
 
 

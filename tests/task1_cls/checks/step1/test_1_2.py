@@ -17,7 +17,7 @@ def config_trial(load):
     value = stored(trial, "1-2")
     if isinstance(value, type) or not isinstance(value, PreTrainedConfig):
         got = value.__name__ if isinstance(value, type) else type(value).__name__
-        fail("self.lm_config가 설정이 아닙니다.", idea="설정", expected="BertConfig", got=got, symptom="not-a-config")
+        fail(idea="설정", expected="BertConfig", got=got, symptom="not-a-config")
     return trial
 
 
@@ -29,16 +29,9 @@ def test_config_has_the_number_of_labels(config_trial):
     seen = config_trial.seen
     got = seen[-2] if len(seen) >= 2 else config_trial.value.num_labels
     if got == 5:
-        fail(
-            "라벨 수가 사전학습 모델에 저장된 그대로입니다.",
-            idea="분류 머리의 크기",
-            expected=2,
-            got=got,
-            symptom="no-num-labels",
-        )
+        fail(idea="분류 머리의 크기", expected=2, got=got, symptom="no-num-labels")
     if got != 2:
-        message = "설정의 라벨 수가 말뭉치의 라벨 수와 다릅니다."
-        fail(message, idea="분류 머리의 크기", expected=2, got=got, symptom="other-count")
+        fail(idea="분류 머리의 크기", expected=2, got=got, symptom="other-count")
 
 
 @todo("1-2")
@@ -48,7 +41,6 @@ def test_config_describes_the_pretrained_body(config_trial):
     assert_equal(got.model_type, want.model_type, idea="사전학습", message="다른 종류의 모델의 설정입니다.")
     if all(getattr(got, name) == getattr(type(want)(), name) for name in SHAPES):
         fail(
-            "사전학습 모델의 설정을 불러오지 않고 새로 만들었습니다.",
             idea="from_pretrained",
             expected=f"차원 {want.hidden_size}",
             got=f"차원 {got.hidden_size}",
@@ -57,13 +49,11 @@ def test_config_describes_the_pretrained_body(config_trial):
     for name in (*SHAPES, "num_attention_heads", "pad_token_id"):
         here, there = getattr(got, name), getattr(want, name)
         if here != there:
-            message = f"설정의 {name}이(가) 사전학습 모델과 다릅니다."
-            fail(message, idea="사전학습", expected=there, got=here, symptom="other-config", name=name)
+            fail(idea="사전학습", expected=there, got=here, symptom="other-config", name=name)
     for name in MANNERS:
         here, there = getattr(got, name, None), getattr(want, name, None)
         if here != there:
-            message = f"설정의 {name}이(가) 사전학습 모델과 다릅니다."
-            fail(message, idea="사전학습", expected=there, got=here, symptom="other-setting", name=name)
+            fail(idea="사전학습", expected=there, got=here, symptom="other-setting", name=name)
 
 
 @todo("1-2")
@@ -77,10 +67,4 @@ def test_config_makes_a_working_classifier(config_trial):
     assert_equal(tuple(got.shape), (1, 2), idea="로짓의 모양", message="이 설정의 모델이 내는 로짓의 모양이 다릅니다.")
     kind = config_trial.value.problem_type
     if kind not in (None, "single_label_classification"):
-        fail(
-            "라벨 하나를 고르는 문제가 아닌 것으로 적었습니다.",
-            idea="과제의 종류",
-            expected="라벨 하나 고르기",
-            got=kind,
-            symptom="other-problem",
-        )
+        fail(idea="과제의 종류", expected="라벨 하나 고르기", got=kind, symptom="other-problem")

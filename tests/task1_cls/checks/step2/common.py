@@ -82,14 +82,7 @@ def check_settings(before: dict[str, Any], model: Any) -> None:
     after = settings_of(model)
     for name, value in before.items():
         if after[name] != value:
-            fail(
-                "부른 쪽의 설정을 바꾸었습니다.",
-                idea="설정의 흐름",
-                expected=show(value),
-                got=show(after[name]),
-                symptom="args-changed",
-                name=name,
-            )
+            fail(idea="설정의 흐름", expected=show(value), got=show(after[name]), symptom="args-changed", name=name)
 
 
 def modes_of(model: Any) -> list[bool]:
@@ -103,8 +96,7 @@ def check_modes(before: list[bool], model: Any) -> None:
     if after != before:
         names = {True: "학습 모드", False: "평가 모드"}
         got = next(now for was, now in zip(before, after, strict=True) if was != now)
-        message = "모듈의 모드를 바꾸었습니다."
-        fail(message, idea="train/eval", expected=names[not got], got=names[got], symptom="mode-changed")
+        fail(idea="train/eval", expected=names[not got], got=names[got], symptom="mode-changed")
 
 
 # ── 2-2, 2-3, 2-4 로더
@@ -158,56 +150,47 @@ def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
         loader = getattr(model, name)()
     except ValueError as error:
         if str(error).startswith("batch_sampler option is mutually exclusive"):
-            message = "batch_sampler와 겹치는 인수를 함께 주었습니다."
-            fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="batches-twice")
+            fail(idea="sampler", expected="둘 중 하나", got="둘 다", symptom="batches-twice")
         if "attribute should not be set after" in str(error):
             got = str(error).split()[0]
-            message = "만들어진 로더의 속성을 바꾸려 했습니다."
-            fail(message, idea="DataLoader", expected="새 로더", got=got, symptom="set-after")
+            fail(idea="DataLoader", expected="새 로더", got=got, symptom="set-after")
         if "num_workers > 0" in str(error):
-            message = "보조 프로세스가 있어야 쓰는 인수를 주었습니다."
-            fail(message, idea="num_workers", expected="없음", got=str(error).split()[0], symptom="needs-workers")
+            fail(idea="num_workers", expected="없음", got=str(error).split()[0], symptom="needs-workers")
         if "mutually exclusive with shuffle" in str(error):
-            message = "sampler와 shuffle을 함께 주었습니다."
-            fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
+            fail(idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
         if "batch_size should be a positive" in str(error):
             got = str(error).rsplit("=", 1)[-1]
-            fail("배치 크기가 설정과 다릅니다.", idea="배치 크기", expected=size, got=got, symptom="batch-size")
+            fail(idea="배치 크기", expected=size, got=got, symptom="batch-size")
         if str(error).startswith("mode는"):
             got = str(error).rsplit(": ", 1)[-1]
-            message = "그런 이름의 갈래가 없습니다."
-            fail(message, idea="갈래", expected="train, valid, test 가운데 하나", got=got, symptom="unknown-mode")
+            fail(idea="갈래", expected="train, valid, test 가운데 하나", got=got, symptom="unknown-mode")
         raise
     except TypeError as error:
         if "features" in str(error):
-            message = "collate를 건네지 않고 불렀습니다."
-            fail(message, idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
+            fail(idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
         if "'NsmcCorpus' has no len" in str(error):
             files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
             if not any(file.endswith("/dataloader.py") for file in files):
                 _sampler_over("NsmcCorpus")
-            fail(RAW, idea="데이터셋", expected="데이터셋", got="NsmcCorpus", symptom="raw-examples")
+            fail(idea="데이터셋", expected="데이터셋", got="NsmcCorpus", symptom="raw-examples")
         raise
     if not isinstance(loader, DataLoader):
         kind = loader.__name__ if isinstance(loader, type) else type(loader).__name__
-        message = f"{name}의 결과가 DataLoader가 아닙니다."
-        fail(message, idea="DataLoader", expected="DataLoader", got=kind, symptom="not-loader")
+        fail(idea="DataLoader", expected="DataLoader", got=kind, symptom="not-loader")
     if not callable(loader.collate_fn):
-        message = "collate를 건네지 않고 불렀습니다."
-        fail(message, idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
+        fail(idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
     check_settings(before, model)
     check_modes(modes, model)
     plain = loader.batch_sampler
     if not (isinstance(getattr(plain, "batch_size", None), int) and hasattr(plain, "sampler")):
         fail(
-            "배치 크기와 순서를 로더에서 읽을 수 없습니다. 4단계가 이것을 읽어 배치를 다시 묶습니다.",
             idea="DataLoader",
             expected="batch_size와 sampler",
             got="batch_size=None" if plain is None else type(plain).__name__,
             symptom="no-batch-size",
         )
     if not hasattr(type(loader.dataset), "__len__"):
-        fail(RAW, idea="데이터셋", expected="데이터셋", got=type(loader.dataset).__name__, symptom="raw-examples")
+        fail(idea="데이터셋", expected="데이터셋", got=type(loader.dataset).__name__, symptom="raw-examples")
     source = getattr(plain.sampler, "data_source", ())
     if not hasattr(type(source), "__len__"):
         _sampler_over(type(source).__name__)
@@ -220,8 +203,7 @@ def size_of(mode: str, train_batch: int = 4, infer_batch: int = 8, **_: Any) -> 
 
 
 def _sampler_over(kind: str) -> NoReturn:
-    message = "sampler에 데이터셋이 아닌 것을 주었습니다."
-    fail(message, idea="sampler", expected="데이터셋", got=kind, symptom="sampler-source")
+    fail(idea="sampler", expected="데이터셋", got=kind, symptom="sampler-source")
 
 
 def batches(loader: DataLoader) -> list[list[tuple[tuple[int, ...], int]]]:
@@ -232,18 +214,11 @@ def batches(loader: DataLoader) -> list[list[tuple[tuple[int, ...], int]]]:
             items = [loader.dataset[i] for i in indices]
         except IndexError:
             count = len(loader.dataset)
-            message = "sampler가 데이터셋에 없는 번호를 냅니다."
             got = f"{max(indices)}번"
-            fail(message, idea="sampler", expected=f"0~{count - 1}번", got=got, symptom="foreign-sampler")
+            fail(idea="sampler", expected=f"0~{count - 1}번", got=got, symptom="foreign-sampler")
         if not all(isinstance(one, Mapping) and "input_ids" in one and "labels" in one for one in items):
             got = type(items[0]).__name__
-            fail(
-                "데이터셋의 항목이 토큰 번호가 아닙니다.",
-                idea="데이터셋",
-                expected="dict",
-                got=got,
-                symptom="raw-examples",
-            )
+            fail(idea="데이터셋", expected="dict", got=got, symptom="raw-examples")
         read.append([(tuple(one["input_ids"]), int(one["labels"])) for one in items])
     return read
 
@@ -258,7 +233,6 @@ def check_split(loader: DataLoader, mode: str) -> None:
     for other in SPLITS:
         if other != mode and got == Counter(reference(other)):
             fail(
-                f"{NAMES[mode]} 데이터가 아니라 {NAMES[other]} 데이터를 읽었습니다.",
                 idea="갈래",
                 expected=f"{NAMES[mode]} {SPLITS[mode]}개",
                 got=f"{NAMES[other]} {SPLITS[other]}개",
@@ -279,8 +253,7 @@ def check_split(loader: DataLoader, mode: str) -> None:
         symptom = "more-splits" if extra <= others else "repeated" if extra.keys() <= right.keys() else None
         fail(message, idea="갈래", expected=want, got=count, symptom=symptom)
     if not got & right:
-        message = "설정이 가리키는 말뭉치의 예문이 하나도 없습니다."
-        fail(message, idea="설정의 흐름", expected=want, got=count, symptom="other-corpus")
+        fail(idea="설정의 흐름", expected=want, got=count, symptom="other-corpus")
     if got != right:
         same = (got & right).total()
         want = f"{SPLITS[mode]}개 모두 같음"
@@ -291,9 +264,7 @@ def dataset_items(loader: DataLoader) -> list[Any]:
     items = [loader.dataset[i] for i in range(len(loader.dataset))]
     if not all(isinstance(one, Mapping) and "input_ids" in one for one in items):
         got = type(items[0]).__name__
-        fail(
-            "데이터셋의 항목이 토큰 번호가 아닙니다.", idea="데이터셋", expected="dict", got=got, symptom="raw-examples"
-        )
+        fail(idea="데이터셋", expected="dict", got=got, symptom="raw-examples")
     return items
 
 
@@ -305,50 +276,40 @@ def check_sizes(loader: DataLoader, mode: str) -> None:
         symptom = "infer-batch" if mode == "train" else "train-batch"
         fail("배치 크기가 다른 쪽의 것입니다.", idea="배치 크기", expected=want, got=other, symptom=symptom)
     if plain.batch_size == 1:
-        fail(
-            "배치 크기를 적지 않아 한 문장씩 읽습니다.", idea="배치 크기", expected=want, got=1, symptom="batch-of-one"
-        )
+        fail(idea="배치 크기", expected=want, got=1, symptom="batch-of-one")
     if plain.batch_size == len(loader.dataset) != want:
-        got, message = f"예문 {plain.batch_size}개 모두", "모든 예문을 한 배치에 담았습니다."
-        fail(message, idea="배치 크기", expected=f"{want}개씩", got=got, symptom="whole-set")
+        got = f"예문 {plain.batch_size}개 모두"
+        fail(idea="배치 크기", expected=f"{want}개씩", got=got, symptom="whole-set")
     if plain.batch_size != want:
         got = plain.batch_size
-        fail("배치 크기가 설정과 다릅니다.", idea="배치 크기", expected=want, got=got, symptom="batch-size")
+        fail(idea="배치 크기", expected=want, got=got, symptom="batch-size")
     sizes = [len(one) for one in batches(loader)]
     left = len(loader.dataset) % want
     if drops_last(loader) and left and sizes == [want] * (len(loader.dataset) // want):
         fail(
-            "마지막의 작은 배치를 버렸습니다.",
-            idea="drop_last",
-            expected=f"{len(sizes) + 1}배치",
-            got=f"{len(sizes)}배치",
-            symptom="drop-last",
-            left=left,
+            idea="drop_last", expected=f"{len(sizes) + 1}배치", got=f"{len(sizes)}배치", symptom="drop-last", left=left
         )
     if sum(sizes) < len(loader.dataset):
         got = f"{sum(sizes)}개"
-        message = "예문을 다 읽지 않습니다."
-        fail(message, idea="sampler", expected=f"{len(loader.dataset)}개", got=got, symptom="partial")
+        fail(idea="sampler", expected=f"{len(loader.dataset)}개", got=got, symptom="partial")
     full = [want] * (len(loader.dataset) // want) + [left] * (left > 0)
     assert_equal(sizes, full, idea="배치 크기", message="배치들의 크기가 다릅니다.")
 
 
 def check_elsewhere(load, mode: str) -> None:
     """로더는 모듈의 모드나 장치의 수에 따라 달라지지 않고, 배치 크기는 설정이 바뀌면 따라 바뀝니다."""
-    usual, message = make(load, mode), "{where} 로더가 달라집니다."
+    usual = make(load, mode)
     if not right_loader(usual, mode, size_of(mode)):
         return  # 언제나 틀린 것은 다른 검사들이 말합니다.
-    where = "모듈이 평가 모드이면"
     if (got := changed(lambda: make(load, mode, training=False), mode, size_of(mode))) is not None:
-        fail(message.format(where=where), idea="train/eval", expected="같은 로더", got=got, symptom="by-mode")
-    where = "장치가 여럿이면"
+        fail(idea="train/eval", expected="같은 로더", got=got, symptom="by-mode")
     if (got := changed(lambda: make(load, mode, devices=3, strategy="ddp"), mode, size_of(mode))) is not None:
-        fail(message.format(where=where), idea="배치 크기", expected="같은 로더", got=got, symptom="by-devices")
+        fail(idea="배치 크기", expected="같은 로더", got=got, symptom="by-devices")
     batch = {"train_batch": 5, "infer_batch": 7}
     want = size_of(mode, **batch)
     got = make(load, mode, **batch).batch_sampler.batch_size
     if got != want:
-        fail("배치 크기가 설정과 다릅니다.", idea="배치 크기", expected=want, got=got, symptom="batch-size")
+        fail(idea="배치 크기", expected=want, got=got, symptom="batch-size")
 
 
 def right_loader(loader: DataLoader, mode: str, size: int) -> bool:
@@ -391,7 +352,7 @@ def check_in_file_order(loader: DataLoader) -> None:
     want = next((reference(one) for one in SPLITS if Counter(reference(one)) == Counter(items)), items)
     first, second = flat(batches(loader)), flat(batches(loader))
     if first != second:
-        fail("평가할 예문을 섞었습니다.", idea="sampler", expected="파일 순서", got="뒤섞인 순서", symptom="shuffled")
+        fail(idea="sampler", expected="파일 순서", got="뒤섞인 순서", symptom="shuffled")
     # 마지막 배치를 버린 답은 다른 검사가 잡습니다. 여기서는 읽은 데까지의 순서를 봅니다.
     if first != want[: len(first)]:
         partial = len(first) < len(items) and not drops_last(loader)  # 빠뜨린 것은 다른 검사가 말합니다.
@@ -409,8 +370,7 @@ OTHER = "self.collate가 묶은 배치와 다릅니다."
 
 def check_collate(loader: DataLoader, mode: str) -> None:
     """배치는 `self.collate`가 묶은 것과 같고, 보조 프로세스의 수는 설정과 같습니다."""
-    message = "보조 프로세스의 수가 설정(workers)과 다릅니다."
-    assert_equal(loader.num_workers, 0, idea="num_workers", message=message, symptom="workers")
+    assert_equal(loader.num_workers, 0, idea="num_workers", symptom="workers")
     everything = {ids: (ids, label) for ids, label in flat([reference(one) for one in SPLITS])}
     try:
         read = list(loader)
@@ -419,20 +379,14 @@ def check_collate(loader: DataLoader, mode: str) -> None:
             raise
         if loader.collate_fn is not default_collate:
             kind = type(error).__name__
-            fail(OTHER, idea="collate", expected="self.collate", got=kind, symptom="other-collate")
-        fail(
-            "길이가 다른 문장들을 한 배치로 묶지 못했습니다.",
-            idea="collate",
-            expected="길이를 맞춘 텐서",
-            got=type(error).__name__,
-            symptom="no-collate",
-        )
+            fail(idea="collate", expected="self.collate", got=kind, symptom="other-collate")
+        fail(idea="collate", expected="길이를 맞춘 텐서", got=type(error).__name__, symptom="no-collate")
     for batch in read:
         tensors = isinstance(batch, Mapping) and [batch.get(name) for name in ("input_ids", "attention_mask", "labels")]
         if not tensors or not all(isinstance(one, torch.Tensor) for one in tensors):
             got = type(batch).__name__
             symptom = "no-collate" if loader.collate_fn is default_collate else "other-collate"
-            fail("배치가 텐서로 묶이지 않았습니다.", idea="collate", expected="dict", got=got, symptom=symptom)
+            fail(idea="collate", expected="dict", got=got, symptom=symptom)
         rows = [
             tuple(ids[mask.bool()].tolist())
             for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
@@ -443,7 +397,6 @@ def check_collate(loader: DataLoader, mode: str) -> None:
         want = padded(items, tokenizer().pad_token_id)
         if any(not close(batch[name], want[name], 0) for name in want):
             fail(
-                OTHER,
                 idea="collate",
                 expected=f"빈칸의 번호 {tokenizer().pad_token_id}",
                 got="다른 함수가 묶은 배치",

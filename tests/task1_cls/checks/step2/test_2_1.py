@@ -44,24 +44,20 @@ def optimizer(model):
         got = model.configure_optimizers()
     except ValueError as error:
         if "more than one parameter group" in str(error):
-            message = "같은 가중치를 두 묶음에 넣었습니다."
-            fail(message, idea="파라미터 묶음", expected="꼭 한 번씩", got="두 번", symptom="in-two-groups")
+            fail(idea="파라미터 묶음", expected="꼭 한 번씩", got="두 번", symptom="in-two-groups")
         raise
     except TypeError as error:
         if "optimizer can only optimize Tensors" in str(error):
-            message = "묶음의 목록을 한 번 더 목록에 넣었습니다."
-            fail(message, idea="파라미터 묶음", expected="묶음의 목록", got="목록의 목록", symptom="nested-groups")
+            fail(idea="파라미터 묶음", expected="묶음의 목록", got="목록의 목록", symptom="nested-groups")
         if "not supported between instances of 'float' and" in str(error):
             got = str(error).rsplit("'", 2)[1]
-            fail("학습률이 수가 아닙니다.", idea="학습률", expected="수", got=got, symptom="lr-not-number")
+            fail(idea="학습률", expected="수", got=got, symptom="lr-not-number")
         raise
     if isinstance(got, type):
-        message = "옵티마이저의 클래스를 담고, 객체를 만들지 않았습니다."
-        fail(message, idea="객체", expected="AdamW 객체", got="클래스", symptom="optimizer-class")
+        fail(idea="객체", expected="AdamW 객체", got="클래스", symptom="optimizer-class")
     if not isinstance(got, torch.optim.Optimizer):
         kind = type(got).__name__
-        message = "configure_optimizers의 결과가 옵티마이저가 아닙니다."
-        fail(message, idea="옵티마이저", expected="AdamW", got=kind, symptom="not-optimizer")
+        fail(idea="옵티마이저", expected="AdamW", got=kind, symptom="not-optimizer")
     check_settings(before, model)
     check_modes(modes, model)
     return got
@@ -96,7 +92,6 @@ def test_every_parameter_is_held_exactly_once(model, optimizer):
         matrices = {name for name, one in model.lang_model.named_parameters() if one.dim() >= 2}
         half = set(missing) in (matrices, set(parts) - matrices)
         fail(
-            "옵티마이저에 없는 가중치가 있어, 그것들은 배우지 않습니다.",
             idea="파라미터 묶음",
             expected=f"{len(parts)}개",
             got=f"{len(parts) - len(missing)}개",
@@ -113,11 +108,10 @@ def test_nothing_is_frozen_or_moved(model, optimizer):
     frozen = sum(not one.requires_grad for one in parameters.values())
     if frozen:
         got = f"{frozen}개가 얼어 있음"
-        fail("가중치를 얼렸습니다.", idea="미세조정", expected="모두 학습", got=got, symptom="frozen")
+        fail(idea="미세조정", expected="모두 학습", got=got, symptom="frozen")
     want = dict(classifier().named_parameters())
     for name, one in parameters.items():
-        message = f"{name}의 값이 바뀌었습니다."
-        assert_close(one, want[name], atol=0, idea="옵티마이저", message=message, symptom="weights-moved", name=name)
+        assert_close(one, want[name], atol=0, idea="옵티마이저", symptom="weights-moved", name=name)
 
 
 @todo("2-1")
@@ -125,10 +119,10 @@ def test_learning_rate_comes_from_the_settings(optimizer):
     """학습률은 설정의 것입니다."""
     got = {float(group["lr"]) for group in optimizer.param_groups}
     if got == {1e-3}:
-        fail("학습률이 PyTorch의 기본값입니다.", idea="학습률", expected=LR, got="0.001", symptom="default-lr")
+        fail(idea="학습률", expected=LR, got="0.001", symptom="default-lr")
     if not all(close(one, LR, 1e-8) for one in got):
         values = ", ".join(f"{one:g}" for one in sorted(got))
-        fail("학습률이 설정과 다릅니다.", idea="학습률", expected=LR, got=values, symptom="other-lr")
+        fail(idea="학습률", expected=LR, got=values, symptom="other-lr")
 
 
 @todo("2-1")

@@ -40,17 +40,9 @@ def test_train_order_changes_every_epoch(load):
     first, second = flat(batches(loader)), flat(batches(loader))
     in_file_order = items == reference("train") or Counter(items) != Counter(reference("train"))
     if first == items[: len(first)] and in_file_order:
-        fail(
-            "학습 데이터를 섞지 않았습니다.", idea="sampler", expected="무작위", got="파일 순서", symptom="not-shuffled"
-        )
+        fail(idea="sampler", expected="무작위", got="파일 순서", symptom="not-shuffled")
     if first == second:
-        fail(
-            "순서가 에포크마다 똑같습니다.",
-            idea="sampler",
-            expected="매번 다른 순서",
-            got="같은 순서",
-            symptom="same-order",
-        )
+        fail(idea="sampler", expected="매번 다른 순서", got="같은 순서", symptom="same-order")
 
 
 @todo("2-2")
@@ -64,7 +56,6 @@ def test_no_example_is_read_twice_in_an_epoch(load):
     distinct = len(set(read))
     if distinct < len(read):
         fail(
-            "같은 예문을 여러 번 읽었습니다.",
             idea="replacement",
             expected=f"서로 다른 예문 {len(read)}개",
             got=f"{distinct}개",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch.nn.functional import cross_entropy
 
-from course.checks.recognising import recognise
+from course.checks.recognising import recognise, require_shape
 from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, show
 from tests.task1_cls.checks import support
 
@@ -42,8 +42,7 @@ def _explain(error: Exception, given: Any) -> None:
     if kind == "str":
         got_names()
     if kind and kind.endswith("Output"):
-        message = "모델의 출력에서 로짓을 꺼내지 않았습니다."
-        fail(message, idea="모델의 출력", expected="로짓(Tensor)", got=kind, symptom="whole-output")
+        fail(idea="모델의 출력", expected="로짓(Tensor)", got=kind, symptom="whole-output")
     files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
     in_model = "/transformers/" in files[-1] and any(file.endswith("torch/nn/modules/module.py") for file in files)
     if not in_model or isinstance(error, ValueError):
@@ -52,13 +51,11 @@ def _explain(error: Exception, given: Any) -> None:
     if kind and kind[1] == "str" and isinstance(given, dict):
         got_names()
     got = kind[1] if kind else "ndarray" if "not callable" in str(error) else "BatchEncoding"
-    message = "모델에 텐서가 아닌 것을 건넸습니다."
-    fail(message, idea="모델의 입력", expected="input_ids 등의 텐서", got=got, symptom="not-tensors")
+    fail(idea="모델의 입력", expected="input_ids 등의 텐서", got=got, symptom="not-tensors")
 
 
 def got_names() -> NoReturn:
-    message = "사전을 쉼표로 나누어 담아, 값이 아니라 이름을 받았습니다."
-    fail(message, idea="사전의 이름과 값", expected="Tensor", got="str", symptom="names-not-values")
+    fail(idea="사전의 이름과 값", expected="Tensor", got="str", symptom="names-not-values")
 
 
 class Given:
@@ -110,21 +107,13 @@ def evaluated(model, step, batch, names):
     got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
     given.check()
     if model.training or model.lang_model.training:
-        fail(
-            f"{step}이 모델을 학습 모드로 바꾸었습니다.",
-            idea="train/eval",
-            expected="평가 모드",
-            got="학습 모드",
-            symptom="train-mode",
-        )
+        fail(idea="train/eval", expected="평가 모드", got="학습 모드", symptom="train-mode")
     for name in names:
         if isinstance(got[name], tuple) and hasattr(got[name], "indices"):
-            message = "max의 결과는 값과 번호의 짝입니다."
-            fail(message, idea="argmax", expected="(배치,) 텐서", got="값과 번호의 짝", symptom="max-pair")
+            fail(idea="argmax", expected="(배치,) 텐서", got="값과 번호의 짝", symptom="max-pair")
         if not isinstance(got[name], torch.Tensor):
             kind = type(got[name]).__name__
-            message = f"{name}이(가) 텐서가 아닙니다."
-            fail(message, idea="자료형", expected="텐서", got=kind, symptom="not-tensor", name=name)
+            fail(idea="자료형", expected="텐서", got=kind, symptom="not-tensor", name=name)
     return got
 
 
@@ -137,8 +126,7 @@ def check_mode_stays(model, step, batch, names):
     asked(getattr(model, step), batch, 0)
     off = [type(part).__name__ for part in model.modules() if not part.training]
     if off:
-        message = f"{step}이 모델을 평가 모드로 바꾸었습니다."
-        fail(message, idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
+        fail(idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
 
 
 def alone(model, step, batch, names):
@@ -160,8 +148,7 @@ def alone(model, step, batch, names):
 
 
 def squeezed(expected, got, name="로짓") -> NoReturn:
-    message = "예문이 하나뿐인 배치에서 배치 축이 사라졌습니다."
-    fail(message, idea="크기가 1인 축", expected=expected, got=got, symptom="squeezed", name=name)
+    fail(idea="크기가 1인 축", expected=expected, got=got, symptom="squeezed", name=name)
 
 
 def unmasked_logits(model, batch):
@@ -172,15 +159,8 @@ def unmasked_logits(model, batch):
 def check_predictions(preds, logits, batch):
     """예측은 문장마다 하나이고, 라벨 축에서 가장 큰 것입니다."""
     count, labels = logits.shape
-    shapes = {
-        (labels,): ("배치 축에서 골랐습니다.", "argmax-dim0"),
-        (): ("배치 전체에서 하나를 골랐습니다.", "argmax-flat"),
-        (count, labels): ("라벨을 고르지 않고 점수를 그대로 담았습니다.", "no-argmax"),
-        (count, 1): ("예측에 축이 하나 남았습니다.", "keepdim"),
-    }
-    if known := shapes.get(tuple(preds.shape)):
-        fail(known[0], idea="argmax의 축", expected=f"({count},)", got=tuple(preds.shape), symptom=known[1])
-    assert_equal(tuple(preds.shape), (count,), idea="argmax의 축", message="예측의 모양이 다릅니다.")
+    shapes = {(labels,): "argmax-dim0", (): "argmax-flat", (count, labels): "no-argmax", (count, 1): "keepdim"}
+    require_shape(preds, (count,), idea="argmax의 축", what="예측", wrong=shapes)
     want = logits.argmax(dim=-1)
     wrong = [
         ("argmin", logits.argmin(dim=-1)),
@@ -198,8 +178,7 @@ def check_labels(got, batch, logits):
     want = batch["labels"]
     assert_equal(tuple(got.shape), tuple(want.shape), idea="정답", message="labels의 모양이 배치의 라벨과 다릅니다.")
     if matches(got, logits.argmax(dim=-1), 0):
-        message = "정답 자리에 예측을 담았습니다."
-        fail(message, idea="정답", expected=show(want), got=show(got), symptom="labels-are-preds")
+        fail(idea="정답", expected=show(want), got=show(got), symptom="labels-are-preds")
     assert_close(got, want, atol=0, idea="정답", message="labels가 배치의 라벨과 다릅니다.")
     check_dtype(got, "정답", "labels")
 
@@ -207,8 +186,7 @@ def check_labels(got, batch, logits):
 def check_dtype(got, what, name):
     if got.dtype != torch.int64:
         kind = str(got.dtype).removeprefix("torch.")
-        message = f"{what}이 정수(int64)가 아닙니다."
-        fail(message, idea="자료형", expected="int64", got=kind, symptom="not-int64", name=name)
+        fail(idea="자료형", expected="int64", got=kind, symptom="not-int64", name=name)
 
 
 # ── 3-1 학습 한 걸음
@@ -237,5 +215,4 @@ def check_float32(got, name):
     """손실과 확률은 32비트 실수입니다."""
     if got.is_floating_point() and got.dtype != torch.float32:
         kind = str(got.dtype).removeprefix("torch.")
-        message = f"{name}이(가) float32가 아닙니다."
-        fail(message, idea="자료형", expected="float32", got=kind, symptom="not-float32", name=name)
+        fail(idea="자료형", expected="float32", got=kind, symptom="not-float32", name=name)

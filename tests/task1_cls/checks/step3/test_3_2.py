@@ -49,7 +49,6 @@ def test_validation_loss_is_per_example(model, batch, logits):
     for mean in (want.mean(), want.mean().expand(1), want.mean().expand(len(want))):
         if matches(got, mean, ATOL):
             fail(
-                "배치의 평균을 돌려주었습니다.",
                 idea="평균의 평균",
                 expected=f"모양 ({len(want)},)",
                 got="모두 같은 평균" if got.dim() else "스칼라",
@@ -57,8 +56,7 @@ def test_validation_loss_is_per_example(model, batch, logits):
             )
     shapes = {(len(want), 1): "loss-2d", tuple(logits.shape): "loss-every-label"}
     if symptom := shapes.get(tuple(got.shape)):
-        message = "손실의 모양이 (배치,)가 아닙니다."
-        fail(message, idea="손실의 모양", expected=f"({len(want)},)", got=tuple(got.shape), symptom=symptom)
+        fail(idea="손실의 모양", expected=f"({len(want)},)", got=tuple(got.shape), symptom=symptom)
     masked = cross_entropy(unmasked_logits(model, batch), labels, reduction="none")
     own = cross_entropy(logits, logits.argmax(-1), reduction="none")
     double = cross_entropy(logits.softmax(-1), labels, reduction="none")

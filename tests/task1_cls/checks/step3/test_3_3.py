@@ -61,8 +61,7 @@ def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
     recognise(got, wrong, atol=ATOL, idea="softmax", expected=want[0], shown=got.flatten()[: want.shape[1]])
     one_each = zip(want, got.flatten(), strict=False)
     if got.numel() == len(want) and all((row - one).abs().min() <= ATOL for row, one in one_each):
-        message = "라벨 하나의 확률만 담았습니다."
-        fail(message, idea="확률의 모양", expected=tuple(want.shape), got=tuple(got.shape), symptom="one-column")
+        fail(idea="확률의 모양", expected=tuple(want.shape), got=tuple(got.shape), symptom="one-column")
     assert_equal(tuple(got.shape), tuple(want.shape), idea="확률의 모양", message="확률의 모양이 다릅니다.")
     message = "확률이 로짓의 softmax와 다릅니다."
     fail(message, idea="softmax", expected=f"첫 문장 {show(want[0])}", got=f"첫 문장 {show(got[0])}")

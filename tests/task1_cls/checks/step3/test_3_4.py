@@ -26,20 +26,12 @@ def inferred(model, text):
         given.check()  # 멈춘 까닭이 바꾸어 놓은 설정일 수도 있습니다.
     if not all(hasattr(got, name) for name in ("text", "negative", "positive")):
         kind = type(got).__name__
-        message = "infer_one의 결과가 Prediction이 아닙니다."
-        fail(message, idea="단계의 약속", expected="Prediction", got=kind, symptom="not-prediction")
+        fail(idea="단계의 약속", expected="Prediction", got=kind, symptom="not-prediction")
     if model.lang_model.training:
-        fail(
-            "infer_one이 모델을 학습 모드로 바꾸었습니다.",
-            idea="train/eval",
-            expected="평가 모드",
-            got="학습 모드",
-            symptom="train-mode",
-        )
+        fail(idea="train/eval", expected="평가 모드", got="학습 모드", symptom="train-mode")
     kinds = [type(one).__name__ for one in (got.negative, got.positive) if not isinstance(one, float)]
     if kinds:
-        message = "확률이 파이썬의 float이 아닙니다."
-        fail(message, idea="JSON으로 보낼 값", expected="float", got=kinds[0], symptom="not-float")
+        fail(idea="JSON으로 보낼 값", expected="float", got=kinds[0], symptom="not-float")
     return got
 
 
@@ -87,16 +79,14 @@ def test_probabilities_match_the_models_logits(model):
     sigmoid, total = answer_to(model, support.tokenizer()(TEXT)["input_ids"]).sigmoid(), sum(pair)
     not_one = {"idea": "softmax", "expected": "합 1.000", "got": f"합 {total:.3f}", "sum": total}
     if matches(pair, sigmoid, ATOL):
-        fail("두 확률의 합이 1이 아닙니다.", symptom="sigmoid", **not_one)
+        fail(symptom="sigmoid", **not_one)
     for length in range(1, len(TEXT)):
         if matches(pair, support.reference_probabilities(model, TEXT[:length]), ATOL):
-            message = "글의 앞부분만 읽었습니다."
             expected, read = f"{len(TEXT)}글자", f"{length}글자"
-            fail(message, idea="truncation", expected=expected, got=read, symptom="cut-characters")
+            fail(idea="truncation", expected=expected, got=read, symptom="cut-characters")
     others = [inferred(model, text) for text in support.SENTENCES[:COUNT]]
     if all(matches(pair, [one.negative, one.positive], 0) for one in others):
-        message = "어느 글에나 같은 답을 합니다."
-        fail(message, idea="모델의 입력", expected=show(want), got=show(pair), symptom="constant")
+        fail(idea="모델의 입력", expected=show(want), got=show(pair), symptom="constant")
     rounded = [("hard-probs", [round(one, digits) for one in want]) for digits in range(4)]
     recognise(pair, rounded, atol=ATOL, idea="softmax", expected=want)
     if not matches(total, 1.0, ATOL):
@@ -116,8 +106,7 @@ def check_not_sorted(model):
         ordered = [sorted(one, reverse=down) for one in wants]
         if ordered != wants and matches(pairs, ordered, ATOL):
             i = next(i for i, (one, want) in enumerate(zip(ordered, wants, strict=True)) if one != want)
-            message = "두 자리에 확률을 크기 순서로 담았습니다."
-            fail(message, idea="라벨의 순서", expected=show(wants[i]), got=show(pairs[i]), symptom="sorted-columns")
+            fail(idea="라벨의 순서", expected=show(wants[i]), got=show(pairs[i]), symptom="sorted-columns")
 
 
 @todo("3-4")
@@ -132,8 +121,7 @@ def test_answer_keeps_the_sentence(model):
     got = inferred(model, TEXT).text
     if not isinstance(got, str) or got.strip() != TEXT:
         kind = show(got) if isinstance(got, str) else type(got).__name__
-        message = "답의 text가 물어본 문장이 아닙니다."
-        fail(message, idea="이름의 덮어쓰기", expected=TEXT, got=kind, symptom="text-lost")
+        fail(idea="이름의 덮어쓰기", expected=TEXT, got=kind, symptom="text-lost")
 
 
 @todo("3-4")
@@ -143,7 +131,6 @@ def test_long_text_is_truncated(model):
         got = inferred(model, support.LONG_TEXT)
     except (IndexError, RuntimeError) as error:
         fail(
-            "긴 글에서 멈췄습니다.",
             idea="truncation",
             expected=f"{support.SEQ_LEN}토큰에서 자르기",
             got=type(error).__name__,
@@ -166,10 +153,10 @@ def test_long_text_is_truncated(model):
         if matches(pair, answer, ATOL):
             # 토크나이저가 아는 한계까지 읽었다면, 몇 토큰에서 자를지 정하지 않은 것입니다.
             symptom = "tokenizer-limit" if length == tokenizer.model_max_length else "other-length"
-            fail(message, idea="truncation", expected=f"{limit}토큰", got=f"{length}토큰", symptom=symptom)
+            fail(idea="truncation", expected=f"{limit}토큰", got=f"{length}토큰", symptom=symptom)
     for ids in (whole[:limit], whole[-limit:], whole[1 : limit + 1]):
         if matches(pair, answer_to(model, ids).softmax(-1), ATOL):
-            fail(message, idea="truncation", expected=show(want), got=show(pair), symptom="special-lost")
+            fail(idea="truncation", expected=show(want), got=show(pair), symptom="special-lost")
     fail(message, idea="truncation", expected=show(want), got=show(pair))
 
 
@@ -179,13 +166,7 @@ def test_dropout_is_off(model):
     model.train()
     first, second = inferred(model, TEXT), inferred(model, TEXT)
     if not close([first.negative], [second.negative], 1e-6):
-        fail(
-            "같은 문장의 답이 부를 때마다 다릅니다.",
-            idea="train/eval",
-            expected=first.negative,
-            got=second.negative,
-            symptom="train-mode",
-        )
+        fail(idea="train/eval", expected=first.negative, got=second.negative, symptom="train-mode")
 
 
 # 글자마다 토큰 하나일 때 seq_len을 넘지 않는 글들
@@ -226,8 +207,7 @@ def test_every_character_reaches_the_model(model):
         if read and model.infer_one(TEXT).text != TEXT:
             continue
         what = "답이 다름" if got.text == text else repr(got.text)
-        message = "글의 일부를 지우거나 바꾸어 읽었습니다."
-        fail(message, idea="모델의 입력", expected=repr(text), got=what, symptom="text-changed", text=text)
+        fail(idea="모델의 입력", expected=repr(text), got=what, symptom="text-changed", text=text)
 
 
 def spelled(model, text):
@@ -268,9 +248,7 @@ def test_inputs_go_where_the_model_is(model):
         raise
     except Exception as error:  # noqa: BLE001 - meta에는 값이 없어, 입력의 값을 들여다보는 옳은 답도 멈춥니다.
         if any(frame.name == "_apply" for frame in traceback.extract_tb(error.__traceback__)):
-            message = "입력이 아니라 모델을 옮겼습니다."
-            fail(message, idea="장치", expected="모델은 그대로", got="옮긴 모델", symptom="model-moved")
+            fail(idea="장치", expected="모델은 그대로", got="옮긴 모델", symptom="model-moved")
     left = [one for one in elsewhere.seen if one != "meta"]
     if left:
-        message = "입력이 모델과 다른 장치에 있습니다."
-        fail(message, idea="장치", expected="모델의 장치", got=left[0], symptom="other-device")
+        fail(idea="장치", expected="모델의 장치", got=left[0], symptom="other-device")

@@ -91,7 +91,7 @@ def work_of_after_step(name):
 
     def called(*args, **kwargs):
         shown = {"expected": "after_step이 부름", "got": f"self.{name}"}
-        fail("after_step이 할 일을 반복에서 또 했습니다.", idea="after_step", symptom="extra-work", **shown)
+        fail(idea="after_step", symptom="extra-work", **shown)
 
     return called
 
@@ -114,7 +114,7 @@ def test_every_batch_of_every_epoch_is_learned_once(new_loop):
 
 def counted_too_often(loop):
     numbers = {"expected": f"마친 에포크 {EPOCHS}", "got": f"마친 에포크 {loop.position.epoch}"}
-    fail("에포크를 너무 많이 세었습니다.", idea="진행", symptom="next-epoch-inside", **numbers)
+    fail(idea="진행", symptom="next-epoch-inside", **numbers)
 
 
 def name_lessons(loop, learned, want):
@@ -122,28 +122,27 @@ def name_lessons(loop, learned, want):
     shown = {"expected": f"배치 {len(want)}개", "got": f"배치 {len(learned)}개"}
     epochs = {"idea": "에포크의 수", "expected": f"에포크 {EPOCHS}번", "got": f"에포크 {len(learned) / BATCHES:g}번"}
     if not learned:
-        fail("배운 배치가 하나도 없습니다.", idea="optimize", symptom="nothing-learned", **shown)
+        fail(idea="optimize", symptom="nothing-learned", **shown)
     if learned == want[:BATCHES] * EPOCHS:
         fail(
-            "에포크마다 같은 순서로 읽었습니다.",
             idea="에포크마다의 순서",
             expected="에포크 번호 0, 1, 2",
             got="에포크 번호 0, 0, 0",
             symptom="taken-once" if loop.train_loader.started else "not-remaining",
         )
     if learned == want[:BATCHES] and loop.position.epoch == EPOCHS:
-        fail("에포크를 넘긴 뒤에도 배치 번호가 그대로입니다.", idea="진행", symptom="batch-left", **shown)
+        fail(idea="진행", symptom="batch-left", **shown)
     if learned == want[:BATCHES] and (loop.position.epoch == 0 or loop.train_loader.asked > 1):
-        fail("첫 에포크 뒤로는 배운 배치가 없습니다.", idea="진행", symptom="no-next-epoch", **shown)
+        fail(idea="진행", symptom="no-next-epoch", **shown)
     if learned == [batch for batch in want for _ in range(len(learned) // len(want))]:
-        fail("같은 배치를 거듭 배웠습니다.", idea="한 걸음", symptom="same-batch", **shown)
+        fail(idea="한 걸음", symptom="same-batch", **shown)
     if learned[: len(want)] == want:
-        fail("정한 것보다 여러 에포크를 배웠습니다.", symptom="too-many-epochs", **epochs)
+        fail(symptom="too-many-epochs", **epochs)
     if learned == want[: len(learned)]:
-        fail("정한 에포크를 다 배우지 않고 끝났습니다.", symptom="too-few-epochs", **epochs)
+        fail(symptom="too-few-epochs", **epochs)
     if learned == [(epoch + 1, batch) for epoch, batch in want]:
         numbers = {"expected": "에포크 번호 0, 1, 2", "got": "에포크 번호 1, 2, 3"}
-        fail("0번 에포크를 건너뛰었습니다.", idea="진행", symptom="epoch-first", **numbers)
+        fail(idea="진행", symptom="epoch-first", **numbers)
     if loop.position.epoch > EPOCHS:
         counted_too_often(loop)
     assert_equal(len(learned), len(want), idea="두 겹 반복", message="배운 배치의 수가 다릅니다.")
@@ -164,16 +163,10 @@ def test_after_step_follows_every_step(new_loop):
         )
     others = [what for what, _ in told if isinstance(what, str)]
     if NOTHING in others:
-        message, shown = "after_step에 아무것도 건네지 않았습니다.", {"expected": "optimize의 결과", "got": NOTHING}
-        fail(message, idea="걸음의 결과", symptom="after-step-empty", **shown)
+        shown = {"expected": "optimize의 결과", "got": NOTHING}
+        fail(idea="걸음의 결과", symptom="after-step-empty", **shown)
     if others:
-        fail(
-            "after_step에 그 걸음의 결과가 아닌 것을 건넸습니다.",
-            idea="걸음의 결과",
-            expected="optimize의 결과",
-            got=others[0],
-            symptom="after-step-batch",
-        )
+        fail(idea="걸음의 결과", expected="optimize의 결과", got=others[0], symptom="after-step-batch")
     assert_equal(
         [what for what, _ in told],
         learned,
@@ -184,7 +177,7 @@ def test_after_step_follows_every_step(new_loop):
     for i, ((_, got), want) in enumerate(zip(told, places, strict=True), start=1):
         if got["step"] == 2 * i:
             shown = {"expected": f"{i}걸음", "got": f"{2 * i}걸음"}
-            fail("한 걸음을 두 번 세었습니다.", idea="진행", symptom="counted-twice", **shown)
+            fail(idea="진행", symptom="counted-twice", **shown)
         assert_equal(got, want, idea="진행", message="after_step을 부를 때의 진행(position)이 다릅니다.")
 
 
@@ -214,7 +207,7 @@ def test_resumed_training_walks_only_what_is_left(new_loop, epoch, batch):
     if learned != want and learned in skipped_again(epoch, batch, want) and walk(new_loop, Position())[1] == lessons():
         lost = [one for one in want if one not in learned]
         shown = {"expected": f"남은 배치 {len(want)}개", "got": f"배운 배치 {len(learned)}개", "lost": len(lost)}
-        fail("이미 건너뛴 배치를 또 건너뛰었습니다.", idea="이어 하기", symptom="skipped-twice", **shown)
+        fail(idea="이어 하기", symptom="skipped-twice", **shown)
     assert_equal(learned, want, idea="이어 하기", message="이어 하는 학습이 남은 배치를 그대로 배우지 않았습니다.")
 
 
@@ -246,4 +239,4 @@ def test_what_stops_a_step_stops_the_run(new_loop, error):
     if more or not loop.got_out:
         got = f"배치 {more}개를 더 배움" if more else "멈췄지만 알리지 않음"
         shown = {"expected": f"{name}이(가) run 밖으로 나감", "got": got, "error": name}
-        fail(f"after_step이 일으킨 {name}을(를) 반복이 삼켰습니다.", idea="Ctrl-C", symptom="swallowed", **shown)
+        fail(idea="Ctrl-C", symptom="swallowed", **shown)

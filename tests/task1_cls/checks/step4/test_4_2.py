@@ -50,7 +50,6 @@ class LineModel(torch.nn.Module):
     def training_step(self, batch=None, batch_idx=0, **unpacked):
         if batch is None or unpacked:
             fail(
-                "배치를 풀어서 건넸습니다.",
                 idea="training_step",
                 expected="배치(사전) 하나",
                 got=", ".join(unpacked) or "아무것도 건네지 않음",
@@ -68,8 +67,7 @@ class LineModel(torch.nn.Module):
         self._not_a_training_step("test_step")
 
     def _not_a_training_step(self, got):
-        message = "학습의 한 걸음(training_step)이 아닌 것을 불렀습니다."
-        fail(message, idea="training_step", expected="training_step", got=got, symptom="other-step")
+        fail(idea="training_step", expected="training_step", got=got, symptom="other-step")
 
 
 class ScaledGradients(Precision):
@@ -86,8 +84,8 @@ class ScaledGradients(Precision):
 
     def backward(self, tensor, model, *args, **kwargs):
         if not isinstance(tensor, torch.Tensor):
-            message, got = "손실(텐서)이 아닌 것을 역전파했습니다.", type(tensor).__name__
-            fail(message, idea="역전파", expected="손실 텐서", got=got, symptom="backward-other")
+            got = type(tensor).__name__
+            fail(idea="역전파", expected="손실 텐서", got=got, symptom="backward-other")
         self.beats.append("backward")
         self.piled_up.append(self.norm() > 0)
         self.is_scaled = True
@@ -207,7 +205,7 @@ def optimize(loop, batch):
     except AttributeError as error:
         if match := re.search(r"'dict' object has no attribute '(loss|acc)'", str(error)):
             shown = {"expected": f'["{match[1]}"]', "got": f".{match[1]}", "name": match[1]}
-            fail("사전의 값을 점으로 꺼내려 했습니다.", idea="training_step의 결과", symptom="dot-loss", **shown)
+            fail(idea="training_step의 결과", symptom="dot-loss", **shown)
         raise
 
 
@@ -237,7 +235,6 @@ def test_no_beat_is_missing(steps):
     if "backward" not in beats:
         by_hand = first.norm_left > 0 or first.weights != [*Line([]).weight.tolist(), Line([]).bias.item()]
         fail(
-            "fabric.backward를 부르지 않았습니다.",
             idea="역전파",
             expected="fabric.backward 한 번",
             got="loss.backward" if by_hand else "역전파 없음",
@@ -245,7 +242,6 @@ def test_no_beat_is_missing(steps):
         )
     if "step" not in beats:
         fail(
-            "가중치를 고치지 않았습니다.",
             idea="옵티마이저",
             expected="배치마다 optimizer.step 한 번",
             got="몇 배치에 한 번" if steps.accumulates else "0번",
@@ -255,7 +251,6 @@ def test_no_beat_is_missing(steps):
         used = steps.precision.used[0]
         elsewhere = used.was_scaled and used.before <= 2 * LIMIT
         fail(
-            "기울기를 fabric에게 맡겨 자르지 않았습니다.",
             idea="기울기 자르기",
             expected=f"크기 {LIMIT} 이하",
             got=f"크기 {used.norm:.4f}",
@@ -263,7 +258,6 @@ def test_no_beat_is_missing(steps):
         )
     if "schedule" not in beats:
         fail(
-            "학습률을 다음 걸음으로 옮기지 않았습니다.",
             idea="학습률 스케줄",
             expected=f"다음 학습률 {first.want.rate:.4f}",
             got=f"{first.rate:.4f}",
@@ -274,7 +268,6 @@ def test_no_beat_is_missing(steps):
             count = record.beats.count(beat)
             if count != 1:
                 fail(
-                    f"{name}을(를) 걸음마다 한 번씩 하지 않았습니다.",
                     idea="한 걸음의 박자",
                     expected=f"{name} 한 번",
                     got=f"{count}번",
@@ -298,16 +291,15 @@ def test_beats_come_in_order(steps):
             )
         shown = {"expected": "backward → clip → step → schedule", "got": " → ".join(beats)}
         if at["step"] < at["backward"]:
-            fail("역전파보다 먼저 가중치를 고쳤습니다.", idea="박자의 차례", symptom="step-first", **shown)
+            fail(idea="박자의 차례", symptom="step-first", **shown)
         if at["clip"] < at["backward"]:
-            fail("역전파보다 먼저 기울기를 잘랐습니다.", idea="박자의 차례", symptom="clip-early", **shown)
+            fail(idea="박자의 차례", symptom="clip-early", **shown)
         if at["clip"] > at["step"]:
-            fail("가중치를 고친 뒤에 기울기를 잘랐습니다.", idea="박자의 차례", symptom="clip-late", **shown)
+            fail(idea="박자의 차례", symptom="clip-late", **shown)
         if at["schedule"] < at["step"]:
-            fail("가중치보다 학습률을 먼저 바꾸었습니다.", idea="박자의 차례", symptom="schedule-first", **shown)
+            fail(idea="박자의 차례", symptom="schedule-first", **shown)
         if steps.precision.used[number].norm == 0:
             fail(
-                "가중치를 고칠 때 기울기가 비어 있습니다.",
                 idea="박자의 차례",
                 expected=f"기울기의 크기 {min(record.want.norm, LIMIT):.4f}",
                 got="0",
@@ -370,7 +362,6 @@ def test_three_steps_match_the_arithmetic(steps):
     for record in steps.records:
         if not isinstance(record.outputs, dict) or not {"loss", "acc"} <= set(record.outputs):
             fail(
-                "outputs에 training_step의 결과가 담겨 있지 않습니다.",
                 idea="걸음의 결과",
                 expected="loss와 acc가 든 사전",
                 got=", ".join(record.outputs) if isinstance(record.outputs, dict) else type(record.outputs).__name__,
@@ -379,7 +370,7 @@ def test_three_steps_match_the_arithmetic(steps):
         numbers = [name for name in ("loss", "acc") if not isinstance(record.outputs[name], torch.Tensor)]
         if numbers:
             shown = {"expected": "텐서", "got": type(record.outputs[numbers[0]]).__name__, "name": numbers[0]}
-            fail("outputs의 텐서를 수로 바꾸었습니다.", idea="걸음의 결과", symptom="loss-number", **shown)
+            fail(idea="걸음의 결과", symptom="loss-number", **shown)
         assert_close(
             record.outputs["loss"],
             record.want.loss,
@@ -401,4 +392,4 @@ def test_three_steps_match_the_arithmetic(steps):
         )
     if steps.position.step != 3:
         shown = {"expected": "3걸음", "got": f"{steps.position.step}걸음"}
-        fail("걸음 수를 여기서도 세었습니다.", idea="진행", symptom="counted-twice", **shown)
+        fail(idea="진행", symptom="counted-twice", **shown)

@@ -63,7 +63,7 @@ class Processes:
 
         def all_reduce(*args, **kwargs):
             shown = {"expected": "fabric.all_gather", "got": "fabric.all_reduce"}
-            fail("모으지 않고 하나로 합쳤습니다.", idea="all_gather", symptom="all-reduce", **shown)
+            fail(idea="all_gather", symptom="all-reduce", **shown)
 
         fabric.all_gather, fabric.all_reduce = all_gather, all_reduce
         return fabric
@@ -108,23 +108,18 @@ def gather_everywhere(load, device, whole, processes):
     try:
         results = world.run(lambda fabric, values: gather(fabric, values, count), parts)
     except Deadlock:
-        fail(
-            "모든 프로세스가 함께 all_gather를 부르지 않아 서로 기다리다 멈췄습니다.",
-            idea="all_gather",
-            expected=f"프로세스 {processes}개가 같은 모양으로",
-            got="멈춤",
-            symptom="rank-zero-only",
-        )
+        expected = f"프로세스 {processes}개가 같은 모양으로"
+        fail(idea="all_gather", expected=expected, got="멈춤", symptom="rank-zero-only")
     except (TypeError, ValueError):
         if world.gathered_lists:
-            not_a_tensor("list", "all_gather에 텐서가 아니라 목록을 건네, 모은 것을 한 텐서로 되돌리지 못했습니다.")
+            not_a_tensor("list")
         raise
     for own, got in zip(parts, results, strict=True):
         check_gathered(got, whole, own, parts, world.was_asked)
 
 
-def not_a_tensor(got, message="모은 것이 텐서가 아닙니다."):
-    fail(message, idea="all_gather", expected="텐서", got=got, symptom="not-a-tensor")
+def not_a_tensor(got):
+    fail(idea="all_gather", expected="텐서", got=got, symptom="not-a-tensor")
 
 
 def check_gathered(got, whole, own, parts, was_asked=True):
@@ -133,21 +128,21 @@ def check_gathered(got, whole, own, parts, was_asked=True):
         not_a_tensor("아직 비어 있음" if got is None or got is ... else type(got).__name__)
     if got.dtype != whole.dtype and got.shape == whole.shape and matches(got, whole.to(got.dtype), 1e-6):
         shown = {"expected": show_dtype(whole), "got": show_dtype(got)}
-        fail("모은 값의 dtype이 달라졌습니다.", idea="dtype", symptom="other-dtype", **shown)
+        fail(idea="dtype", symptom="other-dtype", **shown)
     if close(got, whole, 0):
         return
     count, shapes = len(whole), {"expected": tuple(whole.shape), "got": tuple(got.shape)}
     blocks, everything = torch.cat(parts), torch.stack(parts, dim=1).flatten(0, 1)
     if len(parts) > 1 and any(matches(got, one, 0) for one in (own, own[:count])):
         symptom = "own-only" if was_asked else "never-gathered"
-        fail("제 몫만 돌려주었습니다.", idea="all_gather", symptom=symptom, **shapes)
+        fail(idea="all_gather", symptom=symptom, **shapes)
     if got.dim() == whole.dim() + 1:
-        fail("프로세스 축이 남아 있습니다.", idea="프로세스 축", symptom="not-merged", **shapes)
+        fail(idea="프로세스 축", symptom="not-merged", **shapes)
     if got.dim() > 0 and len(got) > count and matches(got[:count], whole, 0):
-        fail("되풀이한 예문을 떼지 않았습니다.", idea="되풀이한 예문", symptom="repeats", **shapes)
+        fail(idea="되풀이한 예문", symptom="repeats", **shapes)
     if len(parts) > 1 and any(matches(got, one, 0) for one in (blocks, blocks[:count])):
         shown = {"expected": show(whole[:4].flatten()[:4]), "got": show(got[:4].flatten()[:4])}
-        fail("프로세스별로 이어 붙였습니다.", idea="순서", symptom="blocks", **shown)
+        fail(idea="순서", symptom="blocks", **shown)
     name_values(got, whole, everything, shapes)
 
 
@@ -167,20 +162,20 @@ def name_values(got, whole, everything, shapes):
     """모은 값이 다를 때, 무엇을 잘못했는지 알아봅니다."""
     count, first = len(whole), {"expected": show(whole.flatten()[:6]), "got": show(got.flatten()[:6])}
     if got.dim() > 0 and len(got) < count and matches(got, whole[: len(got)], 0):
-        fail("진짜 예문까지 떼어 냈습니다.", idea="예문의 수", symptom="too-short", **shapes)
+        fail(idea="예문의 수", symptom="too-short", **shapes)
     if len(everything) > count and matches(got, everything[-count:], 0):
-        fail("뒤가 아니라 앞에서 떼어 냈습니다.", idea="되풀이한 예문", symptom="cut-front", **first)
+        fail(idea="되풀이한 예문", symptom="cut-front", **first)
     if matches(got, whole.sort(dim=0).values, 0) or matches(got, everything.sort(dim=0).values[:count], 0):
-        fail("예문의 순서가 아니라 값의 크기대로 늘어놓았습니다.", idea="순서", symptom="sorted", **first)
+        fail(idea="순서", symptom="sorted", **first)
     if got.dim() > 0 and without_equals(got, whole, everything):
-        fail("값이 같은 예문을 지웠습니다.", idea="되풀이한 예문", symptom="unique", **shapes)
+        fail(idea="되풀이한 예문", symptom="unique", **shapes)
     if got.dim() < whole.dim():
         symptom = "flatten-all" if got.dim() < 2 else "two-axes"
-        fail("예문마다의 모양이 사라졌습니다.", idea="축", symptom=symptom, **shapes)
+        fail(idea="축", symptom=symptom, **shapes)
     same_values = matches(got.flatten().sort().values, whole.flatten().sort().values, 0)
     if whole.dim() > 1 and (got.shape != whole.shape or same_values):
         rows = {"expected": f"{shapes['expected']} {first['expected']}", "got": f"{shapes['got']} {first['got']}"}
-        fail("예문마다의 줄이 흐트러졌습니다.", idea="축", symptom="rows-broken", **rows)
+        fail(idea="축", symptom="rows-broken", **rows)
     assert_equal(shapes["got"], shapes["expected"], idea="축", message="모은 값의 모양이 다릅니다.")
     assert_close(got, whole, atol=0, idea="순서", message="모은 값의 순서가 혼자 읽은 것과 다릅니다.")
 
@@ -218,17 +213,11 @@ def test_one_process_keeps_its_values(load, device, values_of, count):
     except (IndexError, RuntimeError, ValueError, TypeError) as error:
         if not (symptom := only_one_process_fails(load, device, values_of)):
             raise
-        fail(
-            "프로세스가 하나일 때 멈췄습니다.",
-            idea="프로세스 축",
-            expected=tuple(whole.shape),
-            got=type(error).__name__,
-            symptom=symptom,
-        )
+        fail(idea="프로세스 축", expected=tuple(whole.shape), got=type(error).__name__, symptom=symptom)
     is_wrong = isinstance(got, torch.Tensor) and not close(got, whole, 0)
     if is_wrong and (symptom := only_one_process_fails(load, device, values_of)):
         shown = {"expected": show(whole), "got": show(got)}
-        fail("프로세스가 하나일 때 값이 달라졌습니다.", idea="프로세스 축", symptom=symptom, **shown)
+        fail(idea="프로세스 축", symptom=symptom, **shown)
     check_gathered(got, whole, whole, [whole])
 
 

@@ -116,19 +116,12 @@ def test_validation_reads_the_validation_loader_in_eval_mode(new_loop, device):
     """검증은 드롭아웃을 끈 평가 모드에서, 검증 로더로 합니다."""
     loop, evaluated, _, _ = validations(new_loop, device, 3)
     if any(loader is loop.train_loader for _, loader, _ in evaluated):
-        fail(
-            "학습 데이터로 검증했습니다.",
-            idea="검증",
-            expected="val_loader",
-            got="train_loader",
-            symptom="train-loader",
-        )
+        fail(idea="검증", expected="val_loader", got="train_loader", symptom="train-loader")
     if others := [loader for _, loader, _ in evaluated if loader is not loop.val_loader]:
         got = "모델의 val_dataloader()" if isinstance(others[0], ModelLoader) else type(others[0]).__name__
-        message = "루프의 검증 로더가 아닌 것을 evaluate에 건넸습니다."
-        fail(message, idea="검증", expected="self.val_loader", got=got, symptom="other-loader")
+        fail(idea="검증", expected="self.val_loader", got=got, symptom="other-loader")
     if any(training for _, _, training in evaluated):
-        fail("학습 모드에서 검증했습니다.", idea="train/eval", expected="평가 모드", got="학습 모드", symptom="no-eval")
+        fail(idea="train/eval", expected="평가 모드", got="학습 모드", symptom="no-eval")
 
 
 @todo("4-4")
@@ -136,14 +129,7 @@ def test_training_mode_is_restored(new_loop, device):
     """검증이 끝나면 학습 모드로 돌아옵니다."""
     _, _, _, modes = validations(new_loop, device, 3)
     if not all(modes):
-        step = modes.index(False) + 1
-        fail(
-            f"{step}걸음 뒤에 모델이 평가 모드에 남아 있습니다.",
-            idea="train/eval",
-            expected="학습 모드",
-            got="평가 모드",
-            symptom="stay-eval",
-        )
+        fail(idea="train/eval", expected="학습 모드", got="평가 모드", symptom="stay-eval")
 
 
 @todo("4-4")
@@ -153,21 +139,14 @@ def test_every_validation_is_recorded(new_loop, device):
     steps = dict.fromkeys(step for step, _, _ in evaluated)
     want = [(step, {"val_loss": 1.0 / step, "val_acc": step / 100}) for step in steps]
     if evaluated and not recorded:
-        fail(
-            "검증만 하고 record에 건네지 않았습니다.",
-            idea="기록",
-            expected=f"{len(want)}번",
-            got="0번",
-            symptom="own-record" if loop.kept else "not-recorded",
-        )
+        fail(idea="기록", expected=f"{len(want)}번", got="0번", symptom="own-record" if loop.kept else "not-recorded")
     if len(recorded) < len(want):
         shown = {"expected": f"{len(want)}번", "got": f"{len(recorded)}번"}
-        fail("record에 건네지 않은 검증이 있습니다.", idea="기록", symptom="not-recorded", **shown)
-    for (step, got), (_, metrics) in zip(recorded, want, strict=False):
+        fail(idea="기록", symptom="not-recorded", **shown)
+    for (_, got), (_, metrics) in zip(recorded, want, strict=False):
         if got != metrics:
             what = ", ".join(map(str, got)) if isinstance(got, dict) else show(got)
             fail(
-                f"{step}걸음에 record에 건넨 것이 그때의 검증 값이 아닙니다.",
                 idea="기록",
                 expected="val_loss, val_acc가 든 사전",
                 got=f"사전({what})" if isinstance(got, dict) else what,
@@ -216,10 +195,4 @@ def test_a_stop_signal_is_heard_on_any_step(new_loop, step):
     except KeyboardInterrupt:
         stopped = True
     if not (stopped and saved):
-        fail(
-            "멈추라는 신호를 듣지 못했습니다.",
-            idea="Ctrl-C",
-            expected="저장하고 멈춤",
-            got="계속함",
-            symptom="early-return",
-        )
+        fail(idea="Ctrl-C", expected="저장하고 멈춤", got="계속함", symptom="early-return")

@@ -43,8 +43,8 @@ class WatchedSaver(CheckpointSaver):
 
     def best(self):
         if not self.checkpoints():
-            message, shown = "아직 아무것도 없는데 best를 물었습니다.", {"expected": "is_worth_keeping", "got": "best"}
-            fail(message, idea="남길 것 고르기", symptom="best-of-none", **shown)
+            shown = {"expected": "is_worth_keeping", "got": "best"}
+            fail(idea="남길 것 고르기", symptom="best-of-none", **shown)
         return super().best()
 
     @staticmethod
@@ -52,16 +52,15 @@ class WatchedSaver(CheckpointSaver):
         if isinstance(value, (str, dict, list, tuple)) or value is None:
             got = f"'{value}'(이)라는 글" if isinstance(value, str) else type(value).__name__
             shown = {"expected": "수", "got": got, "symptom": "not-a-number"}
-            fail("saver에 건넨 값이 수가 아닙니다.", idea="saver.metric", **shown)
+            fail(idea="saver.metric", **shown)
 
     def save_best(self, weights, value, step):
         if isinstance(value, bool):
             shown = {"expected": show(self.metrics[self.metric]), "got": value, "symptom": "kept-answer"}
-            fail("검증 값 대신 물음의 답을 저장했습니다.", idea="is_worth_keeping", **shown)
+            fail(idea="is_worth_keeping", **shown)
         if isinstance(weights, (int, float)) or (isinstance(step, float) and isinstance(value, int)):
             kinds = " · ".join(type(one).__name__ for one in (weights, value, step))
             fail(
-                "save_best의 인수를 다른 차례로 건넸습니다.",
                 idea="save_best의 인수",
                 expected="가중치(dict) · 값(float) · 걸음 수(int)",
                 got=kinds,
@@ -69,17 +68,11 @@ class WatchedSaver(CheckpointSaver):
             )
         if not isinstance(weights, dict) or not all(isinstance(one, torch.Tensor) for one in weights.values()):
             got = type(weights).__name__
-            fail(
-                "가중치(state_dict)가 아닌 것을 저장하려 했습니다.",
-                idea="state_dict",
-                expected="이름 → 텐서",
-                got=got,
-                symptom="not-weights",
-            )
+            fail(idea="state_dict", expected="이름 → 텐서", got=got, symptom="not-weights")
         self._must_be_a_number(value)
         if not isinstance(step, (int, float)):
             shown = {"expected": "걸음 수(int)", "got": type(step).__name__}
-            fail("저장한 걸음 수가 다릅니다.", idea="진행", symptom="wrong-step", **shown)
+            fail(idea="진행", symptom="wrong-step", **shown)
         weights_then = {name: one.clone() for name, one in weights.items()}
         then = {"weights": weights_then, "metrics": self.metrics, "step_then": self.step}
         self.saved.append(SimpleNamespace(value=value, step=step, **then))
@@ -120,11 +113,11 @@ def keep_all(new_loop, device, folder, saving_mode, num_saving, again_at=0):
         except KeyError as error:
             if isinstance(name := error.args[0], str) and name not in saver.metrics:
                 shown = {"expected": f"val_loss 또는 val_acc(지금은 {saver.metric})", "got": name}
-                fail("metrics에 없는 이름으로 꺼냈습니다.", idea="saver.metric", symptom="wrong-key", **shown)
+                fail(idea="saver.metric", symptom="wrong-key", **shown)
             raise
         if given != saver.metrics:
             shown = {"expected": ", ".join(saver.metrics), "got": ", ".join(given) or "빈 사전"}
-            fail("받은 metrics를 바꾸었습니다.", idea="부른 쪽의 값", symptom="changed-metrics", **shown)
+            fail(idea="부른 쪽의 값", symptom="changed-metrics", **shown)
     return saver, want
 
 
@@ -138,10 +131,10 @@ def check_saved(saver, want, saving_mode):
     if not got:
         never_saved(saver, shown)
     if got == [value for value in values for _ in range(2)]:
-        fail("같은 것을 두 번 저장했습니다.", symptom="saved-twice", **shown)
+        fail(symptom="saved-twice", **shown)
     symptom = next((name for name, saved in habits(saver) if got == saved), None)
     if symptom == "always-save":
-        fail("검증할 때마다 저장했습니다.", symptom=symptom, **shown)
+        fail(symptom=symptom, **shown)
     message = f"{saving_mode}일 때 저장할 것을 빠뜨렸거나, 저장하지 않을 것을 저장했습니다."
     fail(message, symptom=symptom, **{**shown, "expected": show(values), "got": show(got)})
 
@@ -152,17 +145,17 @@ def name_metric(saver):
     other = "val_loss" if saver.metric == "val_acc" else "val_acc"
     shown = {"idea": "saving_mode", "expected": saver.metric}
     if used and all(value == metrics[other] for value, metrics in used):
-        fail("다른 값을 보고 골랐습니다.", got=other, symptom="fixed-metric", **shown)
+        fail(got=other, symptom="fixed-metric", **shown)
     for value, metrics in used:
         if any(value == round(one, digits) for one in metrics.values() for digits in range(6) if value != one):
             shown = {"idea": "saver.metric", "expected": metrics[saver.metric], "got": value}
-            fail("검증 값을 반올림하여 건넸습니다.", symptom="rounded", **shown)
+            fail(symptom="rounded", **shown)
         if value not in metrics.values():
             shown = {"idea": "saver.metric", "expected": metrics[saver.metric], "got": value}
-            fail("검증 값을 바꾸어 건넸습니다.", symptom="changed-value", **shown)
+            fail(symptom="changed-value", **shown)
     if any(value != metrics[saver.metric] for value, metrics in used):
-        message, got = "물어본 값과 저장한 값이 서로 다른 것입니다.", "val_loss와 val_acc를 섞음"
-        fail(message, got=got, symptom="mixed-metrics", **shown)
+        got = "val_loss와 val_acc를 섞음"
+        fail(got=got, symptom="mixed-metrics", **shown)
 
 
 def habits(saver):
@@ -193,8 +186,8 @@ def habits(saver):
 def never_saved(saver, shown):
     """`save_best`를 한 번도 부르지 않았습니다."""
     if files := sorted(path.name for path in saver.folder.iterdir()):
-        fail("save_best가 아닌 것으로 저장했습니다.", symptom="own-file", **{**shown, "got": files[0]})
-    fail("아무것도 저장하지 않았습니다.", symptom="never-saved", **shown)
+        fail(symptom="own-file", **{**shown, "got": files[0]})
+    fail(symptom="never-saved", **shown)
 
 
 MODES = pytest.mark.parametrize(
@@ -218,7 +211,7 @@ def test_the_step_is_written(new_loop, device, tmp_path, saving_mode, num_saving
     for one in saver.saved:
         if one.step != one.step_then:
             shown = {"expected": one.step_then, "got": one.step}
-            fail("저장한 걸음 수가 다릅니다.", idea="진행", symptom="wrong-step", **shown)
+            fail(idea="진행", symptom="wrong-step", **shown)
 
 
 @todo("4-5")
@@ -228,7 +221,6 @@ def test_the_weights_of_that_moment_are_saved(new_loop, device, tmp_path):
     for one, (_, _, weights) in zip(saver.saved, want, strict=False):
         if set(one.weights) != set(weights):
             fail(
-                "저장한 가중치의 이름이 lang_model의 것과 다릅니다.",
                 idea="state_dict",
                 expected=sorted(weights)[0],
                 got=sorted(one.weights)[0] if one.weights else "없음",

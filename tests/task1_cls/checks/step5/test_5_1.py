@@ -54,7 +54,7 @@ class FakeModel:
     @staticmethod
     def _other(got: str) -> None:
         more = {"expected": "self.model.infer_one", "got": got, "symptom": "other-method"}
-        fail("infer_one이 아닌 것으로 물었습니다.", idea="infer_one", **more)
+        fail(idea="infer_one", **more)
 
     def infer_one(self, text: str) -> FakePrediction:
         self.asked.append(text)
@@ -83,35 +83,34 @@ class Service:
         except NameError as error:
             if error.name in ANSWER_NAMES:
                 more = {"expected": f'"{error.name}"', "got": error.name, "symptom": "unquoted-keys"}
-                fail("사전의 이름에 따옴표가 없습니다.", idea="사전의 이름", **more)
+                fail(idea="사전의 이름", **more)
             raise
         asked = self.model.asked
         if text not in asked:
             self._wrong_question(text, body, response.status_code)
         if response.status_code != 200:
             more = {"idea": "웹 API", "expected": "200", "got": response.status_code, "symptom": "other-status"}
-            fail("옳은 요청에 200이 아닌 상태로 답했습니다.", **more)
+            fail(**more)
         answer = response.get_json(silent=True)
         if not isinstance(answer, dict):
             more = {"expected": "사전", "got": type(answer).__name__, "symptom": "not-a-dict"}
-            fail("답이 JSON 사전이 아닙니다.", idea="웹 API의 약속", **more)
+            fail(idea="웹 API의 약속", **more)
         return answer
 
     def _wrong_question(self, text: str, body: str, status: int) -> None:
         asked = self.model.asked
-        message = "모델이 받은 문장이 사용자가 보낸 문장과 다릅니다."
         got = (show(asked[-1]) if asked[-1] else "빈 글") if asked else f"문장 없음(응답 {status})"
         more: dict[str, Any] = {"idea": "요청 읽기", "expected": show(text), "got": got}
         if asked and isinstance(asked[-1], (list, tuple)):
-            fail(message, symptom="list-of-one", **more)
+            fail(symptom="list-of-one", **more)
         if not asked and status == 200:
             more = {"expected": "infer_one을 부름", "got": "부르지 않음", "symptom": "not-asked"}
-            fail("모델에 문장을 묻지 않았습니다.", idea="infer_one", **more)
+            fail(idea="infer_one", **more)
         if asked and isinstance(asked[-1], str) and html.unescape(asked[-1]) == text:
-            fail(message, symptom="escaped", **more)
+            fail(symptom="escaped", **more)
         if not asked or asked[-1] in ("", b"", None, body, body.encode()) or isinstance(asked[-1], dict):
-            fail(message, symptom="reread-body", **more)
-        fail(message, **more)
+            fail(symptom="reread-body", **more)
+        fail(**more)
 
 
 @pytest.fixture
@@ -127,16 +126,8 @@ def test_answer_has_the_four_names(service):
     if missing := [name for name in want if name not in answer]:
         nested = any(isinstance(one, dict) for one in answer.values())
         symptom = "nested" if nested else "wrong-names" if {"text", "label"} & set(answer) else "missing-names"
-        message = f"답에 빠진 이름이 있습니다: {', '.join(missing)}."
         got = ", ".join(sorted(answer))
-        fail(
-            message,
-            idea="웹 API의 약속",
-            expected=", ".join(want),
-            got=got,
-            symptom=symptom,
-            missing=", ".join(missing),
-        )
+        fail(idea="웹 API의 약속", expected=", ".join(want), got=got, symptom=symptom, missing=", ".join(missing))
 
 
 @todo("5-1")
@@ -155,16 +146,10 @@ def test_probabilities_are_numbers_under_their_own_names(service, text):
         others = {one: service.ask(one) for one in POSITIVE if one != text}
         if any(matches(one.get("positive") or 0.0, POSITIVE[asked], 1e-3) for asked, one in others.items()):
             more = {"expected": show(want), "got": show(pair), "symptom": "by-size"}
-            fail("확률을 라벨이 아니라 크기대로 담았습니다.", idea="라벨의 순서", **more)
-        fail(
-            "negative와 positive가 뒤바뀌었습니다.",
-            idea="라벨의 순서",
-            expected=show(want),
-            got=show(pair),
-            symptom="swapped",
-        )
+            fail(idea="라벨의 순서", **more)
+        fail(idea="라벨의 순서", expected=show(want), got=show(pair), symptom="swapped")
     if matches(pair, [100 * one for one in want], 0.1):
-        fail("확률에 100을 곱했습니다.", idea="확률", expected=show(want), got=show(pair), symptom="percent")
+        fail(idea="확률", expected=show(want), got=show(pair), symptom="percent")
     digits = [n for n in (0, 1, 2) if matches(pair, [round(one, n) for one in want], 1e-9)]
     if digits or pair[0] == pair[1]:
         message = f"확률을 소수 {digits[0]}자리에서 반올림했습니다." if digits else "두 확률에 같은 값을 담았습니다."

@@ -49,10 +49,10 @@ class CommandLine:
                 self._called_too_early()
             if isinstance(error, SystemExit):
                 more = {"expected": "등록만 함", "got": "실행함", "symptom": "run-now"}
-                fail("명령줄을 만들면서 실행까지 했습니다.", idea="등록과 실행", **more)
+                fail(idea="등록과 실행", **more)
             if re.search(r"'function' object has no attribute '(options|groups)'", str(error)):
                 more = {"expected": "with_options(설정 클래스)(함수)", "got": "with_options(함수)(…)"}
-                fail("with_options에 함수를 먼저 건넸습니다.", idea="with_options", symptom="options-first", **more)
+                fail(idea="with_options", symptom="options-first", **more)
             raise
         if self.calls:
             self._called_too_early()
@@ -77,7 +77,7 @@ class CommandLine:
         def with_options_(kind: Any, *more: Any) -> Any:
             if more:
                 shown = {"expected": "with_options(설정 클래스)(함수)", "got": "with_options(설정 클래스, 함수)"}
-                fail("with_options에 함수까지 함께 건넸습니다.", idea="with_options", symptom="options-two", **shown)
+                fail(idea="with_options", symptom="options-two", **shown)
             self.wrapped += 1
             decorate = with_options(kind)
 
@@ -99,7 +99,7 @@ class CommandLine:
         if self.wrapped:
             symptom = "half-wrapped" if "function" in self.options_of(name) else "wrapped-late"
         more = {"expected": "--seq_len 등", "got": got, "symptom": symptom, "command": name}
-        fail(f"{name} 명령에 옵션이 없습니다.", idea="with_options", **more)
+        fail(idea="with_options", **more)
 
     def _recorder(self, name: str) -> Any:
         def record(options: Any = None) -> None:
@@ -111,20 +111,17 @@ class CommandLine:
     def _built(self, cli: Any) -> Any:
         if isinstance(cli, typer.Typer) and cli not in self.apps:
             more = {"expected": "new_app이 만든 cli", "got": "새로 만든 typer.Typer", "symptom": "own-app"}
-            fail("윗줄이 만든 cli를 쓰지 않았습니다.", idea="new_app", **more)
+            fail(idea="new_app", **more)
         self.registered = cli.registered_commands
         if not cli.registered_commands and not cli.registered_groups:
             self._missing(list(KINDS))
         return typer.main.get_command(cli)
 
     def _called_too_early(self) -> None:
-        called = self.calls[0][0] if self.calls else "감싼"
-        message = f"명령을 등록하면서 {called} 함수를 불렀습니다."
-        fail(message, idea="함수를 건네기", expected="아무도 명령하기 전에는 0번", got="1번", symptom="called-now")
+        fail(idea="함수를 건네기", expected="아무도 명령하기 전에는 0번", got="1번", symptom="called-now")
 
     def _missing(self, names: list[str]) -> None:
         registered = [str(name) for name in getattr(self, "commands", {})]
-        message = f"등록되지 않은 명령이 있습니다: {', '.join(names)}."
         if [name for name in registered if name not in KINDS]:
             symptom = "other-name"
         elif len(registered) < len(self.registered):
@@ -135,7 +132,7 @@ class CommandLine:
             symptom = "missing-command" if self.asked > len(self.registered) else "left-out"
         more = {"symptom": symptom, "missing": ", ".join(names)}
         got = ", ".join(registered) or "없음"
-        fail(message, idea="명령의 등록", expected=", ".join(KINDS), got=got, **more)
+        fail(idea="명령의 등록", expected=", ".join(KINDS), got=got, **more)
 
     def options_of(self, name: str) -> set[str]:
         return {parameter.name for parameter in self.commands[name].params}
@@ -159,7 +156,7 @@ class CommandLine:
 
     def _only_helped(self, name: str) -> None:
         more = {"expected": f"{name} 함수를 부름", "got": "도움말", "symptom": "help-when-bare", "command": name}
-        fail(f"`{name}`만 적었더니 도움말을 보이고 끝났습니다.", idea="기본값", **more)
+        fail(idea="기본값", **more)
 
 
 @pytest.fixture
@@ -187,11 +184,10 @@ def test_each_command_has_the_options_of_its_own_settings(command_line):
         foreign = [option for other in KINDS if other != name for option in own[other] if option in got]
         missing = sorted(want - got)
         if foreign or missing:
-            message = f"{name} 명령의 옵션이 {kind.__name__}의 것과 다릅니다."
             expected = f"--{own[name][0]} 등 {len(want)}개"
             found = f"없는 것: {', '.join(missing[:3])}" if missing else f"남의 것: {', '.join(foreign[:3])}"
             more = {"symptom": "wrong-settings", "command": name}
-            fail(message, idea="명령마다의 설정", expected=expected, got=found, **more)
+            fail(idea="명령마다의 설정", expected=expected, got=found, **more)
 
 
 @todo("5-2")
@@ -203,19 +199,18 @@ def test_command_calls_its_own_function_with_the_options(command_line):
         if called != name:
             same = len({command_line.run(*one)[0] for one, _ in COMMANDS}) == 1
             more = {"symptom": "one-function" if same else "wrong-function", "command": name}
-            fail(f"{name} 명령이 다른 함수를 불렀습니다.", idea="명령과 함수", expected=name, got=called, **more)
+            fail(idea="명령과 함수", expected=name, got=called, **more)
         if not isinstance(options, dict):
             got = "아무것도 받지 못함" if options is None else type(options).__name__
             more = {"expected": "Options", "got": got, "symptom": "options-lost", "command": name}
-            fail(f"{name} 함수가 옵션을 받지 못했습니다.", idea="with_options", **more)
+            fail(idea="with_options", **more)
         idea = "명령줄 옵션"
         got = {option: options.get(option) for option in want}
         assert_equal(got, want, idea=idea, message=f"{name} 함수가 받은 옵션의 값이 다릅니다.")
         given = sorted(getattr(options, "given", ()))
         if given != sorted(want):
             more = {"expected": f"Options(given: {', '.join(sorted(want))})", "got": type(options).__name__}
-            message = "사람이 적은 옵션이 무엇인지가 전해지지 않았습니다."
-            fail(message, idea=idea, symptom="options-lost", command=name, **more)
+            fail(idea=idea, symptom="options-lost", command=name, **more)
         defaults = {key: value for key, value in options_of(KINDS[name]).items() if key not in want}
         changed = [key for key, value in defaults.items() if options.get(key) != value]
         assert_equal(changed, [], idea=idea, message="적지 않은 옵션이 기본값이 아닙니다.")

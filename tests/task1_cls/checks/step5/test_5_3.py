@@ -55,7 +55,7 @@ def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
         known = isinstance(name, str) and name in kind.options() and name in options
         if known and (other := other_kind_moved(step, kind)):
             more = {"expected": kind.__name__, "got": other.__name__, "symptom": "fixed-kind"}
-            fail(f"{other.__name__}의 옵션만 압니다.", idea="설정 클래스", **more)
+            fail(idea="설정 클래스", **more)
         _explain_key(name, kind, options)
         raise
     except UnknownSetting as error:
@@ -68,7 +68,7 @@ def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
     except UnboundLocalError:
         if not options and values_arrive(step, kind):
             more = {"expected": "모두 기본값인 설정", "got": "args가 없음", "symptom": "inside-loop"}
-            fail("옵션이 하나도 없으면 args가 만들어지지 않습니다.", idea="기본값", **more)
+            fail(idea="기본값", **more)
         raise
     except TypeError as error:
         _explain_type(str(error), kind, options)
@@ -82,7 +82,7 @@ def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
     if not isinstance(args, kind):
         symptom = "fixed-kind" if isinstance(args, Arguments) else "not-built"
         more = {"expected": kind.__name__, "got": type(args).__name__, "symptom": symptom}
-        fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", **more)
+        fail(idea="설정 클래스", **more)
     for group, group_kind in kind.groups().items():
         got = type(getattr(args, group, None))
         if got is dict:
@@ -112,25 +112,25 @@ def other_kind_moved(step: Any, kind: type) -> type | None:
 
 def only_given() -> None:
     more = {"expected": "options에 든 것 모두", "got": "options.given에 적힌 것만", "symptom": "given-only"}
-    fail("사전에 든 옵션이 아니라 given에 적힌 것만 옮겼습니다.", idea="options", **more)
+    fail(idea="options", **more)
 
 
 def not_built(got: str) -> None:
     more = {"expected": "LearningArguments 등", "got": got, "symptom": "not-built"}
-    fail("묶음이 아직 사전입니다.", idea="묶음의 클래스", **more)
+    fail(idea="묶음의 클래스", **more)
 
 
 def _explain_key(name: Any, kind: type, options: dict[str, Any]) -> None:
     """KeyError에서 알아볼 수 있는 실수."""
     if isinstance(name, Field):
         more = {"expected": "묶음의 이름", "got": "필드", "symptom": "unpacked-backwards"}
-        fail("묶음과 필드를 바꾸어 받았습니다.", idea="kind.options()", **more)
+        fail(idea="kind.options()", **more)
     if name in kind.options() and name not in options:
         more = {"expected": "기본값", "got": f"KeyError: {name}", "symptom": "needs-all", "name": name}
-        fail("빠진 옵션에서 멈췄습니다.", idea="기본값", **more)
+        fail(idea="기본값", **more)
     if name in kind.groups() or name in kind.options():
         more = {"expected": ", ".join(kind.groups()), "got": f"KeyError: {name}", "symptom": "no-group", "name": name}
-        fail(f"'{name}' 묶음을 찾지 못했습니다.", idea="묶음", **more)
+        fail(idea="묶음", **more)
 
 
 def _explain_type(message: str, kind: type, options: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ def _explain_type(message: str, kind: type, options: dict[str, Any]) -> None:
 
 def none_default() -> None:
     more = {"expected": "기본값", "got": "None", "symptom": "none-default"}
-    fail("빠진 옵션이 None이 되었습니다.", idea="기본값", **more)
+    fail(idea="기본값", **more)
 
 
 def _explain_unknown(error: UnknownSetting, kind: type) -> None:
@@ -153,16 +153,16 @@ def _explain_unknown(error: UnknownSetting, kind: type) -> None:
     name, owner = error.name, error.owner
     if owner in KINDS.values() and owner is not kind:
         more = {"expected": kind.__name__, "got": owner.__name__, "symptom": "fixed-kind"}
-        fail("부탁한 설정 클래스가 아닙니다.", idea="설정 클래스", **more)
+        fail(idea="설정 클래스", **more)
     if name not in kind.options():
         return
     group, one = kind.options()[name]
     if owner is kind and traceback.extract_tb(error.__traceback__)[-1].name == "__setattr__":
         more = {"expected": "묶음 속의 필드", "got": f"args.{name}", "symptom": "on-top"}
-        fail("값을 묶음이 아니라 설정에 바로 담았습니다.", idea="옵션과 필드", **more)
+        fail(idea="옵션과 필드", **more)
     if owner is kind:
         more = {"expected": "묶음들", "got": f"{owner.__name__}({name}=…)", "symptom": "flat"}
-        fail("옵션을 묶지 않고 설정 클래스에 바로 건넸습니다.", idea="묶음", **more)
+        fail(idea="묶음", **more)
     if owner is kind.groups()[group] and name != one.name:
         fail_with_option_name(kind, name, got=f"args.{group}.{name}")
     if owner in kind.groups().values():
@@ -174,13 +174,7 @@ def _explain_unknown(error: UnknownSetting, kind: type) -> None:
 def fail_with_option_name(kind: type, name: str, got: str) -> None:
     group, one = kind.options()[name]
     more = {"option": name, "group": group, "field": one.name, "symptom": "option-name"}
-    fail(
-        "필드의 이름 대신 옵션의 이름을 썼습니다.",
-        idea="옵션과 필드",
-        expected=f"args.{group}.{one.name}",
-        got=got,
-        **more,
-    )
+    fail(idea="옵션과 필드", expected=f"args.{group}.{one.name}", got=got, **more)
 
 
 def assert_fields(args: Any, want: dict[tuple[str, str], Any], message: str, idea: str, **more: Any) -> None:
@@ -202,13 +196,13 @@ def name_moves(step: Any, args: Any, kind: type, values: dict[tuple[str, str], t
     if wrong == list(values) and values_arrive(step, kind, Options):
         only_given()
     if wrong == list(values):
-        fail("옵션의 값이 하나도 옮겨지지 않았습니다.", symptom="nothing-moved", **shown)
+        fail(symptom="nothing-moved", **shown)
     if wrong == list(values)[:-1]:
-        fail("마지막 옵션의 값만 옮겨졌습니다.", symptom="only-last", **shown)
+        fail(symptom="only-last", **shown)
     prefixed = [key for key, (name, _) in values.items() if name == "_".join(key)]  # data_name처럼 묶음이 앞에 붙은 것
     if prefixed and wrong == [key for key in values if key not in prefixed]:
         found = {"got": f"{len(prefixed)}개", "moved": values[prefixed[0]][0], "left": values[wrong[0]][0]}
-        fail("이름 앞에 묶음의 이름이 붙은 옵션만 옮겼습니다.", symptom="by-prefix", **{**shown, **found})
+        fail(symptom="by-prefix", **{**shown, **found})
     if prefixed and wrong == prefixed:
         group = wrong[0][0]
         name = values[wrong[0]][0]

@@ -61,19 +61,17 @@ class Split:
         except TypeError as error:
             if "'TextCorpus'" not in str(error) or not any(one in str(error) for one in ("len()", "script", "iter")):
                 raise
-            message, want = "말뭉치를 목록처럼 다루었습니다.", "corpus.num_bytes, corpus.part(시작, 끝)"
-            fail(message, idea="글의 부분", expected=want, got=f"TypeError: {error}", symptom="like-a-list")
+            want = "corpus.num_bytes, corpus.part(시작, 끝)"
+            fail(idea="글의 부분", expected=want, got=f"TypeError: {error}", symptom="like-a-list")
         self.stops = [part.stop for part in got if isinstance(part, TextPart)]
         for part in got:
             if not isinstance(part, TextPart):
-                message = "나눈 것이 말뭉치의 한 부분(TextPart)이 아닙니다."
                 kind = type(part).__name__
-                fail(message, idea="글의 부분", expected="TextPart", got=kind, symptom="not-part")
+                fail(idea="글의 부분", expected="TextPart", got=kind, symptom="not-part")
             for place in (part.start, part.stop):
                 if not isinstance(place, (int, float, np.number)):
                     kind = type(place).__name__
-                    message = "part의 시작이나 끝이 수가 아닙니다."
-                    fail(message, idea="글의 부분", expected="바이트의 자리", got=kind, symptom="not-a-place")
+                    fail(idea="글의 부분", expected="바이트의 자리", got=kind, symptom="not-a-place")
         number = {id(piece): index for index, piece in enumerate(self.corpus.made)}
         self.train, self.valid = ([number[id(piece)] for piece in part.pieces()] for part in got)
         self.shared = sorted(set(self.train) & set(self.valid))
@@ -122,9 +120,7 @@ def test_no_line_is_in_both_parts(splits):
             continue
         everything = set(one.valid) <= set(one.train)
         symptom = "one-line-twice" if len(one.shared) == 1 else "leak-all" if everything else "leak"
-        message = "학습할 줄이 검증에도 있습니다."
         fail(
-            message,
             idea="새어 나감",
             expected="겹치는 줄 0개",
             got=f"{len(one.shared)}개",
@@ -148,12 +144,9 @@ def test_no_line_is_lost(splits):
         if not one.valid or not one.train:
             which = "검증" if not one.valid else "학습"
             symptom = "empty-part"
-            message = f"{which}할 글이 비어 있습니다."
         else:
             which, symptom = "", "one-line-lost" if len(one.lost) == 1 else "lines-lost"
-            message = "어느 쪽에도 없는 줄이 있습니다."
         fail(
-            message,
             idea="빠진 글",
             expected="빠진 줄 0개",
             got=f"{len(one.lost)}개",
@@ -171,7 +164,6 @@ def test_training_text_comes_first(splits):
             # 둘을 맞바꾼 것이라면 학습이 val_ratio만큼뿐입니다. 0.5에서는 알 수 없습니다.
             swapped = abs(len(splits[0].train) - len(LETTERS) * RATIOS[0]) <= 1
             fail(
-                "글의 앞부분이 검증이 되었습니다.",
                 idea="두 부분의 차례",
                 expected="앞은 학습, 뒤는 검증",
                 got="앞은 검증, 뒤는 학습",
@@ -199,6 +191,5 @@ def test_boundary_is_where_the_ratio_says(splits):
             "ratio-reversed": one.ends_at(size * one.ratio),
         }
         symptom = next((name for name, is_it in wrong.items() if is_it), "other-share")
-        message = "학습할 글의 크기가 (1 - val_ratio)와 다릅니다."
         expected, got = f"글의 {1 - one.ratio:.0%}", f"{one.share:.0%}"
-        fail(message, idea="나누는 자리", expected=expected, got=got, symptom=symptom, ratio=f"{one.ratio:g}")
+        fail(idea="나누는 자리", expected=expected, got=got, symptom=symptom, ratio=f"{one.ratio:g}")

@@ -31,26 +31,21 @@ def window(step: Any, index: int) -> tuple[list[int], list[int]]:
     except ValueError as error:
         if "read-only" not in str(error):
             raise
-        message = "토큰을 그 자리에서 고치려 했습니다."
-        fail(message, idea="슬라이스", expected="읽기만", got=f"ValueError: {error}", symptom="in-place")
+        fail(idea="슬라이스", expected="읽기만", got=f"ValueError: {error}", symptom="in-place")
     except AttributeError as error:
         if "no attribute 'astype'" not in str(error):
             raise
-        message = "배열이 아닌 것을 담았습니다."
         kind = str(error).split("'")[1]
-        fail(message, idea="배열", expected="numpy 배열", got=kind, symptom="not-array")
+        fail(idea="배열", expected="numpy 배열", got=kind, symptom="not-array")
     except TypeError as error:
         if "expected np.ndarray" not in str(error):
             raise
-        message = "토큰을 하나만 꺼냈습니다."
-        fail(message, idea="창", expected=f"토큰 {LENGTH}개", got="토큰 1개", symptom="one-token")
+        fail(idea="창", expected=f"토큰 {LENGTH}개", got="토큰 1개", symptom="one-token")
     if any(not torch.equal(inputs, one) or not torch.equal(targets, two) for one, two in again):
-        message = "같은 번호의 창이 읽을 때마다 다릅니다."
-        fail(message, idea="창", expected="언제나 같은 창", got="다른 창", symptom="random-window", index=index)
+        fail(idea="창", expected="언제나 같은 창", got="다른 창", symptom="random-window", index=index)
     if inputs.dim() != 1 or targets.dim() != 1:
-        message = "창 하나에 축이 하나 더 있습니다."
         got = f"{tuple(inputs.shape)}, {tuple(targets.shape)}"
-        fail(message, idea="창의 모양", expected=f"({LENGTH},), ({LENGTH},)", got=got, symptom="extra-axis")
+        fail(idea="창의 모양", expected=f"({LENGTH},), ({LENGTH},)", got=got, symptom="extra-axis")
     return inputs.tolist(), targets.tolist()
 
 
@@ -122,7 +117,6 @@ def blame(what: str, name: str, index: int, got: list[int], want: list[int], kno
     symptom = next((one for one, is_it in known.items() if is_it), "other-window")
     length = len(got) != len(want)
     fail(
-        f"{index}번째 창의 {what}({name})이 다릅니다.",
         idea="창",
         expected=f"{len(want)}개" if length else want,
         got=f"{len(got)}개" if length else got,

@@ -81,17 +81,13 @@ def explain_refusal(error: ValueError) -> None:
         given = next((one.f_locals["sampler"] for one in frames if "sampler" in one.f_locals), None)
         if isinstance(given, int):
             expected, got = "num_workers", f"sampler={given}"
-            message = "보조 프로세스의 수가 sampler의 자리에 들어갔습니다."
-            fail(message, idea="인수의 자리", expected=expected, got=got, symptom="positional")
-        message = "sampler와 shuffle을 함께 주었습니다."
-        fail(message, idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
+            fail(idea="인수의 자리", expected=expected, got=got, symptom="positional")
+        fail(idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
     if "batch_sampler option is mutually exclusive" in text:
-        message = "batch_sampler와, 그것이 이미 정하는 것을 함께 주었습니다."
-        fail(message, idea="batch_sampler", expected="둘 중 하나", got="둘 다", symptom="both-batches")
+        fail(idea="batch_sampler", expected="둘 중 하나", got="둘 다", symptom="both-batches")
     if found := re.search(r"(persistent_workers|prefetch_factor|multiprocessing_context|timeout)\b", text):
-        message = "보조 프로세스가 없을 때는 쓸 수 없는 인수를 적었습니다."
         expected, got = "workers가 0일 때도 만들어짐", f"ValueError: {text[:70]}"
-        fail(message, idea="num_workers", expected=expected, got=got, symptom="workers-only", argument=found[1])
+        fail(idea="num_workers", expected=expected, got=got, symptom="workers-only", argument=found[1])
 
 
 def batch_size_of(loader: DataLoader) -> int | None:
@@ -101,30 +97,25 @@ def batch_size_of(loader: DataLoader) -> int | None:
 
 def checked_loader(loader: Any) -> DataLoader:
     if not isinstance(loader, DataLoader):
-        message = "loader에 담긴 것이 DataLoader가 아닙니다."
-        fail(message, idea="DataLoader", expected="DataLoader 객체", got=named(loader), symptom="not-loader")
+        fail(idea="DataLoader", expected="DataLoader 객체", got=named(loader), symptom="not-loader")
     if loader.batch_sampler is None:
-        message, got = "DataLoader가 창을 배치로 묶지 않습니다.", "batch_size=None"
-        fail(message, idea="배치 크기", expected=f"batch_size={BATCH}", got=got, symptom="no-batching")
+        got = "batch_size=None"
+        fail(idea="배치 크기", expected=f"batch_size={BATCH}", got=got, symptom="no-batching")
     if not isinstance(loader.dataset, Windows):
         same_items = len(loader.dataset) == WINDOWS and isinstance(loader.dataset[0], tuple)
         if not same_items:
             kind = type(loader.dataset).__name__
-            message = "로더가 읽는 것이 dataset이 아닙니다."
-            fail(message, idea="데이터셋", expected=f"창 {WINDOWS}개", got=kind, symptom="other-dataset")
+            fail(idea="데이터셋", expected=f"창 {WINDOWS}개", got=kind, symptom="other-dataset")
     elif loader.dataset.tokens[0] >= 1_000:
-        message = "학습할 글이 아니라 검증할 글을 읽습니다."
-        fail(message, idea="데이터셋", expected="학습할 글", got="검증할 글", symptom="valid-windows")
+        fail(idea="데이터셋", expected="학습할 글", got="검증할 글", symptom="valid-windows")
     elif len(loader.dataset) != WINDOWS:
-        message = "학습할 창의 수가 다릅니다."
         got = f"창 {len(loader.dataset)}개"
-        fail(message, idea="데이터셋", expected=f"창 {WINDOWS}개", got=got, symptom="other-windows")
+        fail(idea="데이터셋", expected=f"창 {WINDOWS}개", got=got, symptom="other-windows")
     if batch_size_of(loader) is None or not hasattr(loader.batch_sampler, "sampler"):
         sequential = all(one == list(range(one[0], one[0] + len(one))) for one in epoch(loader))
-        message = "4단계가 읽을 sampler와 batch_size가 없습니다."
         symptom = "batches-shuffled" if sequential else "no-batch-size"
         got, want = type(loader.batch_sampler).__name__, "sampler와 batch_size"
-        fail(message, idea="batch_sampler", expected=want, got=got, symptom=symptom)
+        fail(idea="batch_sampler", expected=want, got=got, symptom=symptom)
     return loader
 
 
@@ -134,15 +125,13 @@ def epoch(loader: DataLoader) -> list[list[int]]:
     for indices in loader.batch_sampler:
         batch = loader.collate_fn([loader.dataset[index] for index in indices])
         if not isinstance(batch, (tuple, list)) or len(batch) != 2 or not isinstance(batch[0], torch.Tensor):
-            message = "배치가 (입력, 정답) 두 텐서가 아닙니다."
             got = type(batch).__name__
-            fail(message, idea="배치", expected="두 텐서", got=got, symptom="other-batch")
+            fail(idea="배치", expected="두 텐서", got=got, symptom="other-batch")
         inputs, targets = batch
         shapes = f"{tuple(inputs.shape)}, {tuple(targets.shape)}"
         stacked = (len(indices), loader.dataset[0][0].numel())
         if tuple(inputs.shape) != stacked or inputs.shape != targets.shape or not torch.equal(inputs + 1, targets):
-            message = "배치의 입력과 정답이 창의 것과 다릅니다."
-            fail(message, idea="배치", expected="모두 (배치, 길이)", got=shapes, symptom="other-batch")
+            fail(idea="배치", expected="모두 (배치, 길이)", got=shapes, symptom="other-batch")
         batches.append([first // LENGTH for first in inputs[:, 0].tolist()])
     return batches
 
@@ -158,16 +147,13 @@ def test_batches_have_the_configured_size(make):
     size, sizes = batch_size_of(loader), [len(one) for one in epoch(loader)]
     if size != BATCH:
         symptom = "batch-of-one" if size == 1 else "step-size" if size in STEP_SIZES else "batch-size"
-        message = "배치 크기가 설정과 다릅니다."
-        fail(message, idea="배치 크기", expected=BATCH, got=size, symptom=symptom)
+        fail(idea="배치 크기", expected=BATCH, got=size, symptom=symptom)
     want, left = [BATCH] * (WINDOWS // BATCH) + [WINDOWS % BATCH], WINDOWS % BATCH
     if loader.drop_last or sizes == want[:-1]:
         got = f"{len(sizes)}배치"
-        message = "마지막의 작은 배치를 버렸습니다."
-        fail(message, idea="drop_last", expected=f"{len(want)}배치", got=got, symptom="drop-last", left=left)
+        fail(idea="drop_last", expected=f"{len(want)}배치", got=got, symptom="drop-last", left=left)
     if sum(sizes) < WINDOWS:
-        message = "창을 다 읽지 않습니다."
-        fail(message, idea="sampler", expected=f"창 {WINDOWS}개", got=f"{sum(sizes)}개", symptom="partial")
+        fail(idea="sampler", expected=f"창 {WINDOWS}개", got=f"{sum(sizes)}개", symptom="partial")
     assert_equal(sizes, want, idea="배치 크기", message="배치들의 크기가 다릅니다.")
 
 
@@ -179,14 +165,11 @@ def test_order_changes_every_epoch(make):
     if first == list(range(len(first))):
         busy = make(WORKERS)
         if busy.num_workers == 0 and not isinstance(busy.batch_sampler.sampler, SequentialSampler):
-            message = "보조 프로세스의 수가 shuffle의 자리에 들어갔습니다."
             expected, got = "num_workers", "shuffle"
-            fail(message, idea="인수의 자리", expected=expected, got=got, symptom="positional")
-        message = "창을 글의 순서대로 읽습니다."
-        fail(message, idea="섞기", expected="무작위", got="글의 순서", symptom="not-shuffled")
+            fail(idea="인수의 자리", expected=expected, got=got, symptom="positional")
+        fail(idea="섞기", expected="무작위", got="글의 순서", symptom="not-shuffled")
     if first == second:
-        message = "순서가 에포크마다 똑같습니다."
-        fail(message, idea="섞기", expected="매번 다른 순서", got="같은 순서", symptom="same-order")
+        fail(idea="섞기", expected="매번 다른 순서", got="같은 순서", symptom="same-order")
 
 
 @todo("1-5")
@@ -196,7 +179,7 @@ def test_every_window_is_read_once(make):
     read = flat(epoch(loader))
     if len(set(read)) < len(read):
         expected, got = f"서로 다른 창 {WINDOWS}개", f"{len(set(read))}개"
-        fail("같은 창을 여러 번 읽었습니다.", idea="replacement", expected=expected, got=got, symptom="replacement")
+        fail(idea="replacement", expected=expected, got=got, symptom="replacement")
     again = training_loader(loader, seed=7)  # 4단계는 이 로더의 sampler를 받아 배치를 다시 묶습니다.
     message = "4단계가 배치를 다시 묶으면 읽는 창이 달라집니다."
     if len(read) == WINDOWS and sorted(flat(epoch(again))) != list(range(WINDOWS)):
@@ -210,5 +193,4 @@ def test_workers_come_from_the_settings(make):
         got = make(workers).num_workers
         if got != workers:
             symptom = "no-workers" if got == 0 else "fixed-workers"
-            message = "보조 프로세스의 수가 설정(workers)과 다릅니다."
-            fail(message, idea="num_workers", expected=workers, got=got, symptom=symptom)
+            fail(idea="num_workers", expected=workers, got=got, symptom=symptom)

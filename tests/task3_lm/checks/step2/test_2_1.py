@@ -126,7 +126,7 @@ def test_heads_are_the_slices_of_the_projection(attention, hidden):
         recognise(together, wrong_heads(attention, hidden, want), atol=ATOL, idea="헤드 나누기", expected=want)
         if matches(together.flatten().sort().values, want.flatten().sort().values, ATOL):
             more = {"expected": "제자리에 있는 값", "got": "자리가 뒤섞인 값"}
-            fail("값은 모두 있지만 자리가 뒤섞였습니다.", idea="헤드 나누기", symptom="scrambled", **more)
+            fail(idea="헤드 나누기", symptom="scrambled", **more)
     message = "헤드마다의 질의, 열쇠, 값이 기대와 다릅니다."
     assert_close(together, want, atol=ATOL, idea="헤드 나누기", message=message)
 
@@ -158,7 +158,7 @@ def test_nothing_is_dropped_while_learning(load, hidden, device):
     got = torch.stack(split(made.train(), hidden))
     if not matches(got, want, ATOL):
         more = {"expected": "나눈 그대로", "got": "일부가 0인 값"}
-        fail("나눈 값에 드롭아웃을 걸었습니다.", idea="드롭아웃의 자리", symptom="dropout-early", **more)
+        fail(idea="드롭아웃의 자리", symptom="dropout-early", **more)
 
 
 @todo("2-1")
@@ -172,5 +172,4 @@ def test_gradient_reaches_the_projection(attention, hidden):
             one.square().sum().backward(retain_graph=True)
         rows = attention.qkv.weight.grad
         if rows is None or not rows[index * EMBED : (index + 1) * EMBED].abs().sum() > 0:
-            message = f"{name}의 기울기가 self.qkv에 닿지 않습니다."
-            fail(message, idea="기울기", expected="0이 아닌 기울기", got="없음", symptom="cut-graph", name=name)
+            fail(idea="기울기", expected="0이 아닌 기울기", got="없음", symptom="cut-graph", name=name)

@@ -50,12 +50,12 @@ def mix(attention: Any, *tensors: torch.Tensor) -> torch.Tensor:
         got = attention.attend(*given)
     for name, one, kept in zip(("query", "key", "value"), given, tensors, strict=True):
         if not torch.equal(one, kept):
-            message, say = f"건네받은 {name}를 그 자리에서 고쳤습니다.", {"expected": "새 텐서", "name": name}
-            fail(message, idea="in-place 연산", got=f"값이 달라진 {name}", symptom="in-place", **say)
+            say = {"expected": "새 텐서", "name": name}
+            fail(idea="in-place 연산", got=f"값이 달라진 {name}", symptom="in-place", **say)
     if attention.allowed is not allowed or not torch.equal(allowed, before):
         attention.allowed = before
-        message, expected = "가림의 표(self.allowed)를 바꾸어 놓았습니다.", "처음 그대로인 self.allowed"
-        fail(message, idea="버퍼", expected=expected, got="달라진 self.allowed", symptom="mask-overwritten")
+        expected = "처음 그대로인 self.allowed"
+        fail(idea="버퍼", expected=expected, got="달라진 self.allowed", symptom="mask-overwritten")
     require_tensor(got, "mixed", symptom="not-tensor")
     batch, heads, length, width = tensors[2].shape
     wrong = {
@@ -136,15 +136,14 @@ def test_mixed_values_match_the_reference(attention, tensors):
     if not got.isfinite().all():
         count = f"{int((~got.isfinite()).sum())}개가 수가 아님"
         if matches(got[..., -1, :], want[..., -1, :], ATOL) and got[..., :-1, :].isnan().all():
-            message, say = "가릴 점수를 양의 무한대로 채웠습니다.", {"expected": "-inf", "got": "inf"}
-            fail(message, idea="softmax와 -inf", symptom="positive-inf", **say)
-        message = "섞은 값에 수가 아닌 것(NaN, inf)이 있습니다."
-        fail(message, idea="softmax와 -inf", expected="모두 유한한 수", got=count, symptom="not-finite")
+            say = {"expected": "-inf", "got": "inf"}
+            fail(idea="softmax와 -inf", symptom="positive-inf", **say)
+        fail(idea="softmax와 -inf", expected="모두 유한한 수", got=count, symptom="not-finite")
     query, key, value = tensors
     again = mix(attention, query, key, value + torch.arange(LENGTH, device=value.device)[:, None].eq(LENGTH - 1) * 9.0)
     if not matches(again[..., :-1, :], got[..., :-1, :], ATOL):
         more = {"expected": "앞의 자리들과 자신", "got": "뒤의 자리까지"}
-        fail("뒤의 자리의 값이 섞였습니다.", idea="인과 가림", symptom="leak", **more)
+        fail(idea="인과 가림", symptom="leak", **more)
     assert_close(got, want, atol=ATOL, idea="인과 어텐션", message="섞은 값이 기대와 다릅니다.")
 
 
@@ -159,9 +158,8 @@ def test_the_future_changes_nothing(attention, tensors):
         later = torch.arange(LENGTH, device=query.device)[:, None] >= place
         changed = mix(attention, query, torch.where(later, key + 2, key), torch.where(later, value + 1000, value))
         if not close(changed[..., :place, :], before[..., :place, :], 1e-3):
-            message = "뒤의 자리를 바꾸었더니 앞의 값이 달라졌습니다."
             got = f"{place}번째부터 바꾸자 그 앞의 값이 달라짐"
-            fail(message, idea="인과 가림", expected="달라지지 않음", got=got, symptom="weak-mask")
+            fail(idea="인과 가림", expected="달라지지 않음", got=got, symptom="weak-mask")
 
 
 @todo("2-2")
@@ -174,8 +172,7 @@ def test_far_apart_scores_stay_finite(attention, tensors, device):
     got = mix(attention, query.to(device), key.to(device), value.to(device))[0, 0, :, 0]
     want = torch.tensor([1.0, 2.0, 268.0])
     if not close(got[:2], want[:2], ATOL):
-        message = "점수가 아주 작을 때 뒤의 자리가 섞였거나 수가 아닌 값이 나왔습니다."
-        fail(message, idea="softmax와 -inf", expected=show(want[:2]), got=show(got[:2]), symptom="weak-mask")
+        fail(idea="softmax와 -inf", expected=show(want[:2]), got=show(got[:2]), symptom="weak-mask")
 
 
 @todo("2-2")
@@ -202,8 +199,7 @@ def test_gradient_reaches_all_three(attention, tensors):
     for name, leaf in zip(("query", "key", "value"), leaves, strict=True):
         if leaf.grad is None or not leaf.grad.abs().sum() > 0:  # NaN도 여기서 걸립니다.
             state = "없음" if leaf.grad is None else "0이거나 수가 아님"
-            message = f"{name}에 기울기가 닿지 않습니다."
-            fail(message, idea="기울기", expected="0이 아닌 기울기", got=state, symptom="cut-graph", name=name)
+            fail(idea="기울기", expected="0이 아닌 기울기", got=state, symptom="cut-graph", name=name)
 
 
 @pytest.fixture
@@ -238,9 +234,8 @@ def test_dropout_is_off_in_evaluation(attention, tensors, dropping):
         return
     zeros = (got[..., :LENGTH].abs() < 1e-6).float().mean().item()
     if zeros > 0.55:  # 가린 자리만 0이라면 0.4입니다.
-        message = "평가할 때에도 드롭아웃이 켜져 있습니다."
         more = {"expected": "모든 무게", "got": f"무게의 {(zeros - 0.4) / 0.6:.0%}를 떨굼"}
-        fail(message, idea="train/eval", symptom="dropout-in-eval", **more)
+        fail(idea="train/eval", symptom="dropout-in-eval", **more)
     fail("평가 모드에서 섞은 값이 기대와 다릅니다.", idea="인과 어텐션", expected=show(want), got=show(got))
 
 
@@ -251,22 +246,18 @@ def test_dropout_drops_weights_while_learning(dropping):
         return
     got, want = (one.detach() for one in dropping(training=True))
     if matches(got, want, ATOL):
-        message = "학습할 때 무게에 드롭아웃이 걸리지 않았습니다."
         more = {"expected": "무게의 절반이 0", "got": "모든 무게가 그대로"}
-        fail(message, idea="드롭아웃", symptom="no-dropout", **more)
+        fail(idea="드롭아웃", symptom="no-dropout", **more)
     first, second = got[..., :LENGTH], got[..., LENGTH:]
     kept, weights = first > 1e-8, want[..., :LENGTH]
     doubled = torch.where(kept, weights / (1 - DROPPED), 0.0)
     if not close(first, second, ATOL):
-        message = "무게가 아니라 섞은 값에 드롭아웃을 걸었습니다."
         more = {"expected": "떨군 무게로 섞은 값", "got": "섞은 뒤에 떨군 값"}
-        fail(message, idea="드롭아웃의 자리", symptom="dropout-on-values", **more)
+        fail(idea="드롭아웃의 자리", symptom="dropout-on-values", **more)
     if matches(first, torch.where(kept, weights / 0.1, 0.0), ATOL):
-        message = "다른 드롭아웃을 걸었습니다."
         more = {"expected": "attention_dropout", "got": "output_dropout"}
-        fail(message, idea="드롭아웃의 자리", symptom="other-dropout", **more)
+        fail(idea="드롭아웃의 자리", symptom="other-dropout", **more)
     share = kept.float().mean().item() / 0.6  # 볼 수 있는 자리는 25칸 가운데 15칸입니다.
     if not close(first, doubled, 2 * ATOL) or not 0.3 < share < 0.7:
-        message = "떨구고 남은 무게가 원래 무게의 두 배가 아닙니다."
         more = {"expected": "0이거나 무게의 1/(1 - p)배", "got": "그 밖의 값"}
-        fail(message, idea="드롭아웃의 자리", symptom="dropout-elsewhere", **more)
+        fail(idea="드롭아웃의 자리", symptom="dropout-elsewhere", **more)

@@ -36,8 +36,8 @@ def tied(load, device):
         made = module.GPT(settings, VOCAB).to(device)
     added = [name for name, value in vars(settings).items() if name not in before or before[name] != value]
     if added and getattr(made.lm_head, "weight", None) is not made.token_embedding.weight:
-        message, got = "묶지 않고 설정(config)에 표시만 했습니다.", f"config.{added[0]}"
-        fail(message, idea="가중치 묶기", expected="설정은 그대로", got=got, symptom="config-flag")
+        got = f"config.{added[0]}"
+        fail(idea="가중치 묶기", expected="설정은 그대로", got=got, symptom="config-flag")
     return made
 
 
@@ -49,7 +49,7 @@ def test_one_parameter_serves_both(tied):
     if not isinstance(head, nn.Linear) or not isinstance(table, nn.Embedding):
         got = f"lm_head는 {type(head).__name__}, token_embedding은 {type(table).__name__}"
         kinds = "Linear와 Embedding"
-        fail("층을 통째로 바꾸었습니다.", idea=idea, expected=kinds, got=got, symptom="module-tied")
+        fail(idea=idea, expected=kinds, got=got, symptom="module-tied")
     if head.weight is table.weight:
         return
     got, symptom = "서로 다른 두 Parameter", "separate"
@@ -63,7 +63,7 @@ def test_one_parameter_serves_both(tied):
         got, symptom = "값은 함께 쓰지만 서로 다른 두 Parameter", "shared-data"
     elif matches(head.weight, table.weight, 0):
         got, symptom = "값만 같은 두 Parameter", "copied"
-    fail("두 가중치가 같은 Parameter가 아닙니다.", idea=idea, expected=expected, got=got, symptom=symptom)
+    fail(idea=idea, expected=expected, got=got, symptom=symptom)
 
 
 @todo("2-4")
@@ -74,15 +74,11 @@ def test_tied_weight_is_the_whole_table_and_learns(tied):
         return  # 묶이지 않았습니다. 앞의 검사가 말합니다.
     if not isinstance(weight, nn.Parameter) or tuple(weight.shape) != (VOCAB, EMBED):
         shape, want = show(tuple(getattr(weight, "shape", ()))), (VOCAB, EMBED)
-        message = "묶은 가중치의 모양이 (어휘, 차원)이 아닙니다."
-        fail(message, idea="가중치의 모양", expected=want, got=shape, symptom="other-shape")
+        fail(idea="가중치의 모양", expected=want, got=shape, symptom="other-shape")
     if not weight.requires_grad:
-        message = "묶은 가중치가 배우지 않게 되었습니다."
-        fail(message, idea="requires_grad", expected="True", got="False", symptom="frozen")
+        fail(idea="requires_grad", expected="True", got="False", symptom="frozen")
     if weight is tied.position_embedding.weight:
-        message = "자리 임베딩까지 함께 묶었습니다."
         got = "position_embedding도 같은 것"
-        fail(message, idea="가중치 묶기", expected="둘만", got=got, symptom="position-tied")
+        fail(idea="가중치 묶기", expected="둘만", got=got, symptom="position-tied")
     if getattr(tied.lm_head, "bias", None) is not None:
-        message = "lm_head에 편향이 생겼습니다."
-        fail(message, idea="가중치 묶기", expected="편향 없음", got="편향 있음", symptom="bias-added")
+        fail(idea="가중치 묶기", expected="편향 없음", got="편향 있음", symptom="bias-added")

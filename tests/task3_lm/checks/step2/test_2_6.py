@@ -167,7 +167,7 @@ def test_logits_follow_the_whole_path(model, ids):
     seen = [got, *(read for read, _ in model.blocks[0].seen)]
     if any((one == 0).float().mean() > 0.2 for one in seen):
         more = {"expected": "평가할 때는 모든 값", "got": "값의 일부가 0"}
-        fail("평가할 때에도 드롭아웃이 켜져 있습니다.", idea="train/eval", symptom="dropout-in-eval", **more)
+        fail(idea="train/eval", symptom="dropout-in-eval", **more)
     recognise(got, wrong_logits(model, ids), atol=ATOL, idea="모델의 길", expected=want)
     assert_close(got, want, atol=ATOL, idea="모델의 길", message="로짓이 기대와 다릅니다.")
 
@@ -206,20 +206,18 @@ def test_dropout_falls_once_on_the_sum(model, ids, device):
     idea, half = "드롭아웃", "더한 값의 절반이 0"
     if matches(start, total, ATOL):
         late = not matches(got, plain, ATOL)
-        message = "더한 것이 아니라 그 뒤에 드롭아웃을 걸었습니다." if late else "드롭아웃을 걸지 않았습니다."
         symptom = "dropout-elsewhere" if late else "no-dropout"
-        fail(message, idea=idea, expected=half, got="더한 값이 그대로", symptom=symptom)
+        fail(idea=idea, expected=half, got="더한 값이 그대로", symptom=symptom)
     kept = start != 0
     share, doubled = kept.float().mean().item(), torch.where(kept, total / (1 - DROPPED), 0.0)
     if not close(start, doubled, ATOL) or not 0.35 < share < 0.65:
-        message = "토큰과 자리를 더한 것에 한 번 거는 드롭아웃이 아닙니다."
         expected, got_share = half, f"0인 값이 {1 - share:.0%}"
-        fail(message, idea=idea, expected=expected, got=got_share, symptom="dropout-elsewhere")
+        fail(idea=idea, expected=expected, got=got_share, symptom="dropout-elsewhere")
     flow = [(one.seen[-1][1], two.seen[-1][0]) for one, two in itertools.pairwise(model.blocks)]
     norm = functional.layer_norm(last, (EMBED,), model.norm.weight, model.norm.bias)
     if any(not close(made, read, ATOL) for made, read in [*flow, (norm @ model.lm_head.weight.T, got)]):
         more = {"expected": "처음에 한 번", "got": "블록들 사이나 뒤에도 걸림"}
-        fail("드롭아웃을 여러 번 걸었습니다.", idea=idea, symptom="dropout-elsewhere", **more)
+        fail(idea=idea, symptom="dropout-elsewhere", **more)
 
 
 class Elsewhere(TorchFunctionMode):
@@ -277,4 +275,4 @@ def test_gradient_reaches_every_parameter(model, ids):
     cut = [name for name, one in parameters.items() if one.grad is None or not one.grad.abs().sum() > 0]
     if cut:
         more = {"expected": "0이 아닌 기울기", "got": f"{', '.join(cut[:3])}에 없음"}
-        fail("기울기가 닿지 않는 가중치가 있습니다.", idea="기울기", symptom="cut-graph", name=cut[0], **more)
+        fail(idea="기울기", symptom="cut-graph", name=cut[0], **more)

@@ -93,7 +93,7 @@ def metric(step3: Any, name: str, loss: float, size: float, known: Sequence[Expl
     with explained(*known):
         got = getattr(made, name)
     if isinstance(got, torch.Tensor):
-        fail(f"{name}이(가) 텐서입니다.", idea="자료형", expected="float", got="Tensor", symptom="tensor")
+        fail(idea="자료형", expected="float", got="Tensor", symptom="tensor")
     if not isinstance(got, numbers.Real):
         fail(f"{name}이(가) 수가 아닙니다.", idea="자료형", expected="float", got=type(got).__name__)
     return float(got)

@@ -104,7 +104,7 @@ def loss_of(step3: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Te
         fail("손실이 텐서가 아닙니다.", idea="기울기", expected="텐서", got=kind, symptom=symptom)
     if got.shape != ():
         shape = f"모양 {tuple(got.shape)}"
-        fail("손실이 수 하나가 아닙니다.", idea="평균 손실", expected="모양 ()", got=shape, symptom="not-scalar")
+        fail(idea="평균 손실", expected="모양 ()", got=shape, symptom="not-scalar")
     return got
 
 
@@ -143,15 +143,13 @@ def test_gradient_reaches_every_logit(step3, batch):
     logits, targets = batch[0].clone().requires_grad_(), batch[1]
     got = loss_of(step3, logits, targets)
     if logits.grad is not None:
-        message = "손실을 구하면서 역전파까지 했습니다."
-        fail(message, idea="한 걸음의 나눔", expected="기울기 없음", got="기울기 있음", symptom="backward-inside")
+        fail(idea="한 걸음의 나눔", expected="기울기 없음", got="기울기 있음", symptom="backward-inside")
     reached = None
     if got.requires_grad:
         got.backward()
         reached = logits.grad
     if reached is None or matches(reached, torch.zeros_like(reached), 0):
-        message = "손실과 로짓 사이가 끊어져 있습니다."
-        fail(message, idea="기울기", expected="0이 아닌 기울기", got="없음", symptom="no-gradient")
+        fail(idea="기울기", expected="0이 아닌 기울기", got="없음", symptom="no-gradient")
     want = logits.softmax(-1) - functional.one_hot(targets, VOCAB)
     message = "손실의 기울기가 교차 엔트로피의 것과 다릅니다."
     assert_close(reached * targets.numel(), want, atol=ATOL, idea="기울기", message=message)
@@ -166,7 +164,5 @@ def test_confident_mistakes_have_a_finite_loss(step3, device):
         return  # 흔한 로짓에서도 틀린 답은 앞의 검사가 말합니다.
     got, want = loss_of(step3, logits, targets), (120 + math.log(3)) / 2
     if not got.isfinite():
-        message = "로짓의 차이가 크면 손실이 유한하지 않습니다."
-        fail(message, idea="log-softmax", expected=f"{want:.2f}", got=f"{got.item()}", symptom="overflow")
-    message = "로짓의 차이가 클 때의 손실이 다릅니다."
-    assert_close(got, want, atol=0.01, idea="log-softmax", message=message, symptom="clamped")
+        fail(idea="log-softmax", expected=f"{want:.2f}", got=f"{got.item()}", symptom="overflow")
+    assert_close(got, want, atol=0.01, idea="log-softmax", symptom="clamped")

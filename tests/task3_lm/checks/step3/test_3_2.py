@@ -88,20 +88,16 @@ def test_every_parameter_is_in_one_group(step3, small, config):
     own = dict(small.named_parameters())
     counts = {name: len(decays.get(id(parameter), [])) for name, parameter in own.items()}
     if twice := [name for name, count in counts.items() if count > 1]:
-        message = f"{twice[0]}이(가) 여러 번 담겼습니다."
-        fail(message, idea="파라미터의 묶음", expected="한 번", got=f"{counts[twice[0]]}번", symptom="duplicate")
+        fail(idea="파라미터의 묶음", expected="한 번", got=f"{counts[twice[0]]}번", symptom="duplicate")
     if decays and not any(counts.values()):
-        message = "모델의 파라미터가 아닌 것이 담겼습니다."
         count = f"{len(decays)}개"
-        fail(message, idea="파라미터의 묶음", expected="모델의 파라미터", got=count, symptom="not-parameters")
+        fail(idea="파라미터의 묶음", expected="모델의 파라미터", got=count, symptom="not-parameters")
     if lost := [name for name, count in counts.items() if not count]:
-        message = "어느 묶음에도 없는 파라미터가 있습니다."
         found = f"{len(counts) - len(lost)}개"
-        fail(message, idea="파라미터의 묶음", expected=f"{len(own)}개", got=found, symptom="missing", name=lost[0])
+        fail(idea="파라미터의 묶음", expected=f"{len(own)}개", got=found, symptom="missing", name=lost[0])
     if len(decays) > len(own):
-        message = "모델의 파라미터가 아닌 것이 담겼습니다."
         count = f"{len(decays)}개"
-        fail(message, idea="파라미터의 묶음", expected=f"{len(own)}개", got=count, symptom="not-parameters")
+        fail(idea="파라미터의 묶음", expected=f"{len(own)}개", got=count, symptom="not-parameters")
 
 
 @todo("3-2")
@@ -112,8 +108,7 @@ def test_frozen_parameters_stay_out(step3, small, config):
         parameter.requires_grad_(False)
     decays = decays_of(step3, small, config)
     if found := [name for name, parameter in frozen.items() if id(parameter) in decays]:
-        message = "얼려 둔 파라미터가 옵티마이저에 담겼습니다."
-        fail(message, idea="얼린 파라미터", expected="0개", got=f"{len(found)}개", symptom="frozen", name=found[0])
+        fail(idea="얼린 파라미터", expected="0개", got=f"{len(found)}개", symptom="frozen", name=found[0])
 
 
 @todo("3-2")
@@ -159,8 +154,7 @@ def test_groups_say_nothing_but_the_decay(step3, small, config):
         optimizer = step3.configure_optimizer(small, config)
     for group in getattr(optimizer, "param_groups", []):
         got, want = [group["lr"], *group["betas"]], [config.learning_rate, config.beta1, config.beta2]
-        message = "묶음에 weight_decay가 아닌 설정까지 적었습니다."
-        assert_close(got, want, atol=1e-9, idea="묶음의 설정", message=message, symptom="own-settings")
+        assert_close(got, want, atol=1e-9, idea="묶음의 설정", symptom="own-settings")
 
 
 def recognise_decay(found: dict[str, set[float]], matrices: set[float], vectors: set[float], want: float) -> None:

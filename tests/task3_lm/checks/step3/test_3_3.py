@@ -27,7 +27,7 @@ def rates(step3: Any, steps: list[int], total: int, warmup_rate: float) -> list[
         with explained(*RATE_ERRORS):
             got = step3.learning_rate_at(step, total, config)
         if isinstance(got, torch.Tensor):
-            fail("학습률이 텐서입니다.", idea="자료형", expected="float", got="Tensor", symptom="tensor")
+            fail(idea="자료형", expected="float", got="Tensor", symptom="tensor")
         if not isinstance(got, numbers.Real):
             fail("학습률이 수가 아닙니다.", idea="자료형", expected="float", got=type(got).__name__)
         made.append(float(got))
@@ -156,7 +156,7 @@ def test_no_warmup_at_all(step3):
         forced = [HIGHEST, *[cosine(min(1.0, (s - 1) / 7)) for s in steps[1:]]]
         recognise(got, [("forced-warmup", forced)], atol=EXACT, idea=idea, expected=want)
         if matches(got[:4], [got[0]] * 4, EXACT):
-            fail(message, idea=idea, expected=show(want), got=shown, symptom="constant-at-the-edge", rate="0")
+            fail(idea=idea, expected=show(want), got=shown, symptom="constant-at-the-edge", rate="0")
     assert_close(got, want, atol=EXACT, idea=idea, message=message)
 
 
@@ -167,8 +167,7 @@ def test_warmup_is_a_whole_number_of_steps(step3):
     if close(got, want, EXACT):
         return
     if matches(got[:3], [HIGHEST * (s + 1) / 3.6 for s in range(3)], EXACT):
-        message = "반올림하지 않은 걸음 수로 나누었습니다."
-        fail(message, idea="warmup", expected=show(want[:4]), got=show(got[:4]), symptom="unrounded")
+        fail(idea="warmup", expected=show(want[:4]), got=show(got[:4]), symptom="unrounded")
     fail("warmup이 4걸음일 때의 학습률이 다릅니다.", idea="warmup", expected=show(want), got=show(got))
 
 
@@ -178,7 +177,7 @@ def test_nothing_but_warmup(step3):
     got, rising = rates(step3, [0, 1, 2, 3, 4, 5, 6, 9], 4, 1.0), [1.125, 2.25, 3.375, 4.5]
     message, idea, usual = "warmup_rate가 1일 때의 학습률이 다릅니다.", "warmup뿐", is_usual(step3)
     if usual and matches(got[:4], [got[0]] * 4, EXACT):
-        fail(message, idea=idea, expected=show(rising), got=show(got[:4]), symptom="constant-at-the-edge", rate="1")
+        fail(idea=idea, expected=show(rising), got=show(got[:4]), symptom="constant-at-the-edge", rate="1")
     assert_close(got[:4], rising, atol=EXACT, idea=idea, message=message)
     symptom = "top-after-warmup" if usual and not matches(got[4], LOWEST, EXACT) else None
     message, want = "모두 warmup일 때 total_steps부터의 학습률이 lowest가 아닙니다.", [LOWEST] * 4

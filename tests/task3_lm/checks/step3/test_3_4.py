@@ -62,9 +62,8 @@ def test_perplexity_is_the_number_of_choices(step3, monkeypatch, choices):
         return
     if loss > 0:  # 손실이 0이면 여러 실수의 값이 같습니다.
         recognise(got, wrong_perplexities(loss), atol=SHARE, idea=idea, expected=choices)
-        message = "손실이 아닌 것에서 구했습니다."
         if matches(got, perplexity_of(step3, loss / 2), FINE):
-            fail(message, idea=idea, expected=show(choices), got=show(got), symptom="of-accuracy")
+            fail(idea=idea, expected=show(choices), got=show(got), symptom="of-accuracy")
     fail("손실에서 구한 혼란도가 다릅니다.", idea=idea, expected=show(choices), got=show(got))
 
 

@@ -68,8 +68,7 @@ def test_bits_per_byte_changes_both_units(step3, monkeypatch, loss, size):
         return
     recognise(got, wrong_bits(loss, size), atol=SHARE, idea="바이트당 비트", expected=want)
     if matches(got, bits_of(step3, loss, 2 * size), FINE):
-        message = "토큰의 크기를 재지 않고 정해 두었습니다."
-        fail(message, idea="바이트당 비트", expected=show(want), got=show(got), symptom="fixed-bytes")
+        fail(idea="바이트당 비트", expected=show(want), got=show(got), symptom="fixed-bytes")
     fail("바이트당 비트가 다릅니다.", idea="바이트당 비트", expected=show(want), got=show(got))
 
 
@@ -85,6 +84,6 @@ def test_bits_per_byte_of_a_large_loss_is_an_ordinary_number(step3, monkeypatch)
             continue
         more = {"idea": "float의 범위", "expected": show(want), "got": show(got), "loss": f"{loss:.0f}"}
         if not math.isfinite(got):
-            fail(f"손실이 {loss:.0f}일 때 값이 유한하지 않습니다.", symptom="through-exp", **more)
+            fail(symptom="through-exp", **more)
         symptom = "clamped" if got < want and matches(got, bits_of(step3, 900.0, known=[OVERFLOW]), EXACT) else None
         fail(f"손실이 {loss:.0f}일 때의 값이 다릅니다.", symptom=symptom, **more)

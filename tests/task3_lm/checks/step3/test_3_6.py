@@ -51,14 +51,14 @@ def accuracy_from(
     with explained(*known):
         got = step3.accuracy_of(logits, targets)
     if not torch.equal(before, random_state(logits.device)):
-        fail("정확도를 구하면서 난수를 썼습니다.", idea="argmax", expected="난수 없이", got="난수", symptom="sampled")
+        fail(idea="argmax", expected="난수 없이", got="난수", symptom="sampled")
     if not isinstance(got, torch.Tensor):
         kind = type(got).__name__
         symptom = "one-bool" if isinstance(got, bool) else "not-a-tensor" if isinstance(got, numbers.Real) else None
         fail("정확도가 텐서가 아닙니다.", idea="자료형", expected="텐서", got=kind, symptom=symptom)
     if got.shape != ():
         shape = f"모양 {tuple(got.shape)}"
-        fail("정확도가 수 하나가 아닙니다.", idea="비율", expected="모양 ()", got=shape, symptom="not-scalar")
+        fail(idea="비율", expected="모양 ()", got=shape, symptom="not-scalar")
     return got
 
 
@@ -72,13 +72,12 @@ def recognise_all_or_nothing(step3: Any, got: torch.Tensor, logits: torch.Tensor
     best, idea = logits.argmax(dim=-1), "비율"
     whole = not got.is_floating_point() and got.dtype != torch.bool
     if matches(got, 0.0, 0.0) and matches(accuracy_from(step3, logits, best), 1.0, EXACT):
-        symptom, message = "all-or-nothing", "한 자리라도 틀리면 정확도가 0입니다."
+        symptom = "all-or-nothing"
         if whole:
-            symptom, message = "floor-division", "나눗셈에서 소수를 버렸습니다."
-        fail(message, idea=idea, expected=show(want), got=show(got), symptom=symptom)
+            symptom = "floor-division"
+        fail(idea=idea, expected=show(want), got=show(got), symptom=symptom)
     if matches(got, 1.0, 0.0) and matches(accuracy_from(step3, logits, (best + 1) % logits.size(-1)), 0.0, EXACT):
-        message = "틀린 자리가 있는데도 정확도가 1입니다."
-        fail(message, idea=idea, expected=show(want), got=show(got), symptom="all-or-nothing")
+        fail(idea=idea, expected=show(want), got=show(got), symptom="all-or-nothing")
 
 
 def wrong_accuracies(logits: torch.Tensor, targets: torch.Tensor) -> Wrong:

@@ -292,14 +292,13 @@ def step_with(trainer, group, todo_id):
             walked = "backward" in getattr(trainer.fabric.strategy.precision, "beats", [])
             shown = {"expected": "self.fabric에 맡김", "got": "self.scaler"}
             if walked and todo_id == "4-4":
-                fail("Trainer에 없는 scaler를 찾았습니다.", idea="Fabric", symptom="own-scaler", **shown)
+                fail(idea="Fabric", symptom="own-scaler", **shown)
             if not walked:
                 message = "Trainer에 없는 scaler를 찾았습니다."
                 name_for(todo_id, message, idea="Fabric", symptom="own-scaler", **shown)
         if error.name == "param_groups" and todo_id == "4-4":
             shown = {"expected": "모델, 옵티마이저", "got": "옵티마이저, 모델"}
-            message = "clip_gradients에 모델과 옵티마이저를 바꾸어 건넸습니다."
-            fail(message, idea="인수의 차례", symptom="swapped-arguments", **shown)
+            fail(idea="인수의 차례", symptom="swapped-arguments", **shown)
         raise
 
 

@@ -37,13 +37,13 @@ def finished_at(bare, epoch, patience, bad_epochs, walked=0):
     done = trainer.finished
     if done is None or done is ... or callable(done) or isinstance(done, str):
         shown = {"expected": "참 또는 거짓", "got": show(done)}
-        fail("done에 참이나 거짓이 담기지 않았습니다.", idea="조건", symptom="not-a-truth", **shown)
+        fail(idea="조건", symptom="not-a-truth", **shown)
     after, again = state_of_walk(trainer), trainer.finished
     if after != before or bool(again) != bool(done):
         name = next((name for name in before if before[name] != after[name]), None)
         shown = {"expected": f"{name} = {show(before[name])}", "got": f"{name} = {show(after[name])}"} if name else {}
         shown = shown or {"expected": "두 번 모두 같은 답", "got": f"{show(done)}, {show(again)}"}
-        fail("물어보기만 했는데 Trainer가 달라졌습니다.", idea="property", symptom="asking-changes", **shown)
+        fail(idea="property", symptom="asking-changes", **shown)
     return bool(done)
 
 
@@ -135,7 +135,7 @@ def test_training_ends_at_the_right_epoch(bare):
         if not got:  # 어느 때에도 담기지 않았습니다. 이름의 철자가 다른지도 모릅니다.
             raise unset
         shown = {"expected": "참 또는 거짓", "got": "아무것도 담기지 않음"}
-        fail("done에 아무것도 담기지 않는 때가 있습니다.", idea="조건", symptom="not-a-truth", **shown)
+        fail(idea="조건", symptom="not-a-truth", **shown)
     wrong = [case for case in CASES if got[case] != should_finish(*case)]
     if not wrong:
         return
@@ -165,5 +165,4 @@ def test_only_finished_epochs_count(bare):
                 if whole != part:
                     words = {True: "끝", False: "계속"}
                     shown = {"expected": words[should_finish(*case)], "got": words[part], "walked": walked}
-                    message = "에포크를 마무리하기 전의 걸음이 답을 바꾸었습니다."
-                    fail(message, idea="에포크와 걸음", symptom="by-steps", **shown)
+                    fail(idea="에포크와 걸음", symptom="by-steps", **shown)

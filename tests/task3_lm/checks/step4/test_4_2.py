@@ -65,7 +65,7 @@ def watched_kind(kind, val_losses, note):
             note("evaluate", self.position.epoch)
             if loader is self.train_loader:
                 shown = {"expected": "evaluate()", "got": "evaluate(self.train_loader)"}
-                fail("학습한 글로 검증했습니다.", idea="검증", symptom="train-loader", **shown)
+                fail(idea="검증", symptom="train-loader", **shown)
             return Result(val_losses[min(self.position.epoch, len(val_losses) - 1)])
 
         def finish_epoch(self, metrics=NOTHING):
@@ -77,7 +77,7 @@ def watched_kind(kind, val_losses, note):
 
         def is_best(self, val_loss):
             shown = {"expected": "finish_epoch만 부름", "got": "train에서도 부름"}
-            fail("finish_epoch이 부를 is_best를 먼저 불렀습니다.", idea="조기 종료", symptom="best-twice", **shown)
+            fail(idea="조기 종료", symptom="best-twice", **shown)
 
         def save_checkpoint(self, best=False):
             note("save_checkpoint")
@@ -153,14 +153,14 @@ def walk_epochs(load, bare):
             if stop_at is not None and "finish_epoch" in order:
                 symptom = "interrupt-swallowed"
                 shown = {"expected": "거기서 멈춤(KeyboardInterrupt)", "got": "멈추지 않고 끝없이 되풀이했습니다"}
-            fail("반복이 끝나지 않습니다.", idea="반복", symptom=symptom, **shown)
+            fail(idea="반복", symptom=symptom, **shown)
         except KeyboardInterrupt:
             stopped = True
         except TypeError as error:
             if "'bool' object is not callable" not in str(error):
                 raise
             shown = {"expected": "self.finished", "got": "self.finished()"}
-            fail("self.finished를 함수처럼 불렀습니다.", idea="property", symptom="called-property", **shown)
+            fail(idea="property", symptom="called-property", **shown)
         finally:
             set_rng_state(before)
         calls = [one for one in calls if one[0] in BEAT]
@@ -192,12 +192,12 @@ def test_every_epoch_trains_then_validates_then_finishes(walk_epochs):
     if missing:
         shown = {"expected": " → ".join(BEAT), "got": " → ".join(dict.fromkeys(got)) or "아무것도 부르지 않음"}
         symptom = {"evaluate": "no-evaluate", "finish_epoch": "not-finished"}.get(missing[0], "no-training")
-        fail(f"{missing[0]}을(를) 부르지 않았습니다.", idea="에포크", symptom=symptom, **shown)
+        fail(idea="에포크", symptom=symptom, **shown)
     if got == BEAT:
         shown = {"expected": "4에포크", "got": "1에포크", "patience": 0}
         # patience가 있으면 끝까지 걷는다면, 한 번만 걷는 것이 아니라 patience 0을 잊은 것입니다.
         own = walk_epochs([3.0, 2.0, 1.5, 1.0], patience=3).order == BEAT * 4
-        fail("한 에포크만 걸었습니다.", idea="반복", symptom="own-patience" if own else "one-epoch", **shown)
+        fail(idea="반복", symptom="own-patience" if own else "one-epoch", **shown)
     if got != BEAT * 4:
         outside = got.count("train_epoch") == 4 and got.count("evaluate") < 4
         shown = {"expected": " → ".join(BEAT), "got": " → ".join(got[:4])}
@@ -215,7 +215,7 @@ def test_finish_epoch_gets_the_validation_result(walk_epochs):
     if len(got) == 4 and got != want and "evaluate" in dict(calls):
         wrong = next((one.what for one in got if isinstance(one, Other)), "다른 에포크의 결과")
         shown = {"expected": "evaluate()가 돌려준 것", "got": wrong}
-        fail("finish_epoch에 검증 결과가 아닌 것을 건넸습니다.", idea="검증", symptom="other-result", **shown)
+        fail(idea="검증", symptom="other-result", **shown)
 
 
 def walks_in_order(walk_epochs):
@@ -255,7 +255,7 @@ def test_train_leaves_the_state_to_the_others(walk_epochs):
         changes = walk_epochs([2.0, 1.0, 1.5, 1.375], epoch=epoch, batch=4, bad=bad).changes
         if any(name == "rng" for name, *_ in changes):
             shown = {"expected": "이어지는 난수", "got": "다시 심은 난수"}
-            fail("학습하는 동안 난수의 시드를 다시 심었습니다.", idea="난수", symptom="reseeds", **shown)
+            fail(idea="난수", symptom="reseeds", **shown)
         for name, before, after in changes:
             shown = {"expected": f"{name} = {show(before)}", "got": f"{name} = {show(after)}"}
             symptom = "moved-position" if name in ("epoch", "batch", "step") else "moved-best"
@@ -275,4 +275,4 @@ def test_an_interrupt_ends_the_training(walk_epochs):
         then = " → ".join(walked.order[4:6])
         got = f"멈추라는 신호 뒤에 {then}(으)로 이어졌습니다" if then else "아무 일도 없던 것처럼 끝났습니다"
         shown = {"expected": "거기서 멈춤(KeyboardInterrupt)", "got": got}
-        fail("멈추라는 신호를 삼켰습니다.", idea="Ctrl-C", symptom="interrupt-swallowed", **shown)
+        fail(idea="Ctrl-C", symptom="interrupt-swallowed", **shown)

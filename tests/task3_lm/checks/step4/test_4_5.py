@@ -27,15 +27,14 @@ def evaluate(trainer, *loader):
         shown = {"idea": "모으기", "expected": "배치마다 (창, 2) 텐서 하나", "got": type(error).__name__}
         about = str(error)
         if "non-empty" in about:
-            fail("scores가 비어 있습니다.", symptom="not-collected", **{**shown, "got": "0개"})
+            fail(symptom="not-collected", **{**shown, "got": "0개"})
         if "must be tuple of Tensors" in about or "expected Tensor as element" in about:
-            fail("scores에 window_scores의 결과가 차례로 담기지 않았습니다.", symptom="not-appended", **shown)
+            fail(symptom="not-appended", **shown)
         if "zero-dimensional" in about or "must be an iterable" in about or "argument after *" in about:
-            fail("scores에 배치의 점수를 모양이 다르게 담았습니다.", symptom="other-scores", **shown)
+            fail(symptom="other-scores", **shown)
         if in_forward(error):
             shown = {"expected": "self.model(입력)", "got": "입력 말고도 건넴"}
-            message = "모델에 입력 말고도 다른 것을 건넸습니다."
-            fail(message, idea="forward", symptom="targets-to-model", **shown)
+            fail(idea="forward", symptom="targets-to-model", **shown)
         raise
 
 
@@ -60,7 +59,7 @@ def validate(new_trainer, device):
     torch.set_grad_enabled(True)
     if not all(isinstance(getattr(result, name, None), float) for name in ("loss", "accuracy")):
         got = type(result).__name__
-        fail("evaluate의 결과가 Metrics가 아닙니다.", idea="검증", expected="Metrics", got=got, symptom="early-return")
+        fail(idea="검증", expected="Metrics", got=got, symptom="early-return")
     want = scores_of(model, pair_of(range(10, 15), device))
     seen = [*model.seen]
     return SimpleNamespace(
@@ -74,15 +73,15 @@ def test_validation_is_done_in_eval_mode_without_gradients(validated):
     seen = validated.seen
     if seen and not all(one.wrapped for one in seen):
         shown = {"expected": "self.model", "got": "감싸지 않은 모델"}
-        fail("Fabric이 감싸지 않은 모델로 로짓을 구했습니다.", idea="Fabric", symptom="unwrapped", **shown)
+        fail(idea="Fabric", symptom="unwrapped", **shown)
     if any(one.training for one in seen):
         shown = {"expected": "평가 모드", "got": "학습 모드"}
         if not seen[0].training:
-            fail("배치 사이에 학습 모드로 돌아갔습니다.", idea="train/eval", symptom="train-inside", **shown)
-        fail("학습 모드에서 검증했습니다.", idea="train/eval", symptom="no-eval", **shown)
+            fail(idea="train/eval", symptom="train-inside", **shown)
+        fail(idea="train/eval", symptom="no-eval", **shown)
     if any(one.grad for one in seen):
         shown = {"expected": "torch.no_grad() 안", "got": "기울기를 따라감"}
-        fail("검증하며 기울기를 따라갔습니다.", idea="no_grad", symptom="with-gradients", **shown)
+        fail(idea="no_grad", symptom="with-gradients", **shown)
 
 
 @todo("4-5")
@@ -90,10 +89,10 @@ def test_training_mode_returns_after_validation(validated):
     """검증이 끝나면 학습 모드로 돌아옵니다."""
     if not (validated.model.dropout.training and validated.trainer.model.training):
         shown = {"expected": "학습 모드", "got": "평가 모드"}
-        fail("검증한 뒤 모델이 평가 모드에 남아 있습니다.", idea="train/eval", symptom="stay-eval", **shown)
+        fail(idea="train/eval", symptom="stay-eval", **shown)
     if not validated.grad_is_on:
         shown = {"expected": "기울기를 따라감", "got": "따라가지 않음"}
-        fail("검증한 뒤에도 기울기를 끈 채로 두었습니다.", idea="no_grad", symptom="grad-left-off", **shown)
+        fail(idea="no_grad", symptom="grad-left-off", **shown)
 
 
 @todo("4-5")
@@ -116,7 +115,7 @@ def test_the_result_matches_the_reference(validated):
         return
     shown = {"idea": "모으기", "expected": show(validated.want), "got": show(got)}
     if matches(got, validated.want[::-1], ATOL):
-        fail("손실과 정확도의 자리를 바꾸었습니다.", symptom="other-scores", **shown)
+        fail(symptom="other-scores", **shown)
     fail("검증의 손실과 정확도가 모든 창의 평균과 다릅니다.", symptom=wrong_scores(validated), **shown)
 
 
@@ -141,7 +140,7 @@ def test_another_loader_can_be_given(new_trainer, device):
     got = [len(one.ids) for one in model.seen]
     if sum(got) == 5:
         shown = {"expected": "받은 로더의 창 3개", "got": "검증 로더의 창 5개"}
-        fail("받은 로더가 아니라 검증 로더를 읽었습니다.", idea="인수", symptom="fixed-loader", **shown)
+        fail(idea="인수", symptom="fixed-loader", **shown)
     if result is not None and sum(got) == 3 and not any(one.training for one in model.seen):
         want = scores_of(model, windows)
         message = "다른 로더의 손실과 정확도가 다릅니다."

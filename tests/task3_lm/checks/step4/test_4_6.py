@@ -74,13 +74,12 @@ def judged(bare):
             if not rows or "'improved'" not in str(error):
                 raise
             shown = {"expected": "improved = False", "got": "improved가 없음"}
-            message = "나아지지 않았을 때 improved에 아무것도 담지 않았습니다."
-            fail(message, idea="조건", symptom="unset", **shown)
+            fail(idea="조건", symptom="unset", **shown)
         except AttributeError as error:
             if error.obj is not trainer:
                 raise
             shown = {"expected": "self.best_val_loss, self.bad_epochs", "got": f"self.{error.name}"}
-            fail("Trainer에 없는 이름을 썼습니다.", idea="속성", symptom="other-attribute", **shown)
+            fail(idea="속성", symptom="other-attribute", **shown)
         rows.append((bool(improved), trainer.best_val_loss, trainer.bad_epochs))
         steps.append(trainer.best_step)
     return rows, steps
@@ -150,7 +149,7 @@ def test_the_best_of_a_resumed_run_is_not_forgotten(bare):
         )
     trainer = bare(best_val_loss=0.0, bad_epochs=0, best_step=6, position=Position(3, 0, 9))
     got = bool(trainer.is_best(0.25)), trainer.best_val_loss, trainer.bad_epochs
-    message, more = "가장 낮은 값이 0.0일 때가 다릅니다(나아짐, 가장 낮은 값, 수).", {}
+    more = {}
     if got == (True, 0.25, 0) and first == (False, 1.25, 3):
         more = {"symptom": "zero-as-unset"}
-    assert_equal(got, (False, 0.0, 1), idea="가장 좋은 모델", message=message, **more)
+    assert_equal(got, (False, 0.0, 1), idea="가장 좋은 모델", **more)

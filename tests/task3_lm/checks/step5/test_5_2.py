@@ -33,7 +33,7 @@ def test_k_highest_tokens_remain(step, ladder, k):
     got = cut(lambda: step.keep_top_k(logits.clone(), k), logits, idea, k)
     if isinstance(got, Tensor) and got.shape == (len(logits), k) and k != 1:
         more = {"expected": f"모양 {tuple(logits.shape)}", "got": f"모양 {tuple(got.shape)}", "symptom": "only-values"}
-        fail("높은 점수 k개만 따로 담았습니다.", idea=idea, **more)
+        fail(idea=idea, **more)
     got = table_of(got, logits, "kept", idea)
     order = [ranked(row) for row in logits]
     if k == 3:  # 실수를 알아보는 것은 값이 서로 멀리 떨어진 k 하나로 충분합니다.

@@ -110,7 +110,7 @@ def nucleus_kept(step: Any, logits: Tensor, p: float) -> Tensor:
     except (RuntimeError, TypeError) as error:
         if "boolean" in str(error) or "bool" in str(error).lower():
             more = {"expected": "bool", "got": "수", "symptom": "not-bool"}
-            fail("removed가 참과 거짓이 아닙니다.", idea="마스크", **more)
+            fail(idea="마스크", **more)
         raise
     return table_of(got, logits, "removed", "top-p")
 
@@ -123,7 +123,7 @@ def test_smallest_set_reaching_p_remains(step, shared):
         gone = nucleus_kept(step, shared, 0) == -INF  # 모두 참이면 번져도 맞습니다.
         if torch.equal(gone, kept_of(shared, nucleus(shared, 0)) == -INF):
             more = {"expected": f"1번째 글에서 {survivors(want[0])}", "got": survivors(got[0])}
-            fail("옮겨 적다가 덮어썼습니다.", idea="겹치는 자리", symptom="overwritten", **more)
+            fail(idea="겹치는 자리", symptom="overwritten", **more)
     judge_kept(got, want, shared, wrong_nuclei(shared, P), "top-p")
 
 

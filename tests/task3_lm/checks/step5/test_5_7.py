@@ -49,12 +49,12 @@ def messages(step):
         symptom = next((name for words, name in known.items() if words in str(error)), None)
         if symptom is None:
             raise
-        fail("JSON으로 바꾸는 함수가 아닙니다.", idea="JSON", expected="JSON인 글", got="멈춤", symptom=symptom)
+        fail(idea="JSON", expected="JSON인 글", got="멈춤", symptom=symptom)
     assert_equal(len(made), len(EVENTS), idea=idea, message="사건과 메시지의 수가 다릅니다.")
     for one in made:
         if not isinstance(one, str):
             more = {"expected": "글(str)", "got": type(one).__name__, "symptom": "not-text"}
-            fail("message가 글이 아닙니다.", idea=idea, **more)
+            fail(idea=idea, **more)
     return made
 
 
@@ -65,13 +65,13 @@ def test_message_begins_with_data(messages):
         if one.startswith("data: "):
             continue
         if one.startswith("data:"):
-            symptom, message = "no-space", "data: 다음의 빈칸이 없습니다."
+            symptom = "no-space"
         elif one.lstrip("\r\n").startswith("data:"):
-            symptom, message = "newline-first", "메시지가 줄바꿈으로 시작합니다."
+            symptom = "newline-first"
         else:
-            symptom, message = "no-prefix", 'message가 "data: "로 시작하지 않습니다.'
+            symptom = "no-prefix"
         got = one[: one.find("data:") + 5] if symptom == "newline-first" else one[:12]
-        fail(message, idea="메시지의 처음", expected=repr("data: "), got=repr(got), symptom=symptom)
+        fail(idea="메시지의 처음", expected=repr("data: "), got=repr(got), symptom=symptom)
 
 
 @todo("5-7")
@@ -82,16 +82,17 @@ def test_message_ends_with_one_blank_line(messages):
         end = one[len(body) :]
         if end == "\n\n":
             continue
-        symptom, message = "one-newline", "메시지가 빈 줄로 끝나지 않습니다."
+        symptom = "one-newline"
         if body.endswith("\\n\\n"):
-            end, symptom, message = "\\n\\n", "literal-newline", "줄바꿈이 아니라 역슬래시와 n이라는 글자로 끝납니다."
+            end, symptom = "\\n\\n", "literal-newline"
         elif "\r" in end:
-            symptom, message = "carriage-return", "줄바꿈에 \\r이 섞였습니다."
+            symptom = "carriage-return"
         elif len(end) > 2:
-            symptom, message = "blank-lines", "줄바꿈이 너무 많습니다."
+            symptom = "blank-lines"
         elif not end and one.startswith("\n"):
             symptom = None  # 줄바꿈이 앞에 있다고 위의 검사가 말합니다.
-        fail(message, idea="메시지의 끝", expected=repr("\n\n"), got=repr(end), symptom=symptom, count=len(end))
+        more = {"expected": repr("\n\n"), "got": repr(end), "symptom": symptom, "count": len(end)}
+        fail("메시지가 빈 줄로 끝나지 않습니다.", idea="메시지의 끝", **more)
 
 
 @todo("5-7")
@@ -113,16 +114,16 @@ def test_message_carries_the_whole_event(messages):
             fail("data: 다음이 JSON이 아닙니다.", idea=idea, **more)
         if got == event:
             continue
-        message, symptom = "메시지의 사건이 받은 사건과 다릅니다.", None
+        symptom = None
         if isinstance(got, str):
-            message, symptom = "JSON을 두 번 했습니다.", "twice"
+            symptom = "twice"
             if got == event["text"]:
-                message, symptom = "글만 보냈습니다.", "text-only"
+                symptom = "text-only"
             elif got == str(event):
-                message, symptom = "사전을 그대로 글로 바꾸었습니다.", "python-dict"
+                symptom = "python-dict"
         elif isinstance(got, dict) and got.keys() != event.keys():
-            message, symptom = "사건에서 빠지거나 더해진 것이 있습니다.", "other-names"
+            symptom = "other-names"
         elif without_texts(got) == without_texts(event):
-            message, symptom = "사건의 글이 바뀌었습니다.", "text-changed"
+            symptom = "text-changed"
         expected, shown = (json.dumps(part, ensure_ascii=False)[:60] for part in (event, got))
-        fail(message, idea=idea, expected=expected, got=shown, symptom=symptom)
+        fail("메시지의 사건이 받은 사건과 다릅니다.", idea=idea, expected=expected, got=shown, symptom=symptom)

@@ -33,23 +33,20 @@ def converted(load, ours) -> dict[str, torch.Tensor]:
     except ValueError as error:
         if "unpack" not in str(error):
             raise
-        message, got = "사전을 그대로 돌며 둘로 풀었습니다.", f"ValueError: {error}"
-        fail(message, idea="사전의 반복", expected="이름과 텐서의 짝", got=got, symptom="no-items")
+        got = f"ValueError: {error}"
+        fail(idea="사전의 반복", expected="이름과 텐서의 짝", got=got, symptom="no-items")
     except KeyError as error:
         if "lm_head" in str(error):
-            message, got = "lm_head의 이름을 GPT-2의 것으로 바꾸려 했습니다.", f"KeyError: {error}"
-            fail(message, idea="묶인 가중치", expected="lm_head는 뺍니다", got=got, symptom="lm-head")
+            got = f"KeyError: {error}"
+            fail(idea="묶인 가중치", expected="lm_head는 뺍니다", got=got, symptom="lm-head")
         raise
     if not isinstance(made, dict) or not all(isinstance(one, torch.Tensor) for one in made.values()):
         kinds = sorted({type(one).__name__ for one in made.values()}) if isinstance(made, dict) else type(made).__name__
-        message = "담은 것이 텐서가 아닙니다."
-        fail(message, idea="state_dict", expected="이름마다 텐서", got=show(kinds), symptom="not-tensors")
+        fail(idea="state_dict", expected="이름마다 텐서", got=show(kinds), symptom="not-tensors")
     changed = [name for name in {**kept, **given} if not unchanged(given.get(name), kept.get(name))]
     if changed:
-        message, got = "건네받은 weights를 바꾸었습니다.", f"{changed[0]}이(가) 달라진 weights"
-        fail(
-            message, idea="건네받은 것", expected="그대로인 weights", got=got, symptom="caller-changed", name=changed[0]
-        )
+        got = f"{changed[0]}이(가) 달라진 weights"
+        fail(idea="건네받은 것", expected="그대로인 weights", got=got, symptom="caller-changed", name=changed[0])
     return made
 
 
@@ -63,25 +60,20 @@ def test_every_weight_gets_its_gpt2_name(load, ours):
     """lm_head를 뺀 모든 가중치가 GPT-2의 이름으로 있습니다."""
     made, wanted = converted(load, ours), {theirs for theirs, _ in names().values()}
     if "lm_head.weight" in made:
-        message = "lm_head.weight까지 담았습니다."
-        fail(message, idea="묶인 가중치", expected="담지 않음", got="담음", symptom="lm-head-kept")
+        fail(idea="묶인 가중치", expected="담지 않음", got="담음", symptom="lm-head-kept")
     if made and set(made) <= set(ours):
-        message, name = "이름이 우리의 것 그대로입니다.", min(made)
-        fail(message, idea="이름의 짝", expected=names()[name][0], got=name, symptom="our-names")
+        name = min(made)
+        fail(idea="이름의 짝", expected=names()[name][0], got=name, symptom="our-names")
     missing, extra = sorted(wanted - set(made)), sorted(set(made) - wanted)
     count, all_of = f"{len(made)}개", f"{len(wanted)}개"
     if extra:
-        message = "GPT-2에 없는 이름이 있습니다."
-        fail(message, idea="이름의 짝", expected=missing[0] if missing else "없음", got=extra[0], symptom="odd-names")
+        fail(idea="이름의 짝", expected=missing[0] if missing else "없음", got=extra[0], symptom="odd-names")
     if missing == ["transformer.wte.weight"]:
-        message = "토큰 임베딩까지 뺐습니다."
-        fail(message, idea="묶인 가중치", expected=missing[0], got="없음", symptom="embedding-dropped")
+        fail(idea="묶인 가중치", expected=missing[0], got="없음", symptom="embedding-dropped")
     if missing and len(made) <= 1:
-        message = "마지막 하나만 남았거나 아무것도 담기지 않았습니다."
-        fail(message, idea="반복", expected=all_of, got=count, symptom="only-one")
+        fail(idea="반복", expected=all_of, got=count, symptom="only-one")
     if missing:
-        message = "빠진 가중치가 있습니다."
-        fail(message, idea="이름의 짝", expected=all_of, got=count, symptom="some-missing", name=missing[0])
+        fail(idea="이름의 짝", expected=all_of, got=count, symptom="some-missing", name=missing[0])
 
 
 @todo("6-1")
@@ -98,28 +90,28 @@ def test_only_the_laid_down_matrices_are_transposed(load, ours):
         return
     if kinds := {str(got.dtype) for got, _ in wrong.values()} - {"torch.float32"}:
         say = {"expected": "torch.float32", "got": kinds.pop(), "symptom": "other-dtype"}
-        fail("가중치의 자료형을 바꾸었습니다.", idea="dtype", **say)
+        fail(idea="dtype", **say)
     flat = [name for name, (got, _) in wrong.items() if names()[name][1] and matches(got, ours[name], 0)]
     turned = [name for name, (got, _) in wrong.items() if not names()[name][1] and matches(got, ours[name].t(), 0)]
     name = next(iter(wrong))
     got, want = wrong[name]
     about = {"idea": "Conv1D와 Linear", "expected": tuple(want.shape), "got": tuple(got.shape), "name": name}
     if turned and flat:
-        fail("눕힐 것은 그대로 두고, 그대로 둘 것을 눕혔습니다.", symptom="reversed", **about)
+        fail(symptom="reversed", **about)
     if turned:
-        fail("눕히지 않는 가중치까지 눕혔습니다.", symptom="embeddings-laid", **about)
+        fail(symptom="embeddings-laid", **about)
     cut = [one for one, (got, _) in wrong.items() if ours[one].dim() == 2 and is_reshaped(got, ours[one])]
     if cut and any(ours[one].size(0) != ours[one].size(1) for one in cut):
         values = {"expected": "행과 열을 바꾼 값", "got": "차례가 그대로인 값", "name": cut[0], "idea": "모양과 값"}
-        fail("모양만 바꾸고 눕히지는 않았습니다.", symptom="reshaped", **values)
+        fail(symptom="reshaped", **values)
     if flat and all(ours[one].size(0) == ours[one].size(1) for one in flat):
         values = {"expected": "눕힌 (4, 4)", "got": "그대로인 (4, 4)", "name": flat[0], "idea": "모양과 값"}
-        fail("정사각 행렬을 눕히지 않았습니다.", symptom="square-missed", **values)
+        fail(symptom="square-missed", **values)
     if len(flat) == LAYERS * len(LAID):
-        fail("아무것도 눕히지 않았습니다.", symptom="no-transpose", **about)
+        fail(symptom="no-transpose", **about)
     if flat:
         about |= {"expected": tuple(ours[flat[0]].t().shape), "got": tuple(ours[flat[0]].shape), "name": flat[0]}
-        fail("눕히지 않은 행렬이 있습니다.", symptom="some-flat", **about)
+        fail(symptom="some-flat", **about)
     if tuple(got.shape) == tuple(want.shape):
         about |= {"expected": "우리 모델의 값", "got": "다른 값"}
     fail(f"{name}의 값이 다릅니다.", **about)

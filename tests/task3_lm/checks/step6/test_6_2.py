@@ -69,8 +69,8 @@ def read(load, theirs, monkeypatch):
                 r"'(_IncompatibleKeys|NoneType|(?:collections\.Ordered)?[dD]ict)' object has no", str(error)
             ):
                 raise
-            message, got = "model에 모델이 아닌 것을 담았습니다.", str(error).split("'")[1]
-            fail(message, idea="load_state_dict", expected="채운 model", got=got, symptom="model-replaced")
+            got = str(error).split("'")[1]
+            fail(idea="load_state_dict", expected="채운 model", got=got, symptom="model-replaced")
         except KeyError as error:
             _explain_key(error)
             raise
@@ -82,9 +82,8 @@ def read(load, theirs, monkeypatch):
             fail(message, idea="from_pretrained의 약속", expected="가중치를 채운 model", got=kind)
         filled = [one for one in loaded if not matches(one.norm.weight, torch.full_like(one.norm.weight, 0.5), 0)]
         if filled and made not in filled:
-            message = "돌려주는 model이 아니라 다른 모델에 넣었습니다."
             got = f"새로 만든 {len(loaded) - 1}개"
-            fail(message, idea="같은 객체", expected="위에서 만든 model", got=got, symptom="other-instance")
+            fail(idea="같은 객체", expected="위에서 만든 model", got=got, symptom="other-instance")
         return made
 
     return call
@@ -94,39 +93,36 @@ def _explain_key(error: KeyError) -> None:
     name = str(error.args[0]) if error.args else ""
     got = f"KeyError: {name!r}"
     if name in ("lm_head", "transformer.lm_head.weight"):
-        message = "lm_head의 이름까지 gpt2_name으로 바꾸려 했습니다."
-        fail(message, idea="이름의 짝", expected="lm_head.weight", got=got, symptom="lm-head")
+        fail(idea="이름의 짝", expected="lm_head.weight", got=got, symptom="lm-head")
     if name in names():
-        message = "theirs에서 우리의 이름을 찾았습니다."
-        fail(message, idea="이름의 짝", expected=names()[name][0], got=name, symptom="our-name-in-theirs")
+        fail(idea="이름의 짝", expected=names()[name][0], got=name, symptom="our-name-in-theirs")
     if name.startswith("transformer"):
-        message = "GPT-2의 이름을 gpt2_name에 건넸거나, 우리 쪽에서 찾았습니다."
-        fail(message, idea="이름의 짝", expected="우리의 이름", got=got, symptom="wrong-way")
+        fail(idea="이름의 짝", expected="우리의 이름", got=got, symptom="wrong-way")
 
 
 def _explain_loading(error: RuntimeError) -> None:
     """load_state_dict가 알린 것에서 무엇이 틀렸는지."""
     text = str(error)
     if "leaf Variable" in text:
-        message, got = "기울기를 재는 중에 값을 베껴 넣었습니다.", "배울 값을 그 자리에서 고침"
-        fail(message, idea="no_grad", expected="기울기를 재지 않고 베낌", got=got, symptom="needs-grad")
+        got = "배울 값을 그 자리에서 고침"
+        fail(idea="no_grad", expected="기울기를 재지 않고 베낌", got=got, symptom="needs-grad")
     if "Error(s) in loading" not in text and "must match the size" not in text:
         return
     if "Unexpected key(s)" in text and "transformer." in text:
-        message, got = "GPT-2의 이름 그대로 넣으려 했습니다.", "transformer.wte.weight"
-        fail(message, idea="이름의 짝", expected="token_embedding.weight", got=got, symptom="their-names")
+        got = "transformer.wte.weight"
+        fail(idea="이름의 짝", expected="token_embedding.weight", got=got, symptom="their-names")
     if "size mismatch for token_embedding" in text or "size mismatch for position_embedding" in text:
-        message, got = "임베딩까지 세웠습니다.", f"({WIDTH}, {VOCAB})"
-        fail(message, idea="눕혀 둔 것", expected=f"({VOCAB}, {WIDTH})", got=got, symptom="embeddings-turned")
+        got = f"({WIDTH}, {VOCAB})"
+        fail(idea="눕혀 둔 것", expected=f"({VOCAB}, {WIDTH})", got=got, symptom="embeddings-turned")
     if "size mismatch" in text or "must match the size" in text:
-        message, got = "눕혀 둔 가중치를 그대로 넣으려 했습니다.", f"({WIDTH}, {3 * WIDTH})"
-        fail(message, idea="눕혀 둔 것", expected=f"({3 * WIDTH}, {WIDTH})", got=got, symptom="no-transpose")
+        got = f"({WIDTH}, {3 * WIDTH})"
+        fail(idea="눕혀 둔 것", expected=f"({3 * WIDTH}, {WIDTH})", got=got, symptom="no-transpose")
     if 'Missing key(s) in state_dict: "lm_head.weight".' in text:
-        message, got = "lm_head.weight를 담지 않았습니다.", "lm_head.weight가 빠짐"
-        fail(message, idea="load_state_dict", expected="모든 이름", got=got, symptom="lm-head-missing")
+        got = "lm_head.weight가 빠짐"
+        fail(idea="load_state_dict", expected="모든 이름", got=got, symptom="lm-head-missing")
     if "Missing key(s)" in text:
-        message, got = "넣은 사전에 빠진 이름이 있습니다.", f"{text.count(chr(34)) // 2}개가 빠짐"
-        fail(message, idea="load_state_dict", expected="모든 이름", got=got, symptom="missing-keys")
+        got = f"{text.count(chr(34)) // 2}개가 빠짐"
+        fail(idea="load_state_dict", expected="모든 이름", got=got, symptom="missing-keys")
 
 
 def wanted_from(theirs: GPT2LMHeadModel) -> dict[str, torch.Tensor]:
@@ -144,32 +140,24 @@ def test_every_weight_is_taken_over(read, theirs):
         return
     if kinds := {str(got[name].dtype) for name in wrong} - {"torch.float32"}:
         say = {"expected": "torch.float32", "got": kinds.pop(), "symptom": "other-dtype"}
-        fail("읽은 모델의 자료형을 바꾸었습니다.", idea="dtype", **say)
+        fail(idea="dtype", **say)
     left = [name for name in wrong if matches(got[name], torch.full_like(got[name], 0.5), 0)]
     if len(left) == len(want):
-        message = "모델의 가중치가 처음 그대로입니다."
-        fail(message, idea="load_state_dict", expected="GPT-2의 가중치", got="처음의 가중치", symptom="nothing-loaded")
+        fail(idea="load_state_dict", expected="GPT-2의 가중치", got="처음의 가중치", symptom="nothing-loaded")
     if left:
-        message, count = "옮기지 않은 가중치가 있습니다.", f"{len(want) - len(left)}개"
-        fail(
-            message,
-            idea="이름의 짝",
-            expected=f"{len(want)}개",
-            got=count,
-            symptom="some-left",
-            name=left[0],
-        )
+        count = f"{len(want) - len(left)}개"
+        fail(idea="이름의 짝", expected=f"{len(want)}개", got=count, symptom="some-left", name=left[0])
     name = wrong[0]
     flat = [one for one in wrong if want[one].dim() == 2 and matches(got[one], want[one].t(), 0)]
     if flat and flat == wrong:
         values = {"expected": "다시 세운 (4, 4)", "got": "누워 있는 (4, 4)", "name": flat[0]}
-        fail("정사각 행렬을 다시 세우지 않았습니다.", idea="모양과 값", symptom="square-missed", **values)
+        fail(idea="모양과 값", symptom="square-missed", **values)
     if any(want[one].dim() == 2 and is_reshaped(got[one], want[one].t()) for one in wrong):
         values = {"expected": "행과 열을 바꾼 값", "got": "차례가 그대로인 값", "name": name}
-        fail("모양만 바꾸고 세우지는 않았습니다.", idea="모양과 값", symptom="reshaped", **values)
+        fail(idea="모양과 값", symptom="reshaped", **values)
     if all(".qkv." in one and same_rows(got[one], want[one]) for one in wrong):
         values = {"expected": "GPT-2가 놓은 차례", "got": "뒤섞인 차례", "name": name}
-        fail("질의, 열쇠, 값의 차례를 바꾸었습니다.", idea="qkv의 차례", symptom="qkv-rearranged", **values)
+        fail(idea="qkv의 차례", symptom="qkv-rearranged", **values)
     fail(f"{name}의 값이 GPT-2의 것과 다릅니다.", idea="이름의 짝", expected=show(want[name]), got=show(got[name]))
 
 
@@ -184,9 +172,8 @@ def test_every_weight_can_still_learn(read):
     """읽은 뒤에도 모든 가중치를 이어서 배울 수 있습니다."""
     frozen = [name for name, one in read().named_parameters() if not one.requires_grad]
     if frozen:
-        message = "배울 수 없게 된 가중치가 있습니다."
         more = {"expected": "requires_grad=True", "got": f"{frozen[0]}는 아님"}
-        fail(message, idea="requires_grad", symptom="frozen", name=frozen[0], **more)
+        fail(idea="requires_grad", symptom="frozen", name=frozen[0], **more)
 
 
 @todo("6-2")
@@ -194,8 +181,7 @@ def test_the_head_stays_tied_to_the_embedding(read):
     """옮긴 뒤에도 lm_head와 토큰 임베딩은 같은 가중치 하나입니다."""
     model = read()
     if model.lm_head.weight is not model.token_embedding.weight:
-        message = "lm_head와 토큰 임베딩이 서로 다른 가중치가 되었습니다."
-        fail(message, idea="가중치 묶기", expected="같은 Parameter 하나", got="둘", symptom="untied")
+        fail(idea="가중치 묶기", expected="같은 Parameter 하나", got="둘", symptom="untied")
 
 
 @todo("6-2")

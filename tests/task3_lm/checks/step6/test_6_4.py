@@ -86,36 +86,29 @@ def explained(quantized: SimpleNamespace) -> None:
         raise error
     source, target = quantized.source, quantized.target
     if not source.exists() or source.read_bytes() != graph_bytes():
-        message = "원래 모델의 파일을 바꾸었거나 없앴습니다."
-        fail(message, idea="읽을 파일과 쓸 파일", expected="aside에 씀", got="source에 씀", symptom="source-changed")
+        fail(idea="읽을 파일과 쓸 파일", expected="aside에 씀", got="source에 씀", symptom="source-changed")
     if error is None:
         return
     if Path(called.get("model_output", "")) == target or (not called and target.exists()):
-        message = "aside가 아니라 target에 바로 썼습니다."
-        fail(message, idea="읽을 파일과 쓸 파일", expected="aside", got="target", symptom="wrote-target")
+        fail(idea="읽을 파일과 쓸 파일", expected="aside", got="target", symptom="wrote-target")
     read = called.get("model_input", source)
     if isinstance(read, (str, Path)) and Path(read) != source:
         got = "target" if Path(read) == target else "aside"
-        message = f"{got}에서 읽으려 했습니다."
-        fail(message, idea="읽을 파일과 쓸 파일", expected="source", got=got, symptom="read-elsewhere")
+        fail(idea="읽을 파일과 쓸 파일", expected="source", got=got, symptom="read-elsewhere")
     if isinstance(error, NameError) and error.name == "model":
-        message = "여기에는 PyTorch의 모델이 없습니다."
-        fail(message, idea="ONNX 파일", expected="source(ONNX 파일)", got="model", symptom="not-a-module")
+        fail(idea="ONNX 파일", expected="source(ONNX 파일)", got="model", symptom="not-a-module")
     types, columns = called.get("op_types_to_quantize"), called.get("per_channel", False)
     if isinstance(types, (QuantType, bool)) or not isinstance(columns, (bool, int)):
         place = "op_types_to_quantize" if isinstance(types, (QuantType, bool)) else "per_channel"
-        message, got = "인수가 다른 자리에 들어갔습니다.", f"{place}={show(called[place])}"
-        fail(message, idea="인수의 자리", expected="이름을 적은 인수", got=got, symptom="positional")
+        got = f"{place}={show(called[place])}"
+        fail(idea="인수의 자리", expected="이름을 적은 인수", got=got, symptom="positional")
     kind = called.get("weight_type", QuantType.QInt8)
     if not isinstance(kind, QuantType):
-        message = "weight_type이 onnxruntime의 자료형이 아닙니다."
-        fail(message, idea="weight_type", expected="QuantType의 하나", got=show(kind), symptom="weight-kind")
+        fail(idea="weight_type", expected="QuantType의 하나", got=show(kind), symptom="weight-kind")
     if kind not in (QuantType.QInt8, QuantType.QUInt8):
-        message = "8비트가 아닌 자료형으로 줄이려 했습니다."
-        fail(message, idea="weight_type", expected="8비트", got=kind.name, symptom="not-8-bit")
+        fail(idea="weight_type", expected="8비트", got=kind.name, symptom="not-8-bit")
     if not called and isinstance(error, FileNotFoundError):
-        message = "aside에 아무것도 쓰지 않았습니다."
-        fail(message, idea="읽을 파일과 쓸 파일", expected="양자화한 모델", got="없음", symptom="nothing-written")
+        fail(idea="읽을 파일과 쓸 파일", expected="양자화한 모델", got="없음", symptom="nothing-written")
     raise error
 
 
@@ -126,41 +119,39 @@ def test_the_matrices_are_eight_bit(quantized):
     try:
         graph = onnx.load(quantized.target, load_external_data=False).graph
     except DecodeError:
-        message = "쓴 파일이 ONNX 모델이 아닙니다."
-        fail(message, idea="양자화", expected="ONNX 모델", got="읽을 수 없는 파일", symptom="nothing-written")
+        fail(idea="양자화", expected="ONNX 모델", got="읽을 수 없는 파일", symptom="nothing-written")
     outside = [one.name for one in graph.initializer if one.data_location == TensorProto.EXTERNAL]
     if outside or any(one.get("use_external_data_format") for one in quantized.calls):
-        message, got = "가중치를 다른 파일에 따로 썼습니다.", "곁의 .data 파일"
-        fail(message, idea="파일 하나", expected="target 안의 가중치", got=got, symptom="external-data")
+        got = "곁의 .data 파일"
+        fail(idea="파일 하나", expected="target 안의 가중치", got=got, symptom="external-data")
     kinds = {one.name: TensorProto.DataType.Name(one.data_type) for one in graph.initializer if len(one.dims) > 1}
     if not kinds:
-        message = "쓴 파일에 가중치가 없습니다."
-        fail(message, idea="양자화", expected="양자화한 모델", got="빈 모델", symptom="nothing-written")
+        fail(idea="양자화", expected="양자화한 모델", got="빈 모델", symptom="nothing-written")
     wide = {name: kind for name, kind in kinds.items() if kind not in ("INT8", "UINT8")}
     if wide and "FLOAT" not in wide.values():
-        message, kind = "8비트가 아닌 자료형으로 줄였습니다.", next(iter(wide.values()))
-        fail(message, idea="weight_type", expected="INT8", got=kind, symptom="not-8-bit")
+        kind = next(iter(wide.values()))
+        fail(idea="weight_type", expected="INT8", got=kind, symptom="not-8-bit")
     about = {"idea": "op_types_to_quantize", "expected": "INT8"}
     if {EMBEDDING, WEIGHT, HEAD} <= wide.keys():
         by_name = any(one.get("nodes_to_quantize") for one in quantized.calls)
         symptom = "nodes-not-types" if by_name else "nothing-quantized"
-        fail("아무것도 줄이지 않았습니다.", got=wide[WEIGHT], symptom=symptom, **about)
+        fail(got=wide[WEIGHT], symptom=symptom, **about)
     sources = [str(one.get("model_input", "")) for one in quantized.calls]
     if wide and len(sources) > 1 and len(set(sources)) == 1:
         more = {"count": len(sources), "got": f"{len(wide)}개는 {next(iter(wide.values()))}"}
-        fail("나중에 쓴 것이 먼저 쓴 것을 덮었습니다.", symptom="overwritten", **about, **more)
+        fail(symptom="overwritten", **about, **more)
     if EMBEDDING in wide:
-        fail("임베딩을 줄이지 않았습니다.", got=f"임베딩은 {wide[EMBEDDING]}", symptom="embedding-left", **about)
+        fail(got=f"임베딩은 {wide[EMBEDDING]}", symptom="embedding-left", **about)
     if {WEIGHT, HEAD} <= wide.keys():
-        fail("행렬곱의 가중치를 줄이지 않았습니다.", got=f"가중치는 {wide[WEIGHT]}", symptom="matmul-left", **about)
+        fail(got=f"가중치는 {wide[WEIGHT]}", symptom="matmul-left", **about)
     if left := [name for name in (WEIGHT, HEAD) if name in wide]:
         got = f"하나는 {wide[left[0]]}"
-        fail("줄이지 않은 행렬곱이 있습니다.", got=got, symptom="one-matmul-left", **about)
+        fail(got=got, symptom="one-matmul-left", **about)
     held = [numpy_helper.to_array(one).astype(int) for one in graph.initializer if len(one.dims) > 1]
     if held and any(np.ptp(one) < 200 for one in held):  # 8비트라면 -127에서 127까지, 7비트라면 -64에서 64까지 씁니다.
         narrow = min(np.ptp(one) for one in held)
         more = {"expected": "눈금 255개", "got": f"눈금 {narrow + 1}개"}
-        fail("8비트를 다 쓰지 않았습니다.", idea="reduce_range", symptom="reduce-range", **more)
+        fail(idea="reduce_range", symptom="reduce-range", **more)
 
 
 @todo("6-4")
@@ -181,10 +172,4 @@ def test_small_columns_survive(quantized):
     # 8비트의 오차는 열의 크기의 4 %쯤입니다. 눈금이 하나뿐이면 작은 열은 250 % 틀립니다.
     if not close(got / size, want / size, 0.3):
         worst = np.abs((got - want) / size).max()
-        fail(
-            "작은 열의 값이 사라졌습니다.",
-            idea="열마다의 눈금",
-            expected="오차 30 % 이하",
-            got=f"{worst:.0%}",
-            symptom="one-scale",
-        )
+        fail(idea="열마다의 눈금", expected="오차 30 % 이하", got=f"{worst:.0%}", symptom="one-scale")
