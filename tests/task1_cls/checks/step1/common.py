@@ -146,8 +146,9 @@ def _ignore_other_todos(module: Any, todo_id: str, patch: pytest.MonkeyPatch) ->
 
 def _watch_settings(args: Any, trial: Trial, todo_id: str, patch: pytest.MonkeyPatch) -> None:
     """이 TODO의 자리가 부른 쪽의 설정(묶음들까지)을 바꾸면 적어 둡니다."""
-    watched = [args, *vars(args).values()]
-    names = {id(args): "args"} | {id(group): f"args.{name}" for name, group in vars(args).items()}
+    groups = {name: getattr(args, name) for name in args.groups()}
+    watched = [args, *groups.values()]
+    names = {id(args): "args"} | {id(group): f"args.{name}" for name, group in groups.items()}
     place = _region(trial.model, todo_id)
 
     def noticing(self: Any, name: str, value: Any) -> None:
