@@ -195,6 +195,11 @@ class Settings:
         return cls.__dataclass_fields__
 
     @classmethod
+    def known_names(cls) -> Collection[str]:
+        """모르는 이름을 보았을 때 가까운 것을 찾을 이름들."""
+        return cls.names()
+
+    @classmethod
     def leaves(cls, path: KeyPath = (), within: str | None = None) -> Iterator[Leaf]:
         """옵션들을 적은 차례로."""
         for one in fields(cls):
@@ -244,7 +249,7 @@ class Settings:
     def from_dict(
         cls,
         values: Any,
-        source: str = "설정",
+        source: str | Callable[[KeyPath], str] = "설정",
         where: Callable[[KeyPath], str] | None = None,
         skip: Collection[str] = (),
     ):
@@ -252,17 +257,19 @@ class Settings:
 
         Args:
             values: 이름 → 값. 묶음은 사전 안의 사전입니다.
-            source: 어디에서 온 값인지. 오류에 적히고, `sources()`가 돌려줍니다.
+            source: 어디에서 온 값인지. 오류에 적히고, `sources()`가 돌려줍니다. 항목마다 다르면, 경로를 받아 답하는
+                함수입니다.
             where: 항목의 경로 → 오류에 적을 자리(예: 파일과 줄). 없으면 `source`입니다.
             skip: 이 설정에 없어도 되는 이름들.
 
         Raises:
             UserError: 사전이 아니거나, 모르는 항목이 있거나, 값이 맞지 않을 때.
         """
-        made = cls._build(values, where or (lambda path: source), skip=skip)
+        source_of = source if callable(source) else lambda path: source
+        made = cls._build(values, where or source_of, skip=skip)
         for path in _paths(values):
             if path[0] in cls.names():
-                made._note(path, source)
+                made._note(path, source_of(path))
         return made
 
     @classmethod
@@ -412,7 +419,7 @@ class Settings:
     @classmethod
     def _unknown(cls, name: str, where: str, root: type[Settings], path: KeyPath = ()) -> UnknownSetting:
         elsewhere = {leaf.path[-1]: ".".join(leaf.path) for leaf in root.leaves()}
-        known = [*cls.names(), *elsewhere]
+        known = [*cls.known_names(), *elsewhere]
         hint = f" 혹시 {elsewhere[name]} 인가요?" if name in elsewhere else did_you_mean(name, known)
         if not hint:
             hint = f" 쓸 수 있는 것: {', '.join(cls.names())}."
