@@ -1,6 +1,6 @@
 """실습 파일이 쓰는 낱말 하나, `todo`. 아직 채우지 않은 자리를 알립니다.
 
-`course/`(검사 도구)와 `nlpbook/`(라이브러리)이 서로를 모른 채 함께 아는 유일한 것이라 따로 둡니다.
+`course/`(검사 도구)와 `nlpbook/`(라이브러리)이 서로를 모른 채 함께 아는 것이라 따로 둡니다(`command_line.py`처럼).
 """
 
 from __future__ import annotations

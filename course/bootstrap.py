@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import platform
 import re
@@ -22,6 +21,8 @@ import tempfile
 import urllib.request
 from importlib import metadata
 from pathlib import Path
+
+from console_text import make_printable
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "pyproject.toml"
@@ -42,9 +43,7 @@ LINE = re.compile(
 
 def main(arguments: list[str]) -> int:
     """환경을 갖추고 명령을 실행합니다. 종료 코드를 돌려줍니다."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="replace")
+    make_printable()
     try:
         refuse_unsupported(arguments)
         python = ready_python(for_tests=arguments[:1] == ["test"])

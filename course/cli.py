@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
 
+from command_line import App, UsageError, explain_usage
+from console_text import make_printable
 from course.author import build as building
 from course.book.gone import clear_away
 from course.book.regions import RegionError
@@ -23,15 +24,8 @@ from course.student import commands as student_commands
 from course.student.progress import Progress
 from course.student.show import problem_line, show_verdict
 
-UsageError: Any = typer.BadParameter.__mro__[1]  # Typer가 내보내지 않는, 잘못 적은 명령줄의 공통 부모
 console = Console(highlight=False)
-app = typer.Typer(
-    help="한국어 NLP 강의의 실습 도구입니다.",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
+app = App(help="한국어 NLP 강의의 실습 도구입니다.")
 Json = Annotated[bool, typer.Option("--json", help="사람 대신 프로그램이 읽을 JSON으로 적습니다.")]
 
 
@@ -290,21 +284,6 @@ def rendered(home: Home, folder: Path, verdict: Verdict) -> str:
 
 student_commands.register(app)
 
-USAGE_ERRORS = {
-    r"No such command '(.*?)'": "'{}' 명령은 없습니다.",
-    r"No such option:? '?(-[^\s']*)": "'{}' 옵션은 없습니다.",
-    r"Option '(.*?)' requires an argument": "옵션 '{}'에는 값이 필요합니다.",
-    r"Got unexpected extra arguments? ?(?:\(s\) )?\((.*)\)": "남는 말이 있습니다: {}.",
-}
-
-
-def in_korean(message: str) -> str:
-    """Typer의 영어 문장을 한국어로. 모르는 문장은 덧붙여 보여 줍니다."""
-    for pattern, korean in USAGE_ERRORS.items():
-        if match := re.match(pattern, message):
-            return korean.format(match[1])
-    return f"명령을 알아듣지 못했습니다({message})."
-
 
 def main(arguments: list[str], home: Home | None = None) -> int:
     """명령을 실행하고 종료 코드를 돌려줍니다. 사람이 고칠 수 있는 오류는 한 문장으로 적습니다.
@@ -312,9 +291,7 @@ def main(arguments: list[str], home: Home | None = None) -> int:
     Args:
         home: 명령이 돌 저장소. 주지 않으면 이 파일이 든 저장소입니다. 명령들은 `ctx.obj`로 받습니다.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="replace")
+    make_printable()
     home = home or Home(ROOT)
     try:
         if moved := clear_away(home):
@@ -330,9 +307,9 @@ def main(arguments: list[str], home: Home | None = None) -> int:
         print(
             f"오류: 파일을 읽거나 쓰지 못했습니다({error}). 파일의 권한과 빈 디스크를 확인해 주세요.", file=sys.stderr
         )
-    except UsageError as error:
-        if type(error).__name__ != "NoArgsIsHelpError":
-            print(f"오류: {in_korean(error.format_message())} `python -m course --help`를 봐 주세요.", file=sys.stderr)
+    except UsageError as error:  # 잘못 적은 명령줄
+        is_help = type(error).__name__ == "NoArgsIsHelpError"  # 오류가 곧 도움말입니다.
+        print(error if is_help else f"오류: {explain_usage(error)}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("멈췄습니다.", file=sys.stderr)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from nlpbook.errors import did_you_mean
+from console_text import did_you_mean
 
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 NOTHING = ("null", "none", "")
@@ -50,9 +50,9 @@ def cast(
     if choices:
         _chosen(made, choices)
     if low is not None and not made >= low:
-        raise Refused(f"{low:g} 이상이어야 합니다.")
+        raise Refused(f"{value!r}. {low:g} 이상이어야 합니다.")
     if high is not None and not made <= high:
-        raise Refused(f"{high:g} 이하여야 합니다.")
+        raise Refused(f"{value!r}. {high:g} 이하여야 합니다.")
     return made
 
 
@@ -73,20 +73,22 @@ def _items(value: Any) -> Sequence[Any]:
         return [value]
     if isinstance(value, (list, tuple)):
         return value
-    raise Refused("목록을 적어 주세요. 예: [하나, 둘]")
+    raise Refused(f"{value!r}. 목록을 적어 주세요. 예: [하나, 둘]")
 
 
 def _chosen(value: Any, choices: Sequence[Any]) -> Any:
     if value in choices:
         return value
     close = did_you_mean(str(value), map(str, choices))
-    raise Refused(f"고를 수 있는 값: {', '.join(map(repr, choices))}.{close}")
+    raise Refused(
+        f"{value!r}은(는) 고를 수 있는 값이 아닙니다. 고를 수 있는 값: {', '.join(map(repr, choices))}.{close}"
+    )
 
 
 def _integer(value: Any) -> int:
     made = _number(value, "정수를 적어 주세요.")
     if not math.isfinite(made) or made != int(made):
-        raise Refused("정수를 적어 주세요.")
+        raise Refused(f"{value!r}. 정수를 적어 주세요.")
     return value if isinstance(value, int) else int(value) if _is_digits(value) else int(made)
 
 
@@ -97,13 +99,13 @@ def _is_digits(value: Any) -> bool:
 
 def _number(value: Any, wanted: str = "수를 적어 주세요.") -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise Refused(wanted)
+        raise Refused(f"{value!r}. {wanted}")
     try:
         made = float(value)
     except (ValueError, OverflowError):
-        raise Refused(wanted) from None
+        raise Refused(f"{value!r}. {wanted}") from None
     if math.isnan(made):
-        raise Refused(wanted)
+        raise Refused(f"{value!r}. {wanted}")
     return made
 
 
@@ -112,13 +114,13 @@ def _truth(value: Any) -> bool:
         return value
     if isinstance(value, str) and value.strip().lower() in WORDS:
         return WORDS[value.strip().lower()]
-    raise Refused("true 또는 false를 적어 주세요.")
+    raise Refused(f"{value!r}. true 또는 false를 적어 주세요.")
 
 
 def _text(value: Any) -> str:
     if isinstance(value, (str, Path)) or (isinstance(value, int) and not isinstance(value, bool)):
         return str(value)
-    raise Refused("글을 적어 주세요. YAML에서는 따옴표로 감쌉니다.")
+    raise Refused(f"{value!r}. 글을 적어 주세요. YAML에서는 따옴표로 감쌉니다.")
 
 
 def _path(value: Any) -> Path:

@@ -6,77 +6,24 @@
 from __future__ import annotations
 
 import inspect
-import io
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Annotated, Any, Literal, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.text import Text
-from typer import rich_utils
 
+from command_line import App, UsageError, explain_usage
+from console_text import make_printable
+from nlpbook.casting import Refused
 from nlpbook.errors import UserError
 from nlpbook.process import prepare_process
-from nlpbook.settings import Settings, default_of
+from nlpbook.settings import Leaf, Settings, default_of
 from todo import TodoNotDone
 
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # Typer가 내보내지 않는, 잘못 적은 명령줄의 공통 부모
 EXIT_USER_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-CHOICES: dict[
-    str, tuple[str, ...]
-] = {}  # 옵션 → 고를 수 있는 값들. 오류에 적습니다(Typer의 것은 하이픈이 바뀌어 있습니다).
 STOPPED = "멈췄습니다. 저장한 것은 그대로 있습니다."
-
-HELP_WORDS = {
-    "OPTIONS_PANEL_TITLE": "그 밖의 옵션",
-    "COMMANDS_PANEL_TITLE": "명령",
-    "DEFAULT_STRING": "[기본값: {}]",
-    "RANGE_STRING": "",
-}
-
-
-def _rstrip_end(self: Text, size: int) -> None:
-    """줄 끝의 빈칸을 없앱니다. Rich는 폭을 글자 수로 세어, 두 칸을 차지하는 한글 줄의 끝을 `…`으로 바꿉니다."""
-    if self.cell_len > size:
-        self.right_crop(len(self.plain) - len(self.plain.rstrip()))
-
-
-@contextmanager
-def korean_help() -> Iterator[None]:
-    """Typer와 Rich의 도움말을 한국어로 적고, 나올 때 되돌립니다."""
-    korean = [(rich_utils, name, text) for name, text in HELP_WORDS.items()] + [(Text, "rstrip_end", _rstrip_end)]
-    before = [getattr(owner, name) for owner, name, _ in korean]
-    try:
-        for owner, name, value in korean:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for (owner, name, _), value in zip(korean, before, strict=True):
-            setattr(owner, name, value)
-
-
-def new_app(help: str, no_args_is_help: bool = True) -> typer.Typer:
-    """옵션 이름의 하이픈을 밑줄로 읽는 Typer 앱.
-
-    Args:
-        help: 앱의 설명.
-        no_args_is_help: 아무것도 적지 않고 실행하면 도움말을 보입니다. 명령이 하나뿐인 앱에서는 끕니다.
-    """
-    return typer.Typer(
-        help=help,
-        add_completion=False,
-        no_args_is_help=no_args_is_help,
-        pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
-        context_settings={
-            "token_normalize_func": lambda name: name.replace("-", "_"),
-            "help_option_names": ["--help", "-h"],
-            "max_content_width": 110,
-        },
-    )
+new_app = App  # 도움말과 오류가 한국어인 Typer 앱. 단계 파일은 이 이름으로 부릅니다.
 
 
 class Options(dict):
@@ -119,22 +66,17 @@ def with_options(kind: type[Settings]) -> Callable[[Callable[..., Any]], Callabl
         for leaf in kind.leaves():
             name = leaf.option
             choices = leaf.field.metadata["choices"]
-            annotation = leaf.kind
-            if choices:
-                annotation = Literal[choices]
-                CHOICES[f"--{name}"] = choices
             default = default_of(leaf.field)
             described = typer.Option(
                 f"--{name}",
                 help=leaf.field.metadata["help"] + (f" ({', '.join(choices)})" if choices else ""),
                 rich_help_panel=kind.panel(leaf.group),
-                min=leaf.field.metadata.get("min"),
-                max=leaf.field.metadata.get("max"),
-                metavar=_metavar(annotation, choices),
+                metavar=_metavar(leaf.kind, choices),
+                callback=_checked(leaf),
                 show_default=default is not None,
             )
             keyword = inspect.Parameter.KEYWORD_ONLY
-            described_kind = Annotated[annotation, described]
+            described_kind = Annotated[leaf.kind, described]
             parameters.append(inspect.Parameter(name, keyword, default=default, annotation=described_kind))
         command.__signature__ = inspect.Signature(parameters)
         command.__name__, command.__doc__ = function.__name__, function.__doc__
@@ -149,6 +91,19 @@ def _given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def _checked(leaf: Leaf) -> Callable[[Any], Any]:
+    """값이 범위와 고를 수 있는 것 안에 있는지 보는 Typer의 콜백. 설정 파일의 값과 같은 말로 거절합니다."""
+
+    def check(value: Any) -> Any:
+        try:
+            leaf.owner.cast(leaf.field.name, value)
+        except Refused as reason:
+            raise typer.BadParameter(str(reason)) from None
+        return value
+
+    return check
+
+
 def _metavar(annotation: Any, choices: tuple[str, ...]) -> str:
     """도움말에서 값의 자리에 적을 말."""
     if choices:
@@ -159,22 +114,19 @@ def _metavar(annotation: Any, choices: tuple[str, ...]) -> str:
 
 def run(app: typer.Typer, arguments: list[str] | None = None) -> None:
     """앱을 실행하고 프로세스를 끝냅니다. 사람이 고칠 수 있는 오류는 한 문장으로, 0이 아닌 코드로 알립니다."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="replace")  # 한국어를 못 쓰는 Windows 콘솔에서도 멈추지 않게
+    make_printable()
     arguments = sys.argv[1:] if arguments is None else arguments
     debugging = "--debugging" in arguments
     prepare_process()
     try:
-        with korean_help():
-            command = _with_korean_help(typer.main.get_command(app))
-            code = command.main(args=arguments, standalone_mode=False)
+        code = typer.main.get_command(app).main(args=arguments, standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # Typer는 Ctrl-C를 예외가 아니라 종료 코드로 돌려줍니다.
             fail(STOPPED, code)
         sys.exit(code if isinstance(code, int) else 0)
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            sys.exit(EXIT_USAGE)  # 도움말은 이미 보였습니다.
+            print(error, file=sys.stderr)  # 오류가 곧 도움말입니다.
+            sys.exit(EXIT_USAGE)
         fail(explain_usage(error), EXIT_USAGE)
     except (KeyboardInterrupt, typer.Abort):  # Abort도 RuntimeError의 한 갈래입니다.
         fail(STOPPED, EXIT_INTERRUPTED)
@@ -190,16 +142,9 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> None:
         fail(f"{_plain(error)} 자세히 보려면 --debugging을 덧붙여 주세요.", EXIT_USER_ERROR)
 
 
-def _with_korean_help(command: Any) -> Any:
-    for one in (command, *getattr(command, "commands", {}).values()):
-        option = one.get_help_option(one.context_class(one, **one.context_settings))
-        if option is not None:
-            option.help = "이 도움말을 보여 줍니다."
-    return command
-
-
 def run_script(main: Callable[[], None]) -> None:
     """명령이 하나뿐인 스크립트를 실행하고 프로세스를 끝냅니다. 오류는 `run`처럼 한 문장으로 알립니다."""
+    make_printable()
     prepare_process()
     try:
         main()
@@ -226,48 +171,3 @@ def _plain(error: Exception) -> str:
         return "장치의 메모리가 모자랍니다. 배치 크기(--train_batch, --batch_size)나 문장의 길이를 줄여 주세요."
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return f"예상하지 못한 문제로 멈췄습니다: {type(error).__name__}: {first[:300]}."
-
-
-def explain_usage(error: Any) -> str:
-    """Typer의 영어 오류를 무엇을 하면 되는지 적은 한국어 문장으로 바꿉니다.
-
-    Args:
-        error: `UsageError`. Typer가 내보내지 않는 종류들이라, 이름과 속성으로 알아봅니다.
-    """
-    kind, ctx = type(error).__name__, getattr(error, "ctx", None)
-    command = getattr(ctx, "command_path", None) or sys.argv[0]
-    see_help = f"쓸 수 있는 것은 `{command} --help`에서 볼 수 있습니다."
-    if kind == "NoSuchOption":
-        close = getattr(error, "possibilities", None)
-        hint = f" 혹시 {' 또는 '.join(sorted(close))} 인가요?" if close else ""
-        return f"모르는 옵션입니다: {error.option_name}.{hint} {see_help}"
-    if kind == "BadOptionUsage":
-        return f"옵션 {error.option_name}에 값이 없거나 쓰임이 다릅니다. {see_help}"
-    if kind in ("MissingParameter", "BadParameter"):
-        parameter = getattr(error, "param", None)
-        name = parameter.opts[0] if parameter and parameter.opts else getattr(error, "param_hint", "")
-        if kind == "MissingParameter":
-            return f"{name} 이(가) 필요합니다. {see_help}"
-        choices = CHOICES.get(name, ())
-        allowed = f" 고를 수 있는 값: {', '.join(map(repr, choices))}." if choices else ""
-        return f"옵션 {name}의 값이 맞지 않습니다: {_explain_value(error.message)}{allowed} {see_help}"
-    message = getattr(error, "message", str(error))
-    if match := re.match(r"No such command '(.+?)'", message):
-        return f"모르는 명령입니다: {match[1]}. {see_help}"
-    if match := re.search(r"unexpected extra argument(?:s|\(s\))? \((.+)\)", message):
-        return f"남는 말이 있습니다: {match[1]}. 옵션 앞에는 --를 붙여 주세요. {see_help}"
-    return f"명령을 알아듣지 못했습니다({message}). {see_help}"
-
-
-def _explain_value(message: str) -> str:
-    for pattern, korean in (
-        (r".*valid integer.*", "정수를 적어 주세요."),
-        (r".*valid (float|number).*", "수를 적어 주세요."),
-        (r".*greater than or equal to (\S+).*", r"\1 이상이어야 합니다."),
-        (r".*less than or equal to (\S+).*", r"\1 이하여야 합니다."),
-        (r".*?'(.*?)' is not one of.*", r"'\1'은(는) 고를 수 있는 값이 아닙니다."),
-        (r"(.*) is not in the range (.*?)\.?$", r"\1은(는) 범위 \2 밖입니다."),
-    ):
-        if re.match(pattern, message, re.DOTALL):
-            return re.sub(pattern, korean, message, flags=re.DOTALL)
-    return message

@@ -25,8 +25,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+from console_text import did_you_mean
 from nlpbook.casting import Refused, cast
-from nlpbook.errors import UserError, did_you_mean
+from nlpbook.errors import UserError
 from nlpbook.paths import shown, write_text
 
 PANELS = {
@@ -221,6 +222,16 @@ class Settings:
         return {leaf.option: (leaf.group, leaf.field) for leaf in cls.leaves()}
 
     @classmethod
+    def cast(cls, name: str, value: Any) -> Any:
+        """`value`를 필드의 종류로. 범위와 고를 수 있는 것도 봅니다.
+
+        Raises:
+            Refused: 맞지 않을 때. 무엇을 적으면 되는지 말합니다.
+        """
+        limits = cls.__dataclass_fields__[name].metadata if name in cls.__dataclass_fields__ else {}
+        return cast(value, hints(cls).get(name, Any), limits.get("choices", ()), limits.get("min"), limits.get("max"))
+
+    @classmethod
     def panel(cls, name: str) -> str:
         """묶음의 이름 → 도움말에 보일 제목."""
         first = name.partition(".")[0]
@@ -408,13 +419,10 @@ class Settings:
         kind = hints(cls).get(name, Any)
         if _is_group(kind):
             return value if isinstance(value, kind) else kind._build(value, where, here)
-        limits = cls.__dataclass_fields__[name].metadata if name in cls.__dataclass_fields__ else {}
         try:
-            return cast(value, kind, limits.get("choices", ()), limits.get("min"), limits.get("max"))
+            return cls.cast(name, value)
         except Refused as reason:
-            raise WrongValue(
-                f"{where(here)}의 {'.'.join(here)} 값이 맞지 않습니다({value!r}): {reason}", value
-            ) from None
+            raise WrongValue(f"{where(here)}의 {'.'.join(here)} 값이 맞지 않습니다: {reason}", value) from None
 
     @classmethod
     def _unknown(cls, name: str, where: str, root: type[Settings], path: KeyPath = ()) -> UnknownSetting:

@@ -6,6 +6,8 @@ import json
 import re
 
 import pytest
+import typer
+from rich.cells import cell_len
 
 from course import cli
 from course.author.build import build
@@ -176,10 +178,13 @@ def test_no_command_shows_the_commands(run):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["frobnicate"], "'frobnicate' 명령은 없습니다"),
-        (["check", "--nope"], "'--nope' 옵션은 없습니다"),
-        (["check", "--target"], "'--target'에는 값이 필요합니다"),
+        (["frobnicate"], "모르는 명령입니다: frobnicate."),
+        (["chekc"], "혹시 check 인가요?"),
+        (["check", "--nope"], "모르는 옵션입니다: --nope."),
+        (["check", "--trace"], "혹시 --traceback"),
+        (["check", "--target"], "옵션 --target에 값이 없거나"),
         (["build", "x"], "남는 말이 있습니다: x"),
+        (["hint"], "[과제] TODO 이(가) 필요합니다"),
     ],
 )
 def test_misspelled_command_line_is_told_in_korean(run, words, said):
@@ -215,3 +220,21 @@ def test_real_check_from_command_line_to_verdict(run, workshop):
     code, out, _ = run("check", "tiny", "--json")
     assert code == 1
     assert [one["state"] for one in json.loads(out)] == ["wrong", "right", "wrong"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.parametrize(
+    "command", [[], ["check"], ["tolerances"], ["demo"], ["update"]], ids=lambda words: " ".join(words)
+)
+def test_help_fits_the_width_and_loses_no_text(run, monkeypatch, columns, command):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, _ = run(*command, "-h")
+    assert code == 0
+    assert max(map(cell_len, out.splitlines())) <= columns
+    assert "…" not in out
+    told = "".join(out.split())
+    root = typer.main.get_command(cli.app)
+    one = root.commands[command[0]] if command else root
+    texts = [one.help, *(parameter.help or "" for parameter in one.params if parameter.name != "help")]
+    texts += [other.help for other in getattr(one, "commands", {}).values()]
+    assert [text for text in texts if "".join(text.split()) not in told] == []

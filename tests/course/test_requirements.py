@@ -23,7 +23,7 @@ INSTALLED_AS = {
     "IPython": "ipykernel",
     "yaml": "PyYAML",
 }
-OURS = {"course", "nlpbook", "tests", "todo", "scripts", "benchmarks"}
+OURS = {"course", "nlpbook", "tests", "todo", "console_text", "command_line", "scripts", "benchmarks"}
 
 
 def written(file: Path) -> list[str]:

@@ -130,5 +130,5 @@ class Workshop:
     def install_engine(self) -> None:
         """검사 프로세스가 여기서 돌 수 있도록 도구를 복사합니다."""
         shutil.copytree(ROOT / "course", self.root / "course", ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("todo.py", "conftest.py", "pyproject.toml"):
+        for name in ("todo.py", "console_text.py", "command_line.py", "conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / name, self.root)

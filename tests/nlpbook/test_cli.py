@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import typer
-from rich.text import Text
-from typer import rich_utils
+from rich.cells import cell_len
 
 from nlpbook.classification.arguments import TestArguments, TrainArguments
 from nlpbook.cli import EXIT_INTERRUPTED, EXIT_USAGE, EXIT_USER_ERROR, new_app, run, with_options
@@ -87,7 +86,7 @@ def test_given_holds_only_what_was_typed_even_if_it_equals_the_default(command_l
         (["train", "--num_epochs", "0"], "1 이상"),
         (["train", "--warmup_rate", "1.5"], "1 이하"),
         (["train", "--seq-len", "-1"], "4 이상"),
-        (["train", "--learning_rate", "nan"], "0 이상"),
+        (["train", "--learning_rate", "nan"], "수를"),
         (["train", "--precision", "8bit"], "'bf16-mixed'"),
         (["train", "--saving_mode", "max accuracy"], "'max val_acc'"),
         (["train", "--seed"], "--seed"),
@@ -172,7 +171,27 @@ def raiser(error: BaseException):
     return act
 
 
-def test_the_help_of_other_programs_stays_as_it_was(command_line):
-    before = (rich_utils.DEFAULT_STRING, Text.rstrip_end)
-    assert "그 밖의 옵션" in command_line("train", "--help").out
-    assert (rich_utils.DEFAULT_STRING, Text.rstrip_end) == before
+@pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"]], ids=" ".join)
+def test_help_fits_the_width_and_loses_no_text(command_line, monkeypatch, columns, words):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = command_line(*words).out
+    assert max(map(cell_len, shown.splitlines())) <= columns
+    assert "…" not in shown
+    texts = [field.metadata["help"] for _, field in TrainArguments.options().values()] if len(words) > 1 else []
+    for text in ["학습합니다.", *texts]:
+        assert text.replace(" ", "") in "".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["trian"], "혹시 train 인가요?"),
+        (["train", "--num_epoch", "3"], "혹시 --num_epochs"),
+        (["train", "--lerning-rate", "1"], "혹시 --learning_rate"),
+        (["train", "--precision", "bf16-mixd"], "혹시 bf16-mixed"),
+    ],
+    ids=" ".join,
+)
+def test_a_near_name_is_suggested(command_line, words, meant):
+    assert meant in command_line(*words).err

@@ -117,7 +117,8 @@ def project(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("elsewhere") / "강의 폴더"
     for name in ("nlpbook", "data/lm-sample", "solutions/task3-lm"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "todo.py", root)
+    for name in ("todo.py", "console_text.py", "command_line.py"):
+        shutil.copy(ROOT / name, root)
     return root / "solutions" / "task3-lm"
 
 
