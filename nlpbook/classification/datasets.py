@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
 from nlpbook.classification.arguments import Arguments
+from nlpbook.rows import IntegerRows
 from nlpbook.text import normalized
 
 
@@ -22,6 +24,8 @@ class ClassificationDataset(Dataset):
 
     항목은 `{"input_ids": [int…], "attention_mask": [int…], "labels": int}`이고, 길이는 문장마다 다릅니다.
     채우기(padding)는 배치를 묶을 때 합니다.
+
+    데이터를 읽는 보조 프로세스에는 번호만 공유 메모리로 건너갑니다. 예문의 글(`examples`)은 이 프로세스에만 있습니다.
     """
 
     def __init__(self, args: Arguments, corpus: Any, tokenizer: Any, mode: str = "train") -> None:
@@ -29,25 +33,38 @@ class ClassificationDataset(Dataset):
         self.examples = corpus.get_examples(mode, args)
         number_of = {label: number for number, label in enumerate(corpus.get_labels())}
         self.labels = [number_of[example.label] for example in self.examples]
-        self.input_ids: list[list[int]] = tokenizer(
+        self._labels = torch.tensor(self.labels, dtype=torch.int64)  # (예문,)
+        ids = tokenizer(
             [normalized(example.text) for example in self.examples],  # 어떤 말뭉치에서 왔든
             truncation=True,
             max_length=args.model.seq_len,
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]
+        self.input_ids = IntegerRows(ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("examples", "labels")}
+
+    def __copy__(self) -> ClassificationDataset:
+        made = object.__new__(type(self))
+        made.__dict__.update(vars(self))  # 베끼는 것은 프로세스를 건너는 일이 아니므로, 예문까지 함께 갑니다.
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ClassificationDataset:
+        return copy.copy(self)  # 만든 뒤로는 바뀌지 않으므로 나누어 가져도 됩니다.
 
     @property
     def lengths(self) -> list[int]:
         """문장마다의 토큰 수."""
-        return [len(ids) for ids in self.input_ids]
+        return self.input_ids.lengths
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.input_ids)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         ids = self.input_ids[index]
-        return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": self.labels[index]}
+        return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": int(self._labels[index])}
 
 
 def data_collator(features: list[dict[str, Any]], pad_token_id: int = 0) -> dict[str, torch.Tensor]:

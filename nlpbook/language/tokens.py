@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, normalizers
@@ -110,11 +112,27 @@ class TextTokenizer:
         return cls(loaded.backend_tokenizer, ends[0])
 
 
+class TokenMap(np.memmap):
+    """토큰 번호의 메모리 맵. 다른 프로세스로는 내용 대신 파일의 경로가 건너가고, 거기서 다시 엽니다.
+
+    `numpy.memmap`은 pickle하면 파일 전체를 베낍니다(numpy#2049). 잘라 낸 조각은 여느 배열처럼 내용이 건너갑니다.
+    """
+
+    def __reduce__(self) -> Any:
+        if isinstance(self.base, mmap.mmap) and self.filename is not None:
+            return _reopened, (str(self.filename), self.dtype.name)
+        return np.asarray(self).__reduce__()
+
+
+def _reopened(path: str, dtype: str) -> TokenMap:
+    return TokenMap(path, dtype=dtype, mode="r")
+
+
 class TokenFile:
     """디스크에 놓인 토큰 번호들.
 
     Attributes:
-        tokens: (토큰 수,) uint16 또는 uint32의 `numpy.memmap`. 읽기 전용입니다.
+        tokens: (토큰 수,) uint16 또는 uint32의 메모리 맵. 읽기 전용입니다.
         num_bytes: 이 토큰들이 된 글의 크기(UTF-8 바이트). bits per byte를 셀 때 씁니다.
     """
 
@@ -123,7 +141,7 @@ class TokenFile:
         try:
             facts = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
             self.num_bytes = int(facts["num_bytes"])
-            self.tokens = np.memmap(self.path, dtype=facts["dtype"], mode="r")
+            self.tokens = TokenMap(self.path.resolve(), dtype=facts["dtype"], mode="r")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"토큰 파일을 읽을 수 없습니다: {shown(self.path)} ({type(error).__name__}). 지우고 다시 학습해 주세요."

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 import step1_basic_structure
 
+from nlpbook.borders import without_weights
 from nlpbook.classification.arguments import TrainArguments
 from nlpbook.classification.datasets import ClassificationDataset
 from nlpbook.loaders import padding_waste, training_loader
@@ -98,6 +99,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         # [END 2-4]
         return loader
 
+    @without_weights  # 로더의 보조 프로세스로 건너갈 때 모델의 가중치를 데려가지 않습니다.
     def collate(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """데이터셋의 항목들을 배치 하나로 묶습니다.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +79,28 @@ def test_an_exported_tokenizer_composes_by_itself(tokenizer):
     assert tokenizer.tokenizer.normalizer is None
     tokenizer_of_bert = TextTokenizer.load("ko-bert-tiny").composing()
     assert "[UNK]" not in tokenizer_of_bert.encode(unicodedata.normalize("NFD", "재미있어요")).tokens
+
+
+def test_a_token_file_crosses_a_border_as_a_path(tokenizer, tmp_path, monkeypatch):
+    path = tmp_path / "book.txt"
+    path.write_text("작은 여우\n" * 5_000, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    made = write_tokens(tokenizer, whole(path), Path("book.bin")).tokens
+    packed = pickle.dumps(made)
+    monkeypatch.chdir("/")
+    again = pickle.loads(packed)
+    assert len(packed) < 1_000 < made.nbytes
+    assert np.array_equal(again, made)
+    assert isinstance(again, np.memmap)
+    assert not again.flags.writeable
+    assert again.dtype == made.dtype
+
+
+def test_a_piece_of_a_token_file_crosses_with_its_own_numbers(tokenizer, stories, tmp_path):
+    tokens = write_tokens(tokenizer, whole(stories), tmp_path / "stories.bin").tokens
+    for piece in (tokens[3:8], tokens[::2], tokens[:], tokens[:4].copy(), tokens + 1):
+        assert np.array_equal(pickle.loads(pickle.dumps(piece)), piece)
+        assert np.array_equal(copy.deepcopy(piece), piece)
 
 
 def test_the_end_of_text_is_never_shown(tokenizer):
