@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, make_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, TypeGuard, get_type_hints
 
 from console_text import did_you_mean
 from nlpbook.casting import Refused, cast
@@ -446,7 +446,7 @@ class Settings:
         owner._origins()[path[-1]] = source
 
 
-def _is_group(kind: Any) -> bool:
+def _is_group(kind: Any) -> TypeGuard[type[Settings]]:
     return isinstance(kind, type) and issubclass(kind, Settings)
 
 
@@ -480,8 +480,9 @@ def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     both = dict(old)
     for name, value in new.items():
         before = both.get(name)
-        inside = isinstance(before, Mapping) and isinstance(value, Mapping)
-        both[name] = _merged(dict(before), value) if inside else value
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = _merged(dict(before), value)
+        both[name] = value
     return both
 
 

@@ -1,4 +1,4 @@
-"""이 저장소의 시험 전부: 코드 규칙(ruff), 해답과 실습의 일치(build --check), pytest."""
+"""이 저장소의 시험 전부: 코드 규칙(ruff), 타입(basedpyright), 해답과 실습의 일치(build --check), pytest."""
 
 from __future__ import annotations
 
@@ -16,19 +16,9 @@ def run_suite(home: Home, arguments: list[str]) -> int:
     Args:
         arguments: pytest에 더할 인수. 예: `["-k", "resume"]`.
     """
-    python = sys.executable
     environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONPATH": str(home.root)}
     failed = []
-    stages = [
-        ("코드 규칙", [python, "-m", "ruff", "check", "."]),
-        ("코드 모양", [python, "-m", "ruff", "format", "--check", "."]),
-        ("해답과 실습의 일치", [python, "-m", "course", "build", "--check"]),
-        ("시험", [python, "-m", "pytest", *in_parallel(environment), *arguments]),
-    ]
-    if has_cuda(python):
-        step_checks = sorted(str(path) for path in home.tests.glob("*/checks/step*"))
-        stages.append(("CUDA에서 한 번 더", [python, "-m", "pytest", "--device", "cuda", *step_checks]))
-    for name, command in stages:
+    for name, command in stages(home, [*in_parallel(environment), *arguments]):
         print(f"■ {name}", flush=True)
         started = time.monotonic()
         code = subprocess.run(command, cwd=home.root, env=environment).returncode
@@ -37,6 +27,22 @@ def run_suite(home: Home, arguments: list[str]) -> int:
             failed.append(name)
     print("모두 통과했습니다." if not failed else f"실패: {', '.join(failed)}", flush=True)
     return 1 if failed else 0
+
+
+def stages(home: Home, pytest_arguments: list[str]) -> list[tuple[str, list[str]]]:
+    """차례로 돌릴 (이름, 명령)들."""
+    python = sys.executable
+    made = [
+        ("코드 규칙", [python, "-m", "ruff", "check", "."]),
+        ("코드 모양", [python, "-m", "ruff", "format", "--check", "."]),
+        ("타입", [python, "-m", "basedpyright", "--pythonpath", python]),
+        ("해답과 실습의 일치", [python, "-m", "course", "build", "--check"]),
+        ("시험", [python, "-m", "pytest", *pytest_arguments]),
+    ]
+    if has_cuda(python):
+        step_checks = sorted(str(path) for path in home.tests.glob("*/checks/step*"))
+        made.append(("CUDA에서 한 번 더", [python, "-m", "pytest", "--device", "cuda", *step_checks]))
+    return made
 
 
 def in_parallel(environment: dict[str, str]) -> list[str]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from course import bootstrap
+from course.author import suite
+from course.home import Home
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORTED = range(10, 15)
@@ -84,6 +86,14 @@ def test_everything_the_students_code_imports_is_required():
 def test_everything_the_tests_import_is_required():
     needed = imported(["tests", "scripts", "benchmarks"])
     assert needed - set(names(written(bootstrap.REQUIREMENTS) + bootstrap.developer_tools())) == set()
+
+
+def test_every_tool_the_suite_runs_is_required(monkeypatch):
+    monkeypatch.setattr(suite, "has_cuda", lambda python: True)
+    stages = suite.stages(Home(ROOT), [])
+    tools = {command[command.index("-m") + 1] for _, command in stages}
+    assert {"ruff", "basedpyright", "pytest"} <= tools
+    assert tools - OURS - set(names(written(bootstrap.REQUIREMENTS) + bootstrap.developer_tools())) == set()
 
 
 def test_supported_pythons_are_read_from_the_project():
