@@ -1,14 +1,22 @@
 """체크포인트: 가장 좋은 몇 개의 가중치와, 그대로 이어 할 수 있는 마지막 상태.
 
 좋은 것들은 safetensors(가중치만, 코드가 실행될 일이 없는 형식), 마지막 상태는 `last.pt`(가중치, 옵티마이저, 스케줄러,
-난수, 진행)입니다. 모두 옆에 쓴 뒤 이름을 바꾸므로 어느 순간에 꺼져도 반쯤 쓴 파일이 남지 않습니다.
+난수, 진행)입니다. 모두 옆에 쓴 뒤 이름을 바꾸므로 어느 순간에 꺼져도 반쯤 쓴 파일이 남지 않고, 읽을 때는 한 바이트라도
+바뀌지 않았는지 봅니다.
+
+상태를 남기고 읽는 길은 과제가 무엇이든 하나입니다: `save_state`(모든 프로세스가 함께)나 `write_state`로 쓰고
+`load_state`로 읽습니다. 무엇을 담을지는 부르는 쪽이 정해 값으로 건넵니다.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 import re
+import shutil
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +28,7 @@ from safetensors.torch import save_file
 
 from nlpbook.errors import UserError
 from nlpbook.loss_guard import diverged
-from nlpbook.paths import shown, written_aside
+from nlpbook.paths import aside_of, full_disk_explained, shown, written_aside
 
 LAST = "last.pt"
 
@@ -91,8 +99,9 @@ class CheckpointSaver:
         """
         target = self.folder / f"step={step:06d}-{self.metric}={value:.6f}.safetensors"
         own = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        facts = {"metric": self.metric, "value": repr(value), "step": str(step), "sha256": digest_of(own)}
         with written_aside(target) as aside:
-            save_file(own, aside, metadata={"metric": self.metric, "value": repr(value), "step": str(step)})
+            save_file(own, aside, metadata=facts)
         for worse in self.checkpoints()[self.num_saving :]:
             worse.path.unlink(missing_ok=True)
         return target
@@ -108,6 +117,11 @@ class CheckpointSaver:
             raise UserError(f"{shown(self.folder)} 에 체크포인트가 없습니다. 먼저 train으로 학습해 주세요.")
         return found[0]
 
+    @property
+    def last_state(self) -> Path:
+        """이어 할 마지막 상태."""
+        return self.folder / LAST
+
     def save_last(self, state: dict[str, Any]) -> None:
         """이어 하는 데 필요한 모든 것을 `last.pt`에 저장합니다.
 
@@ -115,24 +129,29 @@ class CheckpointSaver:
             UserError: 가중치가 NaN이나 무한대일 때. 앞서 저장한 것은 그대로입니다.
         """
         require_finite_weights(state.get("model", {}), state)
-        with written_aside(self.folder / LAST) as aside:
-            torch.save(state, aside)
+        write_state(self.last_state, state)
 
     def load_last(self, device: torch.device | str = "cpu") -> dict[str, Any]:
-        """`save_last`가 쓴 상태. 텐서와 수, 문자열만 읽고 코드는 실행하지 않습니다(weights_only).
+        """`save_last`가 쓴 상태.
 
         Raises:
             UserError: 파일이 없거나 깨졌을 때.
         """
-        path = self.folder / LAST
-        if not path.is_file():
-            raise UserError(f"이어 할 학습이 없습니다: {shown(path)} 파일이 없습니다. --resume 없이 시작해 주세요.")
-        try:
-            return torch.load(path, map_location=device, weights_only=True)
-        except Exception as error:
+        if not self.last_state.is_file():
             raise UserError(
-                f"{shown(path)} 을(를) 읽을 수 없습니다({type(error).__name__}). 처음부터 다시 학습해 주세요."
-            ) from error
+                f"이어 할 학습이 없습니다: {shown(self.last_state)} 파일이 없습니다. --resume 없이 시작해 주세요."
+            )
+        return load_state(self.last_state, device)
+
+
+def write_state(path: Path | str, state: dict[str, Any]) -> None:
+    """상태 하나를 옆에 쓴 뒤 이름을 바꿉니다. 앞서 저장한 것은 다 쓸 때까지 그대로입니다.
+
+    Raises:
+        UserError: 디스크에 빈 자리가 없을 때.
+    """
+    with written_aside(path) as aside, aside.open("wb") as out:
+        torch.save(state, out)  # 파일의 이름을 건네면 PyTorch는 디스크가 찼다는 것을 알려 주지 않습니다.
 
 
 def save_state(fabric: Any, path: Path, state: dict[str, Any]) -> None:
@@ -142,21 +161,73 @@ def save_state(fabric: Any, path: Path, state: dict[str, Any]) -> None:
         fabric: 학습에 쓰는 Fabric. 담긴 모델과 옵티마이저를 state_dict로 바꾸는 일을 맡습니다.
 
     Raises:
-        UserError: 가중치가 NaN이나 무한대일 때.
+        UserError: 가중치가 NaN이나 무한대이거나, 디스크에 빈 자리가 없을 때.
     """
     require_finite_weights(state.get("model_state_dict", {}), state)
-    aside = path.with_name(f".{path.name}.tmp")  # 프로세스마다 같은 이름이어야 나누어 가진 가중치(fsdp)를 모읍니다.
+    aside = fabric.broadcast(aside_of(path))  # 같은 이름이어야, 나누어 가진 가중치(fsdp)를 한곳에 모읍니다.
     try:
         if fabric.is_global_zero:
             path.parent.mkdir(parents=True, exist_ok=True)
         fabric.barrier()
-        fabric.save(aside, state)
+        with full_disk_explained(path):
+            fabric.save(aside, state)
         fabric.barrier()
         if fabric.is_global_zero:
             aside.replace(path)
     finally:
         if fabric.is_global_zero:
             aside.unlink(missing_ok=True)
+
+
+def copy_state(source: Path, target: Path) -> None:
+    """저장해 둔 상태를 다른 이름으로도 남깁니다. `target`은 다 베낄 때까지 그대로입니다."""
+    with written_aside(target) as aside:
+        shutil.copyfile(source, aside)
+
+
+def load_state(path: Path | str, device: torch.device | str = "cpu", needed: Iterable[str] = ()) -> dict[str, Any]:
+    """저장한 상태를 읽습니다. 텐서와 수, 문자열만 읽고 코드는 실행하지 않습니다(weights_only).
+
+    PyTorch는 읽을 때 내용이 바뀌었는지 보지 않습니다. 파일은 zip이고 조각마다 CRC-32가 적혀 있으므로 여기서 봅니다
+    (1 GB에 1초쯤).
+
+    Args:
+        needed: 있어야 하는 이름들.
+
+    Raises:
+        UserError: 파일이 없거나, 깨졌거나, 코드가 들었거나, 있어야 하는 이름이 없을 때.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"체크포인트가 없습니다: {shown(path)}. 먼저 train으로 학습하거나 경로를 확인해 주세요.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        state = None if damaged else torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise _unreadable(path, type(error).__name__) from error
+    if damaged:
+        raise _unreadable(path, f"{Path(damaged).name}의 내용이 저장할 때와 다릅니다")
+    if not isinstance(state, dict) or not set(needed) <= state.keys():
+        raise UserError(f"{shown(path)} 은(는) 이 과제의 체크포인트가 아닙니다. train이 만든 .pt 파일을 주세요.")
+    return state
+
+
+def _unreadable(path: Path, why: str) -> UserError:
+    return UserError(
+        f"체크포인트를 읽을 수 없습니다: {shown(path)} ({why}). 파일이 깨졌다면 다른 체크포인트를 쓰거나 처음부터 다시 "
+        "학습해 주세요."
+    )
+
+
+def digest_of(tensors: dict[str, torch.Tensor]) -> str:
+    """텐서들의 이름과 모양과 바이트로 정해지는 SHA-256. 한 비트만 바뀌어도 달라집니다."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        one = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
+        digest.update(one.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def require_finite_weights(weights: Any, state: dict[str, Any]) -> None:
@@ -199,7 +270,14 @@ def load_weights(model: torch.nn.Module, path: Path | str) -> None:
                     f"{shapes.get(wrong[0], '없음')}, 모델에서는 {_shape(expected.get(wrong[0])) or '없음'}입니다"
                     f"(모두 {len(wrong)}곳). --pretrained와 --job_name을 확인해 주세요."
                 )
-            model.load_state_dict({name: file.get_tensor(name) for name in shapes})
+            weights = {name: file.get_tensor(name) for name in shapes}
+            written = (file.metadata() or {}).get("sha256")  # 예전 판의 파일에는 없습니다.
+        if written and digest_of(weights) != written:
+            raise UserError(
+                f"{shown(path)} 이(가) 깨졌습니다(내용이 저장할 때와 다릅니다). 다른 체크포인트를 쓰거나 다시 학습해 "
+                "주세요."
+            )
+        model.load_state_dict(weights)
     except SafetensorError as error:
         raise UserError(f"{path} 은(는) safetensors 파일이 아니거나 깨졌습니다({error}).") from None
 

@@ -1,6 +1,6 @@
-"""계산을 시작하기 전에 프로세스를 한 번 준비합니다: 환경 변수 하나와, 남의 기록(log)의 수준.
+"""프로세스 이야기: 계산을 시작하기 전의 준비와, 다른 프로세스가 살아 있는지.
 
-모듈을 읽는 것만으로는 아무것도 바뀌지 않습니다. 명령(`nlpbook.cli.run`)과 `make_fabric`이 부르고, 노트북에서는
+모듈을 읽는 것만으로는 아무것도 바뀌지 않습니다. 준비는 명령(`nlpbook.cli.run`)과 `make_fabric`이 부르고, 노트북에서는
 직접 부릅니다.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 
 def prepare_process() -> None:
@@ -17,3 +18,33 @@ def prepare_process() -> None:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     for name in ("lightning.fabric.utilities.rank_zero", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)  # "Using bfloat16 …" 같은 말은 우리가 한국어로 적습니다.
+
+
+def is_running(pid: int) -> bool:
+    """이 기계에 그 번호의 프로세스가 살아 있는가."""
+    if pid <= 0:
+        return False
+    if sys.platform == "win32":
+        return _is_running_on_windows(pid)
+    try:
+        os.kill(pid, 0)  # 시그널 0은 보내지 않고, 보낼 수 있는지만 봅니다.
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True  # 남의 프로세스입니다.
+    return True
+
+
+def _is_running_on_windows(pid: int) -> bool:
+    """Windows의 os.kill(pid, 0)은 Ctrl-C를 보내므로 쓸 수 없습니다."""
+    import ctypes
+
+    synchronize, still_waiting = 0x00100000, 0x00000102
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+    handle = kernel.OpenProcess(synchronize, False, pid)
+    if not handle:
+        return False
+    try:
+        return kernel.WaitForSingleObject(handle, 0) == still_waiting
+    finally:
+        kernel.CloseHandle(handle)

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypeGuard, get_type_hints
 from console_text import did_you_mean
 from nlpbook.casting import Refused, cast
 from nlpbook.errors import UserError
-from nlpbook.paths import shown, write_text
+from nlpbook.paths import located, portable, shown, write_json
 
 PANELS = {
     "env": "이름과 버전",
@@ -126,13 +126,13 @@ def default_of(one: Field) -> Any:
 
 
 def read_settings(path: Path | str) -> Any:
-    """저장한 설정 파일의 JSON.
+    """저장한 설정 파일의 JSON. 옮겨도 맞게 적은 경로(`nlpbook.paths.portable`)는 지금의 자리로 되돌립니다.
 
     Raises:
         UserError: 파일이 없거나 JSON이 아닐 때.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return located(json.loads(Path(path).read_text(encoding="utf-8")), Path(path).parent)
     except FileNotFoundError:
         raise UserError(f"설정 파일이 없습니다: {path}. 먼저 train으로 학습해 주세요.") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -349,7 +349,7 @@ class Settings:
 
     def save(self, path: Path | str) -> None:
         """JSON으로 저장합니다. `load`가 같은 설정을 되살립니다."""
-        write_text(path, json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n")
+        write_json(Path(path), portable(self.to_dict(), Path(path).parent))
 
     def sources(self, path: KeyPath = ()) -> dict[str, str]:
         """점으로 이은 이름 → 값이 온 곳: 기본값, 명령줄, 코드, 환경 변수 이름, 파일 이름."""

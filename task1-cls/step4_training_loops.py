@@ -26,7 +26,7 @@ from transformers import get_linear_schedule_with_warmup
 
 import step3_training_steps
 
-from nlpbook.checkpoints import CheckpointSaver, rng_state, set_rng_state
+from nlpbook.checkpoints import CheckpointSaver, all_rng_states, set_rng_state
 from nlpbook.classification.arguments import TrainArguments
 from nlpbook.classification.metrics import accuracy
 from nlpbook.hardware import use_fast_attention
@@ -208,10 +208,7 @@ class TrainingLoop:
 
     def save_last(self) -> None:
         """지금의 모든 상태를 저장합니다. 난수는 프로세스마다 다르므로 모아서 담습니다."""
-        everyone: list[Any] = [rng_state()]
-        if self.fabric.world_size > 1:
-            everyone = [None] * self.fabric.world_size
-            torch.distributed.all_gather_object(everyone, rng_state())
+        everyone = all_rng_states(self.fabric)
         if self.fabric.is_global_zero:
             self.tracker.save()
             self.saver.save_last(

@@ -206,11 +206,16 @@ def continue_tokens(model: GPT, prompts: list[list[int]], sampling: Sampling) ->
     # [END 5-6]
 
 
+def ids_of(model: GPT, prompt: str) -> list[int]:
+    """앞글의 토큰 번호. 모델의 문맥보다 길면 `UserError`입니다."""
+    return encode_prompt(model.tokenizer, prompt, model.config.max_seq_len)
+
+
 def generate_texts(model: GPT, prompts: list[str], sampling: Sampling) -> list[str]:
     """앞글들을 한꺼번에 이어 씁니다. 돌려주는 글은 저마다 NFC로 모아 쓴 앞글로 시작합니다."""
     prompts = [composed(one) for one in prompts]
     made: list[list[int]] = [[] for _ in prompts]
-    for tokens, _ in continue_tokens(model, [encode_prompt(model, one) for one in prompts], sampling):
+    for tokens, _ in continue_tokens(model, [ids_of(model, one) for one in prompts], sampling):
         for ids, token in zip(made, tokens.tolist(), strict=True):
             if not ids or ids[-1] != model.tokenizer.end_id:
                 ids.append(token)
@@ -255,7 +260,7 @@ class WebAPI(FlaskView):
     def generate(self) -> Any:
         """앞글을 이어 씁니다. `"stream": true`면 토큰마다 사건 하나를 보냅니다. 잘못된 요청에는 4xx로 답합니다."""
         prompt, sampling, stream = read_generation(request, self.config.max_new_tokens)
-        steps = continue_tokens(self.model, [encode_prompt(self.model, prompt)], sampling)
+        steps = continue_tokens(self.model, [ids_of(self.model, prompt)], sampling)
         events = token_events(self.model.tokenizer, steps)
         self.turnstile.enter()
         if stream:
@@ -279,8 +284,13 @@ def build_web_app(model: GPT, config: ServeConfig) -> Flask:
 
 def load_trained(choice: RunChoice) -> tuple[GPT, runs.RunFolder]:
     """학습해 둔 가장 좋은 모델(--checkpoint를 주면 그것)과 실행 폴더."""
-    run_folder = runs.RunFolder(Path(choice.checkpoint).parent) if choice.checkpoint else runs.find_run(choice)
-    model = runs.load_model(GPT, choice.checkpoint or run_folder.best_model)
+    if choice.checkpoint:
+        path = Path(choice.checkpoint).expanduser()
+        run_folder = runs.run_around(path) or runs.RunFolder(path.parent)  # 홀로 옮겨 놓은 파일이면 그 옆
+    else:
+        run_folder = runs.find_run(choice)
+        path = run_folder.best_model
+    model = runs.load_model(GPT, path)
     return model.to(hardware.accelerator_of(choice.accelerator)), run_folder
 
 
@@ -301,8 +311,9 @@ def test(options: Options) -> None:
         loader = DataLoader(WindowDataset(tokens.tokens, length, length), batch_size=config.batch_size)
         scores = [window_scores(model(x.to(device)), y.to(device)) for x, y in loader]
     metrics = Metrics(*torch.cat(scores).mean(dim=0).tolist(), tokens.num_bytes / len(tokens))
-    row = reports.metrics_row("test", metrics)
-    paths.write_json(run_folder.path / "test.json", {"data": config.data or model.config.data, **row})
+    row = reports.metrics_row("test", metrics.values())
+    source = paths.portable(config.data or model.config.data, run_folder.path)
+    paths.write_json(run_folder.test, {"data": source, **row})
     say("  ".join(f"{name.removeprefix('test_')} {value:.4f}" for name, value in row.items()))
 
 

@@ -36,7 +36,7 @@ from nlpbook.language.config import ExportConfig, LMConfig
 from nlpbook.language.metrics import window_scores
 from nlpbook.language.onnx_models import OnnxModel, quiet_export, seconds_per_call
 from nlpbook.language.tokens import TextTokenizer
-from nlpbook.paths import shown, write_json, written_aside
+from nlpbook.paths import folder_written_aside, shown, write_json, written_aside
 from nlpbook.pretrained import quiet_transformers, resolve_pretrained
 from nlpbook.screen import console, say
 from todo import todo
@@ -194,10 +194,17 @@ def main(options: Options) -> None:
     """가장 좋은 모델을 Hugging Face, ONNX, 8비트 ONNX로 내보내고 나란히 잽니다."""
     quiet_transformers()
     config = ExportConfig.of(options)
-    run_folder = None if config.checkpoint else runs.find_run(config)
-    model = runs.load_model(GPT, config.checkpoint or run_folder.best_model)
-    folder = runs.export_folder(config, run_folder)
-    model.save_hugging_face(folder / "hugging_face")
+    if config.checkpoint:
+        path = Path(config.checkpoint).expanduser()
+        folder = path.parent / "export"
+    else:
+        run_folder = runs.find_run(config)
+        path, folder = run_folder.best_model, run_folder.export
+    if config.export_to:
+        folder = Path(config.export_to).expanduser()
+    model = runs.load_model(GPT, path)
+    with folder_written_aside(folder / "hugging_face") as aside:
+        model.save_hugging_face(aside)
     to_onnx(model, folder / "model.onnx")
     quantize(folder / "model.onnx", folder / "model.int8.onnx")
 

@@ -12,43 +12,51 @@ from __future__ import annotations
 from pathlib import Path
 
 from nlpbook import runs
-from nlpbook.classification.arguments import Arguments
-from nlpbook.runs import latest_run, new_version, unused
+from nlpbook.classification.arguments import Arguments, TrainArguments
+from nlpbook.errors import UserError
+from nlpbook.paths import shown
+from nlpbook.runs import Place, claim, held, latest_run, name_after, new_version, require_name, take_up
+
+__all__ = ["RunFolder", "arguments_of", "find_run", "held", "new_run", "run_again"]
 
 
 class RunFolder(runs.RunFolder):
     """감성분석의 실행 폴더 하나와 그 안의 이름들."""
+
+    last_state = Place("checkpoints/last.pt")
+    model = Place("model")
+    confusion_matrix = Place("confusion_matrix.png")
+    mistakes = Place("mistakes.html")
+    test = Place("test.json")
 
     @classmethod
     def of(cls, args: Arguments) -> RunFolder:
         """이름과 버전이 정해진 설정의 실행 폴더."""
         return cls(_home(args) / f"{args.env.job_name}-{args.env.job_version}")
 
-    @property
-    def model(self) -> Path:
-        return self.path / "model"
-
-    @property
-    def confusion_matrix(self) -> Path:
-        return self.path / "confusion_matrix.png"
-
 
 def new_run(args: Arguments) -> RunFolder:
-    """이 설정의 새 실행 폴더. 폴더를 만들지는 않습니다.
+    """이 설정의 새 실행 폴더를 차지합니다.
 
     비워 둔 이름과 버전을 정해 `args.env`에 적고, 상대 경로는 절대 경로로 바꿉니다: 나중에 다른 폴더에서 평가해도 같은
     데이터를 찾아야 합니다.
 
     Raises:
-        UserError: 같은 이름과 버전의 실행이 이미 있을 때.
+        UserError: 같은 이름과 버전의 실행이 이미 있거나, 폴더 이름 한 마디로 쓸 수 없는 이름일 때.
     """
-    args.env.job_name = args.env.job_name or Path(args.model.pretrained).name
-    args.env.job_version = args.env.job_version or new_version()
+    env = args.env
+    if env.job_name is None:
+        env.job_name = name_after(args.model.pretrained)
+    require_name("job_name", env.job_name)
+    fixed = env.job_version is not None
+    env.job_version = require_name("job_version", env.job_version) if fixed else new_version()
     args.data.home = _absolute(args.data.home)
     args.model.output = _absolute(args.model.output)
     if Path(args.model.pretrained).expanduser().is_dir():
         args.model.pretrained = _absolute(args.model.pretrained)
-    return unused(RunFolder.of(args))
+    run = claim(RunFolder.of(args), fixed_name=fixed)
+    env.job_version = run.path.name.removeprefix(f"{env.job_name}-")
+    return run
 
 
 def find_run(args: Arguments, with_checkpoint: bool = False) -> RunFolder:
@@ -64,6 +72,27 @@ def find_run(args: Arguments, with_checkpoint: bool = False) -> RunFolder:
     return latest_run(RunFolder, _home(args), args.env.job_name, args.env.job_version, wanted)
 
 
+def run_again(run: RunFolder) -> RunFolder:
+    """이어 할 실행을 붙잡습니다.
+
+    Raises:
+        UserError: 이어 할 상태가 없거나, 다른 프로세스가 학습하고 있을 때.
+    """
+    if not run.last_state.is_file():
+        raise UserError(
+            f"이어 할 학습이 없습니다: {shown(run.last_state)} 파일이 없습니다. --resume 없이 시작해 주세요."
+        )
+    return take_up(run)
+
+
+def arguments_of(run: RunFolder, kind: type[Arguments] = TrainArguments) -> Arguments:
+    """그 실행의 설정. 폴더를 옮겼거나 이름을 바꾸었으면, 적힌 것이 아니라 지금 놓인 곳을 따릅니다."""
+    args, path = kind.load(run.arguments), run.path.resolve()
+    args.model.output, args.env.project = str(path.parent.parent), path.parent.name
+    args.env.job_name, args.env.job_version = run.split_name(args.env.job_name, args.env.job_version)
+    return args
+
+
 def any_weights(run: RunFolder) -> bool:
     """체크포인트가 하나라도 있는 실행인가."""
     return any(run.checkpoints.glob("*.safetensors"))
@@ -74,4 +103,4 @@ def _absolute(path: str) -> str:
 
 
 def _home(args: Arguments) -> Path:
-    return Path(args.model.output).expanduser() / args.env.project
+    return Path(args.model.output).expanduser() / require_name("project", args.env.project)

@@ -6,51 +6,61 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nlpbook import runs
+from nlpbook.checkpoints import load_state
 from nlpbook.errors import UserError
 from nlpbook.language.config import LMConfig, RunChoice
 from nlpbook.language.tokens import TextTokenizer
-from nlpbook.paths import shown, written_aside
-from nlpbook.runs import latest_run, new_version, unused
+from nlpbook.paths import OUTPUT, located, shown
+from nlpbook.runs import Place, claim, held, latest_run, name_after, new_version, require_name, take_up
+
+__all__ = ["RunFolder", "find_run", "held", "load_model", "new_run", "read_checkpoint", "run_again"]
 
 SHAPE = ("d_embed", "num_heads", "num_layers", "max_seq_len", "activation")  # 이것이 다르면 가중치를 옮길 수 없습니다.
+NEEDED = ("model_state_dict", "config", "vocab_size", "tokenizer")  # 모델을 되살리는 데 드는 것
 
 
 class RunFolder(runs.RunFolder):
     """언어 모델의 실행 폴더 하나와 그 안의 이름들."""
 
-    @property
-    def best_model(self) -> Path:
-        """검증 손실이 가장 낮은 상태."""
-        return self.checkpoints / "best_model.pt"
+    best_model = Place("checkpoints/best_model.pt")  # 검증 손실이 가장 낮은 상태
+    last_state = Place("checkpoints/last.pt")  # 이어 할 마지막 상태
+    samples = Place("samples.txt")
+    test = Place("test.json")
+    export = Place("export")
 
     @property
-    def last_state(self) -> Path:
-        """이어 할 마지막 상태."""
-        return self.checkpoints / "last.pt"
+    def resumable(self) -> Path:
+        """이어 할 상태. 가장 좋은 것을 남긴 뒤 last.pt를 쓰기 전에 꺼졌으면 가장 좋은 것에서 이어 합니다."""
+        return self.best_model if self.best_model.is_file() and not self.last_state.is_file() else self.last_state
 
 
 def new_run(config: LMConfig) -> RunFolder:
-    """이 설정의 새 실행 폴더. 비워 둔 이름과 버전을 정해 설정에 적습니다.
+    """이 설정의 새 실행 폴더를 차지합니다. 비워 둔 이름과 버전을 정해 설정에 적습니다.
 
     Raises:
-        UserError: 같은 이름과 버전의 실행이 이미 있을 때.
+        UserError: 같은 이름과 버전의 실행이 이미 있거나, 폴더 이름 한 마디로 쓸 수 없는 이름일 때.
     """
-    config.job_name = config.job_name or Path(config.data).stem
-    config.job_version = config.job_version or new_version()
-    config.output = str(Path(config.output).expanduser().resolve())
-    config.data_home = str(Path(config.data_home).expanduser().resolve())
+    require_name("project", config.project)
+    if config.job_name is None:
+        config.job_name = name_after(config.data)
+    require_name("job_name", config.job_name)
+    fixed = config.job_version is not None
+    config.job_version = require_name("job_version", config.job_version) if fixed else new_version()
+    config.output = _absolute(config.output)
+    config.data_home = _absolute(config.data_home)
     for name in ("data", "tokenizer"):
         value = getattr(config, name)
         if value and Path(value).expanduser().exists():
-            setattr(config, name, str(Path(value).expanduser().resolve()))
-    return unused(run_of(config))
+            setattr(config, name, _absolute(value))
+    run = claim(run_of(config), fixed_name=fixed)
+    config.job_version = run.path.name.removeprefix(f"{config.job_name}-")
+    return run
 
 
 def run_of(choice: RunChoice) -> RunFolder:
@@ -66,67 +76,60 @@ def find_run(choice: RunChoice, resuming: bool = False) -> RunFolder:
     """
 
     def has_checkpoint(run: RunFolder) -> bool:
-        return (run.last_state if resuming else run.best_model).is_file()
+        return (run.resumable if resuming else run.best_model).is_file()
 
-    home = Path(choice.output).expanduser() / choice.project
+    home = Path(choice.output).expanduser() / require_name("project", choice.project)
     return latest_run(RunFolder, home, choice.job_name, choice.job_version, has_checkpoint)
 
 
-def facts_of(trainer: Any) -> dict[str, Any]:
-    """체크포인트에 함께 담을 것: 모델을 되살리는 데 드는 것과, 에포크의 기록.
+def settings_of(run: RunFolder) -> LMConfig:
+    """그 실행의 설정. 폴더를 옮겼거나 이름을 바꾸었으면, 적힌 것이 아니라 지금 놓인 곳을 따릅니다."""
+    return _placed(LMConfig.load(run.arguments), run)
 
-    모든 프로세스가 함께 부릅니다.
 
-    Args:
-        trainer: 4단계의 `Trainer`.
+def _placed(config: LMConfig, run: RunFolder) -> LMConfig:
+    path = run.path.resolve()
+    config.output, config.project = str(path.parent.parent), path.parent.name
+    config.job_name, config.job_version = run.split_name(config.job_name, config.job_version)
+    return config
+
+
+def run_again(run: RunFolder) -> RunFolder:
+    """이어 할 실행을 붙잡습니다.
+
+    Raises:
+        UserError: 이어 할 상태가 없거나, 다른 프로세스가 학습하고 있을 때.
     """
-    fabric = trainer.fabric
-    return {
-        "epoch": trainer.position.epoch,
-        "best_step": trainer.best_step,
-        "sums": fabric.all_reduce(trainer.sums.clone(), reduce_op="mean"),  # 저장하는 것은 0번 프로세스뿐입니다.
-        "scaler": fabric.strategy.precision.state_dict(),
-        "history": trainer.tracker.history,
-        "config": trainer.config.to_dict(),
-        "vocab_size": trainer.gpt.vocab_size,
-        "tokenizer": trainer.gpt.tokenizer.to_text(),
-    }
+    if not run.resumable.is_file():
+        raise UserError(
+            f"체크포인트가 없습니다: {shown(run.last_state)}. 저장하기 전에 멈춘 학습입니다. --resume 없이 새로 학습해 "
+            "주세요."
+        )
+    return take_up(run)
 
 
-def restore_facts(trainer: Any, state: dict[str, Any]) -> None:
-    """`facts_of`가 담은 것 가운데 학습이 이어받을 것을 되돌립니다."""
-    trainer.best_step = state["best_step"]
-    trainer.sums.copy_(state["sums"])
-    trainer.fabric.strategy.precision.load_state_dict(state["scaler"])
-    trainer.tracker.restore(state["history"])
-
-
-def keep_as_best(run: RunFolder) -> None:
-    """방금 저장한 마지막 상태를 가장 좋은 것으로도 남깁니다."""
-    with written_aside(run.best_model) as aside:
-        shutil.copyfile(run.last_state, aside)
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
 
 
 def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """체크포인트를 읽습니다. 텐서와 수, 문자열만 읽고 코드는 실행하지 않습니다(weights_only).
+    """체크포인트를 읽습니다. 그 안의 설정은 파일이 지금 놓인 실행 폴더의 것으로 바꿉니다.
 
     Raises:
         UserError: 파일이 없거나, 깨졌거나, 이 과제의 체크포인트가 아닐 때.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"체크포인트가 없습니다: {shown(path)}. 먼저 train으로 학습하거나 경로를 확인해 주세요.")
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"체크포인트를 읽을 수 없습니다: {shown(path)} ({type(error).__name__}). 파일이 깨졌다면 다시 학습해 "
-            "주세요."
-        ) from error
-    needed = {"model_state_dict", "config", "vocab_size", "tokenizer"}
-    if not isinstance(state, dict) or not needed <= state.keys() or not isinstance(state["config"], dict):
+    state = load_state(path, device, NEEDED)
+    if not isinstance(state["config"], dict):
         raise UserError(f"{shown(path)} 은(는) 이 과제의 체크포인트가 아닙니다. train이 만든 .pt 파일을 주세요.")
+    run = run_around(path)
+    state["config"] = located(state["config"], run.path if run else Path(path).parent)
     return state
+
+
+def run_around(checkpoint: Path | str) -> RunFolder | None:
+    """체크포인트 파일이 들어 있는 실행 폴더. 홀로 옮겨 놓은 파일이면 None입니다."""
+    run = RunFolder(Path(checkpoint).expanduser().resolve().parent.parent)
+    return run if run.arguments.is_file() else None
 
 
 def load_model(kind: type, path: Path | str) -> Any:
@@ -140,6 +143,11 @@ def load_model(kind: type, path: Path | str) -> Any:
     """
     state = read_checkpoint(path)
     config = LMConfig.from_dict(state["config"], shown(path))
+    run = run_around(path)
+    if run:
+        _placed(config, run)
+    else:
+        config.output = str(OUTPUT)  # 학습한 곳은 다른 기계였거나 이제 없을 수 있습니다.
     try:
         tokenizer = TextTokenizer.from_text(state["tokenizer"])
     except Exception as error:
@@ -190,10 +198,3 @@ def require_same_tokenizer(learned: str, now: TextTokenizer) -> None:
             "글이나 토크나이저가 이 모델을 학습할 때와 달라졌습니다. 그때의 글로 되돌리거나, 지금의 글로 새로 학습해 "
             "주세요."
         )
-
-
-def export_folder(choice: Any, run: RunFolder | None) -> Path:
-    """내보낸 것을 둘 폴더: 적은 폴더, 없으면 실행 폴더(체크포인트를 골랐으면 그 옆)의 export/."""
-    if choice.export_to:
-        return Path(choice.export_to).expanduser()
-    return (run.path if run else Path(choice.checkpoint).parent) / "export"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nlpbook.errors import UserError
+from nlpbook.language.tokens import TextTokenizer
 from nlpbook.text import normalized
 
 
@@ -61,17 +62,16 @@ RANGES: dict[str, tuple[Any, float, float]] = {
 }
 
 
-def encode_prompt(model: Any, prompt: str) -> list[int]:
+def encode_prompt(tokenizer: TextTokenizer, prompt: str, max_seq_len: int) -> list[int]:
     """앞글의 토큰 번호. 보이는 글자가 없는 앞글은 새 문서의 처음(글의 끝 토큰 다음)입니다.
 
     Args:
-        model: `tokenizer`와 `config.max_seq_len`이 있는 언어 모델.
+        max_seq_len: 모델이 한 번에 보는 토큰 수. 앞글은 이보다 짧아야 합니다.
 
     Raises:
         UserError: 앞글이 모델의 문맥보다 길 때.
     """
-    ids = model.tokenizer.encode(normalized(prompt)) or [model.tokenizer.end_id]
-    limit = model.config.max_seq_len
-    if len(ids) >= limit:
-        raise UserError(f"앞글이 {len(ids)}토큰인데, 이 모델은 {limit - 1}토큰까지 읽습니다. 앞글을 줄여 주세요.")
+    ids = tokenizer.encode(normalized(prompt)) or [tokenizer.end_id]
+    if len(ids) >= max_seq_len:
+        raise UserError(f"앞글이 {len(ids)}토큰인데, 이 모델은 {max_seq_len - 1}토큰까지 읽습니다. 앞글을 줄여 주세요.")
     return ids

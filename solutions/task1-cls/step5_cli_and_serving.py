@@ -31,12 +31,11 @@ from nlpbook.classification import reports
 from nlpbook.classification.arguments import Arguments, ServeArguments, TestArguments, TrainArguments
 from nlpbook.classification.metrics import ClassificationReport, classification_report
 from nlpbook.classification.plots import confusion_matrix
-from nlpbook.classification.runs import RunFolder, find_run, new_run
+from nlpbook.classification.runs import RunFolder, arguments_of, find_run, held, new_run, run_again
 from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast_attention
 from nlpbook.loaders import evaluation_loader
-from nlpbook.paths import write_json
-from nlpbook.pretrained import resolve_pretrained
+from nlpbook.paths import folder_written_aside, write_json
 from nlpbook.screen import Stopwatch, console, log_to, progress_bar, say
 from nlpbook.serving import listen, read_text, require_page
 from nlpbook.serving import new_app as new_web_app
@@ -140,18 +139,17 @@ def make_fabric(args: Arguments) -> Fabric:
 def train(options: Options) -> None:
     """모델을 학습해 실행 폴더에 남깁니다. --resume은 멈춘 학습을 처음의 설정 그대로 이어 합니다."""
     args = arguments_from(TrainArguments, options)
-    resume = args.learning.resume
+    resume, run_folder = args.learning.resume, None
     if resume:
-        args = TrainArguments.load(find_run(args).arguments)
-    resolve_pretrained(args.model.pretrained)  # 받을 수 없는 모델이면 오래 걸리는 일을 시작하기 전에 알립니다.
+        run_folder = find_run(args)
+        args = arguments_of(run_folder)
     fabric = make_fabric(args)
     fabric.launch()
     fabric.seed_everything(args.learning.seed, verbose=False)
-    if fabric.is_global_zero and not resume:
-        new_run(args)
-    args = fabric.broadcast(args)  # 프로세스마다 시작한 시각이 달라, 실행 폴더의 이름은 0번이 정합니다.
-    run_folder = find_run(args) if resume else RunFolder.of(args)
-    with log_to(run_folder.path / "train.log", enabled=fabric.is_global_zero):
+    if fabric.is_global_zero:
+        run_folder = run_again(run_folder) if run_folder else new_run(args)
+    args, run_folder = fabric.broadcast((args, run_folder))  # 실행 폴더의 이름은 0번이 정합니다.
+    with held(run_folder, enabled=fabric.is_global_zero), log_to(run_folder.log, enabled=fabric.is_global_zero):
         fit(fabric, args, run_folder, resume)
 
 
@@ -189,8 +187,9 @@ def export(model: NSMCModel, saver: CheckpointSaver, tracker: Tracker, run_folde
     """가장 좋은 가중치를 Hugging Face 폴더로, 학습 곡선을 그림으로 남깁니다."""
     best = saver.best()
     load_weights(model.lang_model, best.path)
-    model.lang_model.save_pretrained(run_folder.model)
-    model.lm_tokenizer.save_pretrained(run_folder.model)
+    with folder_written_aside(run_folder.model) as aside:
+        model.lang_model.save_pretrained(aside)
+        model.lm_tokenizer.save_pretrained(aside)
     plots.learning_curve(tracker.history, run_folder.learning_curve, best.step)
     say(f"가장 좋은 체크포인트: {best.step:,}걸음, {saver.metric}={best.value:.4f}")
     say(f"학습 곡선: {run_folder.learning_curve}")
@@ -200,7 +199,7 @@ def load_trained(kind: type[Arguments], options: Options) -> tuple[Arguments, Ru
     """학습해 둔 모델과 그때의 설정. 명령줄에 적은 옵션만 그때의 설정을 덮어씁니다. 장치는 지금의 것을 씁니다."""
     asked = arguments_from(kind, options)
     run_folder = find_run(asked, with_checkpoint=True)
-    args = kind.load(run_folder.arguments)
+    args = arguments_of(run_folder, kind)
     args.hardware = asked.hardware
     for name in options.given:
         group, field = kind.options()[name]
@@ -236,7 +235,7 @@ def test(options: Options) -> None:
             say(f"{checkpoint.path.name}: " + args.printing.tag_format_on_evaluate.format(**report.to_dict()))
     if fabric.is_global_zero:
         data = {"name": args.data.name, "file": args.data.test_file, "max_samples": args.data.max_test_samples}
-        write_json(run_folder.path / "test.json", {"data": data, "checkpoints": results})
+        write_json(run_folder.test, {"data": data, "checkpoints": results})
         say(f"결과: {run_folder} 폴더의 test.json, mistakes.html, confusion_matrix.png")
 
 
@@ -268,7 +267,7 @@ def publish(
         args.evaluation.num_mistakes,
     )
     subtitle = f"{args.env.job_name}-{args.env.job_version} · {args.data.name} {args.data.test_file}"
-    reports.write_mistakes_page(run_folder.path / "mistakes.html", mistakes, report, subtitle)
+    reports.write_mistakes_page(run_folder.mistakes, mistakes, report, subtitle)
     confusion_matrix(report.confusion, ["negative", "positive"], run_folder.confusion_matrix, args.data.name)
     console.print(reports.confusion_table(report, names))
 

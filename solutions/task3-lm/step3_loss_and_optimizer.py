@@ -141,6 +141,15 @@ class Metrics:
         # [END 3-5]
         return value
 
+    def values(self) -> dict[str, float]:
+        """지표의 이름 → 값. 화면과 기록에 건넵니다."""
+        return {
+            "loss": self.loss,
+            "perplexity": self.perplexity,
+            "accuracy": self.accuracy,
+            "bits_per_byte": self.bits_per_byte,
+        }
+
 
 @torch.no_grad()
 def accuracy_of(logits: Tensor, targets: Tensor) -> Tensor:

@@ -34,15 +34,16 @@ from step2_gpt_model import GPT, Block, generate_text
 from step3_loss_and_optimizer import Metrics, accuracy_of, compute_loss, configure_optimizer, learning_rate_at
 
 from nlpbook import hardware, loss_guard, tracking
-from nlpbook.checkpoints import all_rng_states, save_state, set_rng_state
+from nlpbook.checkpoints import all_rng_states, copy_state, save_state, set_rng_state
 from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.interrupt import InterruptFlag
 from nlpbook.language import reports, runs
 from nlpbook.language.config import LMConfig
 from nlpbook.language.metrics import window_scores
 from nlpbook.loaders import evaluation_loader, training_loader
+from nlpbook.paths import portable
 from nlpbook.position import Position
-from nlpbook.screen import progress_bar, say
+from nlpbook.screen import Stopwatch, log_to, progress_bar, say
 
 # 바꾸어 볼 것만 적습니다. 적지 않은 것은 LMConfig의 기본값입니다(nlpbook/language/config.py).
 # 예: {"d_embed": 128, "num_layers": 2, "learning_rate": 1e-3}. 학습률은 --find_lr이 제안합니다.
@@ -203,10 +204,30 @@ class Trainer:
         self.position.next_epoch()
         improved = self.is_best(metrics.loss)
         if self.fabric.is_global_zero:
-            reports.report_epoch(self, train, metrics)
+            self.report_epoch(train, metrics)
         self.save_checkpoint(best=improved)
         if self.fabric.is_global_zero:
-            reports.report_sample_and_advice(self, metrics, generate_text)
+            self.show_sample_and_advice(metrics)
+
+    def report_epoch(self, train: Metrics, valid: Metrics) -> None:
+        """에포크 하나의 값을 화면과 로거에 적습니다."""
+        lr = self.scheduler.get_last_lr()[0]
+        title = f"Epoch {self.position.epoch}/{self.config.num_epochs}"
+        reports.report_epoch(title, train.values(), valid.values(), lr)
+        train_row = reports.metrics_row("train", train.values())
+        valid_row = reports.metrics_row("val", valid.values())
+        self.tracker.log(self.position.step, **train_row, **valid_row, lr=lr)
+
+    def show_sample_and_advice(self, valid: Metrics) -> None:
+        """지금 모델이 이어 쓴 글을 보이고, 과적합과 조기 종료를 알립니다."""
+        config = self.config
+        if config.sample_tokens and config.strategy != "fsdp":  # fsdp에서는 가중치가 흩어져 있습니다.
+            text = generate_text(self.gpt, config.sample_prompt, config.sample_tokens, config.seed)
+            reports.write_sample(text, self.position.step, self.run_folder and self.run_folder.samples)
+        if valid.loss > self.best_val_loss + config.overfit_margin:
+            say(reports.OVERFITTING)
+        if self.finished and self.position.epoch < config.num_epochs:
+            say(f"  {self.bad_epochs}에포크 동안 나아지지 않아 일찍 멈춥니다(조기 종료).")
 
     def is_best(self, val_loss: float) -> bool:
         """검증 손실이 지금까지 가장 낮은가. 가장 낮은 값과, 나아지지 않은 에포크의 수를 고쳐 적습니다."""
@@ -225,6 +246,7 @@ class Trainer:
         """지금의 모든 상태를 last.pt에, 가장 좋으면 best_model.pt에도 저장합니다."""
         self.guard.check()
         everyone = all_rng_states(self.fabric)  # 난수는 프로세스마다 다릅니다.
+        sums = self.fabric.all_reduce(self.sums.clone(), reduce_op="mean")  # 되읽는 것은 모두이므로, 합이 아니라 평균
         # [TODO 4-7] 그대로 이어 하는 데 필요한 것을 state에 담으세요. 이름은 load_checkpoint가 찾는 것과 같아야 합니다.
         # 힌트: 모델과 옵티마이저는 그대로(self.model, self.optimizer) 담으면 Fabric이 state_dict로 바꿉니다. 나머지는
         #       scheduler의 state_dict, position.to_dict(), best_val_loss와 bad_epochs, 난수(everyone)입니다.
@@ -238,13 +260,24 @@ class Trainer:
             "rng": everyone,
         }
         # [END 4-7]
-        state |= runs.facts_of(self)  # 설정, 어휘의 크기, 토크나이저처럼 모델을 되살리는 데 드는 것들
-        if self.run_folder is None:
+        run = self.run_folder
+        state |= {
+            # 이 셋과 가중치가 있으면 파일 하나로 모델이 되살아납니다. 경로는 폴더를 옮겨도 맞게 적습니다.
+            "config": portable(self.config.to_dict(), run and run.path),
+            "vocab_size": self.gpt.vocab_size,
+            "tokenizer": self.gpt.tokenizer.to_text(),
+            # 이어 하는 데 드는 나머지
+            "scaler": self.fabric.strategy.precision.state_dict(),
+            "sums": sums,
+            "best_step": self.best_step,
+            "history": self.tracker.history,
+        }
+        if run is None:
             return
         self.tracker.save()
-        save_state(self.fabric, self.run_folder.last_state, state)
-        if best and self.fabric.is_global_zero:
-            runs.keep_as_best(self.run_folder)
+        save_state(self.fabric, run.best_model if best else run.last_state, state)
+        if best and self.fabric.is_global_zero:  # 가장 좋은 것을 먼저 남겨야, 그 사이에 꺼져도 잃지 않습니다.
+            copy_state(run.best_model, run.last_state)
             say(f"  ✅ 최고 모델 저장! (Val Loss: {self.best_val_loss:.4f})")
 
     def load_checkpoint(self, path: Path | str) -> None:
@@ -267,7 +300,10 @@ class Trainer:
         self.best_val_loss, self.bad_epochs = state["best_val_loss"], state["bad_epochs"]
         set_rng_state(state["rng"][rank])
         # [END 4-8]
-        runs.restore_facts(self, state)
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        self.sums.copy_(state["sums"])
+        self.best_step = state["best_step"]
+        self.tracker.restore(state["history"])
 
 
 def find_learning_rate(
@@ -305,29 +341,63 @@ def find_learning_rate(
 def train(options: Options) -> None:
     """글을 배워 실행 폴더에 남깁니다. --resume은 멈춘 학습을 처음의 설정 그대로 이어 합니다."""
     settings = LMConfig.of(options)
-    resume, find_lr = settings.resume, settings.find_lr
+    resume, find_lr, run = settings.resume, settings.find_lr, None
     if resume:
-        settings = LMConfig.load(runs.find_run(settings, resuming=True).arguments)
+        run = runs.find_run(settings, resuming=True)
+        settings = runs.settings_of(run)
     fabric = fabric_of(settings)
     fabric.launch()
     fabric.seed_everything(settings.seed, verbose=False)
-    if fabric.is_global_zero and not (resume or find_lr):
-        runs.new_run(settings)
-    settings = fabric.broadcast(settings)  # 프로세스마다 시작한 시각이 달라, 실행 폴더의 이름은 0번이 정합니다.
-    with fabric.rank_zero_first():
-        data = LMData(settings)
-    model = GPT(settings, len(data.tokenizer), data.tokenizer)
-    if find_lr:
+    if fabric.is_global_zero and not find_lr:
+        run = runs.run_again(run) if run else runs.new_run(settings)
+    settings, run = fabric.broadcast((settings, run))  # 실행 폴더의 이름은 0번이 정합니다.
+    with runs.held(run, enabled=fabric.is_global_zero and run is not None):
+        with fabric.rank_zero_first():
+            data = LMData(settings)
+        model = GPT(settings, len(data.tokenizer), data.tokenizer)
+        if not find_lr:
+            fit(Trainer(model, data, settings, fabric, run), resume)
+            return
         found = find_learning_rate(model, data, settings, fabric)
         if fabric.is_global_zero:
             reports.suggest_learning_rate(*found, settings)
-        return
-    trainer = Trainer(model, data, settings, fabric, runs.run_of(settings))
-    with reports.recorded(trainer):
+
+
+def fit(trainer: Trainer, resume: bool) -> None:
+    """학습 한 번을 실행 폴더에 적으며 끝까지 갑니다."""
+    run, config, fabric = trainer.run_folder, trainer.config, trainer.fabric
+    watch = Stopwatch()
+    with log_to(run.log, enabled=fabric.is_global_zero):
+        if fabric.is_global_zero:
+            config.save(run.arguments)
+            trainer.tracker.loggers = reports.loggers_of(config, run)
+            say(f"실행 폴더: {run}")
+            for line in plan_of(trainer):
+                say(line)
         if resume:
-            trainer.load_checkpoint(trainer.run_folder.last_state)
-            say(f"{trainer.position.step:,}걸음에서 이어 갑니다.")
-        trainer.train()
+            trainer.load_checkpoint(run.resumable)
+            if fabric.is_global_zero:
+                say(f"{trainer.position.step:,}걸음에서 이어 갑니다.")
+        try:
+            trainer.train()
+        except KeyboardInterrupt:
+            if fabric.is_global_zero and run.last_state.is_file():
+                say("같은 명령에 --resume을 붙이면 마지막으로 저장한 곳부터 이어 갑니다.")
+            raise
+        if fabric.is_global_zero:
+            history = trainer.tracker.history
+            reports.report_end(run, history, trainer.best_step, trainer.best_val_loss, watch.seconds)
+
+
+def plan_of(trainer: Trainer) -> list[str]:
+    """무엇을 얼마나, 무엇으로 배울지 적은 줄들."""
+    data, fabric = trainer.data, trainer.fabric
+    steps = f"에포크마다 {trainer.steps_per_epoch:,}걸음, 모두 {trainer.total_steps:,}걸음"
+    return [
+        f"학습 {len(data.train):,}토큰, 검증 {len(data.valid):,}토큰, 어휘 {len(data.tokenizer):,}개",
+        f"파라미터 {trainer.gpt.num_parameters():,}개, {steps}",
+        f"장치 {fabric.device.type} × {fabric.world_size}, 정밀도 {fabric.strategy.precision.precision}",
+    ]
 
 
 def main(options: Options) -> None:

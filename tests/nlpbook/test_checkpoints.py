@@ -12,8 +12,18 @@ import torch
 from torch import nn
 
 from nlpbook import checkpoints
-from nlpbook.checkpoints import CheckpointSaver, load_weights, rng_state, save_state, set_rng_state
+from nlpbook.checkpoints import (
+    CheckpointSaver,
+    copy_state,
+    load_state,
+    load_weights,
+    rng_state,
+    save_state,
+    set_rng_state,
+    write_state,
+)
 from nlpbook.errors import UserError
+from nlpbook.paths import full_disk_explained
 
 NAN = float("nan")
 
@@ -88,9 +98,9 @@ def test_an_unclear_saving_mode_is_refused(tmp_path, mode):
         CheckpointSaver(tmp_path, mode)
 
 
-def half_written(_, path, **__) -> None:
+def half_written(_, target, **__) -> None:
     """저장하다가 디스크가 찬 것처럼: 조금 쓰고 예외를 냅니다."""
-    Path(path).write_bytes(b"half")
+    Path(target if isinstance(target, Path) else target.name).write_bytes(b"half")
     raise OSError(28, "No space left on device")
 
 
@@ -99,7 +109,7 @@ def test_a_failed_save_leaves_the_old_last_state(tmp_path, monkeypatch):
     saver.save_last({"step": 1})
     with monkeypatch.context() as broken:
         broken.setattr(torch, "save", half_written)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(UserError, match="디스크에 빈 자리가 없어"):
             saver.save_last({"step": 2})
     assert saver.load_last() == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
@@ -120,7 +130,7 @@ def test_a_failed_save_leaves_the_old_best(tmp_path, monkeypatch):
     offer(saver, 0.5)
     before = list(tmp_path.iterdir())
     monkeypatch.setattr(checkpoints, "save_file", half_written)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match="디스크에 빈 자리가 없어"):
         saver.save_best({"w": torch.zeros(1)}, 0.9, 2)
     assert list(tmp_path.iterdir()) == before
 
@@ -151,6 +161,57 @@ def test_a_truncated_weights_file_is_reported(tmp_path, model):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(UserError, match="깨졌습니다"):
         load_weights(model, path)
+
+
+def flip_a_byte(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0b100
+    path.write_bytes(content)
+
+
+def test_a_flipped_byte_in_the_weights_is_noticed(tmp_path, model):
+    """safetensors는 내용이 바뀌었는지 보지 않습니다. 가중치 하나가 조금 달라질 뿐이라 사람도 알아채지 못합니다."""
+    path = CheckpointSaver(tmp_path).save_best(model.state_dict(), 0.5, 1)
+    flip_a_byte(path, -3)
+    with pytest.raises(UserError, match=r"깨졌습니다.*저장할 때와 다릅니다"):
+        load_weights(nn.Linear(3, 2), path)
+
+
+def test_a_flipped_byte_in_a_state_is_noticed(tmp_path):
+    path = tmp_path / "last.pt"
+    write_state(path, {"w": torch.arange(100_000)})
+    flip_a_byte(path, path.stat().st_size // 2)
+    assert not torch.equal(torch.load(path)["w"], torch.arange(100_000))  # PyTorch는 알아채지 못합니다.
+    with pytest.raises(UserError, match=r"last\.pt.*저장할 때와 다릅니다"):
+        load_state(path)
+
+
+def test_weights_of_an_older_version_without_a_digest_still_load(tmp_path, model):
+    checkpoints.save_file(model.state_dict(), tmp_path / "old.safetensors", metadata={"metric": "val_acc"})
+    other = nn.Linear(3, 2)
+    load_weights(other, tmp_path / "old.safetensors")
+    assert torch.equal(other.weight, model.weight)
+
+
+def test_the_digest_knows_names_shapes_and_every_value():
+    whole = {"a": torch.arange(6.0), "b": torch.ones(2, dtype=torch.bfloat16)}
+    assert checkpoints.digest_of(whole) == checkpoints.digest_of(dict(reversed(whole.items())))
+    changed = [
+        {"a": whole["a"], "c": whole["b"]},
+        {"a": whole["a"].reshape(2, 3), "b": whole["b"]},
+        {"a": whole["a"].double(), "b": whole["b"]},
+        {"a": torch.arange(6.0).index_fill(0, torch.tensor([5]), 5.0000005), "b": whole["b"]},
+    ]
+    digests = {checkpoints.digest_of(one) for one in [whole, *changed]}
+    assert len(digests) == 5
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="언제나 가득 찬 장치가 있는 Linux에서만")
+def test_a_really_full_device_is_one_sentence(tmp_path):
+    (tmp_path / ".last.pt").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="디스크에 빈 자리가 없어"), full_disk_explained("last.pt"):
+        with (tmp_path / ".last.pt").open("wb") as out:
+            torch.save({"w": torch.zeros(100_000)}, out)
 
 
 def test_a_missing_weights_file_is_reported(tmp_path, model):
@@ -224,6 +285,9 @@ class OneProcess:
 
     def barrier(self) -> None: ...
 
+    def broadcast(self, value: object) -> object:
+        return value
+
     def save(self, path: Path, state: dict) -> None:
         if self.full:
             Path(path).write_bytes(b"half")
@@ -235,7 +299,22 @@ def test_a_full_disk_leaves_the_old_state_and_nothing_half_written(tmp_path):
     fabric, path = OneProcess(), tmp_path / "checkpoints" / "last.pt"
     save_state(fabric, path, {"step": 1})
     fabric.full = True
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match="디스크에 빈 자리가 없어"):
         save_state(fabric, path, {"step": 2})
     assert torch.load(path) == {"step": 1}
     assert [one.name for one in path.parent.iterdir()] == ["last.pt"]
+
+
+def test_a_copy_on_a_full_disk_leaves_the_old_one(tmp_path, monkeypatch):
+    write_state(tmp_path / "last.pt", {"step": 1})
+    write_state(tmp_path / "best.pt", {"step": 2})
+
+    def half_copied(_: Path, target: Path) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.shutil, "copyfile", half_copied)
+    with pytest.raises(UserError, match="디스크에 빈 자리가 없어"):
+        copy_state(tmp_path / "best.pt", tmp_path / "last.pt")
+    assert load_state(tmp_path / "last.pt") == {"step": 1}
+    assert {one.name for one in tmp_path.iterdir()} == {"last.pt", "best.pt"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from nlpbook.classification.arguments import TestArguments, TrainArguments
@@ -32,7 +30,7 @@ def train(args_for):
         args = args_for(name, version)
         run = new_run(args)
         args.save(run.arguments)
-        os.utime(run.arguments, (started, started))
+        run.note(started=f"2026-01-01T00:0{started // 60}:{started % 60:02d}+00:00", pid=None)
         return run
 
     return make
@@ -45,19 +43,21 @@ def test_a_new_run_is_named_after_its_model_and_start(args_for, tmp_path):
     assert args.env.job_name == "KcELECTRA-base"
     assert run.path == tmp_path / "task1-cls" / f"KcELECTRA-base-{args.env.job_version}"
     assert run.path == RunFolder.of(args).path
-    assert not run.path.exists()
+    assert run.path.is_dir()
 
 
 def test_a_run_is_never_overwritten(train):
-    train("a", "1", started=1)
+    run = train("a", "1", started=1)
+    run.checkpoints.mkdir()
+    (run.checkpoints / "last.pt").touch()
     with pytest.raises(UserError, match="--resume.*--job_version"):
         train("a", "1", started=2)
 
 
 def test_everything_of_a_run_lives_in_its_folder(tmp_path):
     run = RunFolder(tmp_path)
-    parts = [run.arguments, run.checkpoints, run.model, run.learning_curve, run.confusion_matrix]
-    assert len(set(parts)) == 5
+    parts = [run.arguments, run.checkpoints, run.model, run.learning_curve, run.confusion_matrix, run.mistakes]
+    assert len(set(parts)) == 6
     assert {part.parent for part in parts} == {tmp_path}
 
 

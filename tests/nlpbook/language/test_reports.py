@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,51 +12,28 @@ from nlpbook.language.config import LMConfig
 from nlpbook.language.reports import (
     learning_curve,
     metrics_row,
+    report_end,
     report_epoch,
-    report_sample_and_advice,
     suggest_learning_rate,
     suggested_rate,
+    write_sample,
 )
-from nlpbook.position import Position
-from nlpbook.tracking import Tracker
+from nlpbook.language.runs import RunFolder
 
 
-def metrics(loss: float, accuracy: float = 0.25) -> SimpleNamespace:
-    return SimpleNamespace(
-        loss=loss, perplexity=math.exp(loss), accuracy=accuracy, bits_per_byte=loss / math.log(2) / 2
-    )
-
-
-def trainer(**changes: object) -> SimpleNamespace:
-    """보고에 드는 것만 있는 Trainer: 두 에포크 가운데 첫째를 마쳤습니다."""
-    values = {
-        "config": LMConfig(num_epochs=2, sample_tokens=3, overfit_margin=0.5),
-        "position": Position(epoch=1, step=1200),
-        "scheduler": SimpleNamespace(get_last_lr=lambda: [3e-4]),
-        "tracker": Tracker(),
-        "gpt": "모델",
-        "run_folder": None,
-        "best_val_loss": 5.0,
-        "bad_epochs": 0,
-        "finished": False,
-    }
-    return SimpleNamespace(**values | changes)
+def metrics(loss: float, accuracy: float = 0.25) -> dict[str, float]:
+    bits = loss / math.log(2) / 2
+    return {"loss": loss, "perplexity": math.exp(loss), "accuracy": accuracy, "bits_per_byte": bits}
 
 
 def test_an_epoch_is_reported_in_the_form_of_the_guide(capsys):
-    one = trainer()
-    report_epoch(one, metrics(6.0), metrics(5.0))
+    report_epoch("Epoch 1/2", metrics(6.0), metrics(5.0), 3e-4)
     assert capsys.readouterr().out.splitlines() == [
         "Epoch 1/2",
         "  Train Loss: 6.0000, PPL: 403.43, Acc: 0.2500, BPB: 4.328",
         "  Val   Loss: 5.0000, PPL: 148.41, Acc: 0.2500, BPB: 3.607",
         "  LR: 3.0e-04",
     ]
-    (row,) = one.tracker.history
-    assert row["step"] == 1200
-    assert row["lr"] == 3e-4
-    assert row["train_loss"] == 6.0
-    assert row["val_ppl"] == pytest.approx(148.413, abs=1e-3)
 
 
 def test_every_metric_is_named_after_its_side():
@@ -70,36 +46,26 @@ def test_every_metric_is_named_after_its_side():
 
 
 def test_a_sample_is_shown_in_one_line_and_kept_whole(tmp_path, capsys):
-    run = SimpleNamespace(path=tmp_path)
     for _ in range(2):
-        report_sample_and_advice(trainer(run_folder=run), metrics(5.0), lambda *asked: f"{asked}\n둘째 줄")
+        write_sample("첫 줄\n둘째 줄", 1200, tmp_path / "run" / "samples.txt")
+    assert "첫 줄 / 둘째 줄" in capsys.readouterr().out
+    kept = (tmp_path / "run" / "samples.txt").read_text(encoding="utf-8")
+    assert kept == "[1,200걸음]\n첫 줄\n둘째 줄\n\n" * 2
+
+
+def test_a_sample_of_no_run_is_only_shown(capsys):
+    write_sample("첫 줄", 3, None)
+    assert "첫 줄" in capsys.readouterr().out
+
+
+def test_the_end_of_a_training_says_what_lies_where(tmp_path, capsys, assert_picture):
+    run = RunFolder(tmp_path)
+    row = {"step": 10, **metrics_row("train", metrics(6.0)), **metrics_row("val", metrics(5.0)), "lr": 1e-3}
+    report_end(run, [row], 10, 5.0, 12.4)
     said = capsys.readouterr().out
-    assert "('모델', '옛날 옛적에', 3, 7) / 둘째 줄" in said
-    kept = (tmp_path / "samples.txt").read_text(encoding="utf-8")
-    assert kept == "[1,200걸음]\n('모델', '옛날 옛적에', 3, 7)\n둘째 줄\n\n" * 2
-
-
-def never(*_: object) -> str:
-    raise AssertionError("이어 쓰지 않아야 합니다")
-
-
-@pytest.mark.parametrize("config", [{"sample_tokens": 0}, {"strategy": "fsdp"}])
-def test_no_sample_is_written_when_not_wanted_or_not_possible(config, capsys):
-    report_sample_and_advice(trainer(config=LMConfig(**config)), metrics(5.0), never)
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(("loss", "warned"), [(5.0, False), (5.5, False), (5.51, True), (4.0, False)])
-def test_overfitting_is_warned_of_beyond_the_margin_only(capsys, loss, warned):
-    report_sample_and_advice(trainer(), metrics(loss), lambda *_: "")
-    assert ("과적합" in capsys.readouterr().out) is warned
-
-
-@pytest.mark.parametrize(("finished", "epoch", "told"), [(True, 1, True), (True, 2, False), (False, 1, False)])
-def test_stopping_early_is_told_only_when_it_was_early(capsys, finished, epoch, told):
-    one = trainer(finished=finished, position=Position(epoch=epoch), bad_epochs=3)
-    report_sample_and_advice(one, metrics(5.0), lambda *_: "")
-    assert ("3에포크 동안 나아지지 않아" in capsys.readouterr().out) is told
+    assert "가장 좋은 검증 손실 5.0000 (10걸음)" in said
+    assert "12초" in said
+    assert_picture(run.learning_curve)
 
 
 # ── 학습률 찾기 ──

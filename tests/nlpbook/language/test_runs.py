@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from nlpbook.checkpoints import save_state
 from nlpbook.errors import UserError
 from nlpbook.language import runs
-from nlpbook.language.config import ExportConfig, LMConfig, RunChoice
+from nlpbook.language.config import LMConfig, RunChoice
 from nlpbook.language.runs import (
     RunFolder,
     find_run,
-    keep_as_best,
     load_model,
     new_run,
     read_checkpoint,
     require_same_shape,
+    run_again,
 )
 from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer
 from tests.task3_lm.checks import support
@@ -68,7 +65,7 @@ def train(config_for):
         config = config_for(name, version)
         run = new_run(config)
         config.save(run.arguments)
-        os.utime(run.arguments, (started, started))
+        run.note(started=f"2026-01-01T00:00:{started:02d}+00:00", pid=None)
         run.checkpoints.mkdir()
         for one in checkpoints:
             (run.checkpoints / one).touch()
@@ -85,7 +82,7 @@ def test_a_new_run_is_named_after_its_text_and_start(config_for, tmp_path):
     run = new_run(config)
     assert config.job_name == "stories"
     assert run.path == tmp_path / "task3-lm" / f"stories-{config.job_version}"
-    assert not run.path.exists()
+    assert run.path.is_dir()
 
 
 def test_a_run_remembers_where_its_text_is(config_for, tmp_path, monkeypatch):
@@ -103,7 +100,7 @@ def test_a_run_remembers_where_its_text_is(config_for, tmp_path, monkeypatch):
 
 
 def test_a_run_is_never_overwritten(train):
-    train("a", "1", 1)
+    train("a", "1", 1, "last.pt")
     with pytest.raises(UserError, match="--resume.*--job_version"):
         train("a", "1", 2)
 
@@ -115,6 +112,19 @@ def test_the_latest_fitting_run_is_found(train, tmp_path, name, version, expecte
     for number, (job, one) in enumerate([("a", "1"), ("a", "2"), ("b", "1")], start=1):
         train(job, one, number, "best_model.pt")
     assert find_run(RunChoice(output=str(tmp_path), job_name=name, job_version=version)).path.name == expected
+
+
+def test_a_run_killed_between_its_best_and_its_last_is_resumed_from_the_best(train, tmp_path):
+    run = train("a", "1", 1, "best_model.pt")
+    assert find_run(RunChoice(output=str(tmp_path)), resuming=True).resumable == run.best_model
+    assert run_again(run) is run
+    run.last_state.touch()
+    assert run.resumable == run.last_state
+
+
+def test_a_run_that_never_saved_is_not_resumed(train):
+    with pytest.raises(UserError, match=r"last\.pt.*새로 학습"):
+        run_again(train("a", "1", 1))
 
 
 def test_a_run_without_the_needed_checkpoint_is_passed_over(train, tmp_path):
@@ -136,14 +146,6 @@ def test_when_nothing_else_is_there_the_stillborn_run_is_found(train, tmp_path):
 def test_no_run_says_to_train_first(tmp_path, name):
     with pytest.raises(UserError, match="먼저 train"):
         find_run(RunChoice(output=str(tmp_path), job_name=name))
-
-
-def test_exports_go_beside_what_is_exported(tmp_path):
-    run = RunFolder(tmp_path / "run")
-    assert runs.export_folder(ExportConfig(export_to="here"), run) == Path("here")
-    assert runs.export_folder(ExportConfig(), run) == run.path / "export"
-    chosen = ExportConfig(checkpoint=str(tmp_path / "some.pt"))
-    assert runs.export_folder(chosen, None) == tmp_path / "export"
 
 
 # ── 체크포인트 ──
@@ -254,62 +256,3 @@ def test_another_tokenizer_of_the_same_size_is_refused(model):
     assert len(TextTokenizer(other)) == len(model.tokenizer)
     with pytest.raises(UserError, match="토크나이저가.*달라졌습니다"):
         runs.require_same_tokenizer(model.tokenizer.to_text(), TextTokenizer(other))
-
-
-# ── 저장 ──
-
-
-class OneProcess:
-    """저장하는 일만 흉내 낸 Fabric. `full`이면 반쯤 쓰다가 디스크가 찹니다."""
-
-    is_global_zero = True
-    full = False
-
-    def barrier(self) -> None: ...
-
-    def save(self, path: Path, state: dict) -> None:
-        if self.full:
-            Path(path).write_bytes(b"half")
-            raise OSError(28, "No space left on device")
-        torch.save(state, path)
-
-
-def test_a_full_disk_leaves_the_old_best(tmp_path, monkeypatch):
-    run, fabric = RunFolder(tmp_path), OneProcess()
-    save_state(fabric, run.last_state, {"step": 1})
-    keep_as_best(run)
-    save_state(fabric, run.last_state, {"step": 2})
-
-    def half_copied(_: Path, target: Path) -> None:
-        Path(target).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(runs.shutil, "copyfile", half_copied)
-    with pytest.raises(OSError, match="No space"):
-        keep_as_best(run)
-    assert torch.load(run.best_model) == {"step": 1}
-    assert {one.name for one in run.checkpoints.iterdir()} == {"last.pt", "best_model.pt"}
-
-
-def test_what_one_process_counted_is_the_mean_of_what_all_counted(model):
-    """0번이 저장한 것을 모두가 되읽으므로, 저마다의 합이 아니라 평균을 담아야 모두의 합이 그대로입니다."""
-
-    class TwoProcesses:
-        strategy = SimpleNamespace(precision=SimpleNamespace(state_dict=dict))
-
-        @staticmethod
-        def all_reduce(tensor: torch.Tensor, reduce_op: str) -> torch.Tensor:
-            assert reduce_op == "mean"
-            return (tensor + torch.tensor([3.0, 1.0, 4.0])) / 2  # 다른 프로세스의 합
-
-    trainer = SimpleNamespace(
-        fabric=TwoProcesses(),
-        sums=torch.tensor([1.0, 1.0, 2.0]),
-        position=SimpleNamespace(epoch=0),
-        best_step=None,
-        tracker=SimpleNamespace(history=[]),
-        config=model.config,
-        gpt=model,
-    )
-    assert runs.facts_of(trainer)["sums"].tolist() == [2.0, 1.0, 3.0]
-    assert trainer.sums.tolist() == [1.0, 1.0, 2.0]

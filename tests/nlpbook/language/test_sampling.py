@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from nlpbook.errors import UserError
@@ -62,18 +60,12 @@ def test_the_command_and_the_web_have_the_same_defaults():
     assert Sampling.of(GenerateConfig()) == Sampling()
 
 
-@pytest.fixture
-def model(tokenizer) -> SimpleNamespace:
-    """문맥이 8토큰인 모델."""
-    return SimpleNamespace(tokenizer=tokenizer, config=SimpleNamespace(max_seq_len=8))
-
-
-def test_an_empty_prompt_is_the_start_of_a_new_document(model):
+def test_an_empty_prompt_is_the_start_of_a_new_document(tokenizer):
     for prompt in ("", " \n", "\u200b\ufeff", "\u3164"):
-        assert encode_prompt(model, prompt) == [model.tokenizer.end_id]
+        assert encode_prompt(tokenizer, prompt, 8) == [tokenizer.end_id]
 
 
-def test_a_prompt_must_leave_room_for_one_token(model):
-    assert len(encode_prompt(model, "a" * 7)) == 7
+def test_a_prompt_must_leave_room_for_one_token(tokenizer):
+    assert len(encode_prompt(tokenizer, "a" * 7, 8)) == 7
     with pytest.raises(UserError, match="앞글이 8토큰.*7토큰까지"):
-        encode_prompt(model, "a" * 8)
+        encode_prompt(tokenizer, "a" * 8, 8)

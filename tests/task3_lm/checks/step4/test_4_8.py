@@ -205,7 +205,7 @@ def test_the_learning_rate_is_the_saved_one(resumed):
 
 @todo("4-8")
 def test_the_rest_is_restored_too(resumed):
-    """자리 아래의 줄(restore_facts)까지 가서, 가장 좋은 걸음과 에포크의 손실 합도 돌아옵니다."""
+    """자리 아래의 줄들까지 가서, 가장 좋은 걸음과 에포크의 손실 합도 돌아옵니다."""
     if resumed.new.best_step != 2:
         shown = {"expected": "best_step = 2", "got": f"best_step = {resumed.new.best_step}"}
         fail(idea="return", symptom="early-return", **shown)
