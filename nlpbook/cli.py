@@ -16,7 +16,8 @@ import typer
 from command_line import App, UsageError, explain_usage
 from console_text import make_printable
 from nlpbook.casting import Refused
-from nlpbook.errors import UserError
+from nlpbook.errors import UserError, is_disk_full
+from nlpbook.interrupt import terminated_like_interrupted
 from nlpbook.process import prepare_process
 from nlpbook.settings import Leaf, Settings, default_of
 from todo import TodoNotDone
@@ -119,9 +120,10 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> None:
     debugging = "--debugging" in arguments
     prepare_process()
     try:
-        code = typer.main.get_command(app).main(args=arguments, standalone_mode=False)
+        with terminated_like_interrupted():
+            code = typer.main.get_command(app).main(args=arguments, standalone_mode=False)
         if code == EXIT_INTERRUPTED:  # Typer는 Ctrl-C를 예외가 아니라 종료 코드로 돌려줍니다.
-            fail(STOPPED, code)
+            stop(code)
         sys.exit(code if isinstance(code, int) else 0)
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -129,7 +131,7 @@ def run(app: typer.Typer, arguments: list[str] | None = None) -> None:
             sys.exit(EXIT_USAGE)
         fail(explain_usage(error), EXIT_USAGE)
     except (KeyboardInterrupt, typer.Abort):  # Abort도 RuntimeError의 한 갈래입니다.
-        fail(STOPPED, EXIT_INTERRUPTED)
+        stop(EXIT_INTERRUPTED)
     except TodoNotDone:
         raise  # RuntimeError의 한 갈래지만, 어디를 채우면 되는지는 todo.py가 더 잘 알립니다.
     except UserError as error:
@@ -147,12 +149,20 @@ def run_script(main: Callable[[], None]) -> None:
     make_printable()
     prepare_process()
     try:
-        main()
+        with terminated_like_interrupted():
+            main()
     except UserError as error:
         fail(str(error), EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        fail(STOPPED, EXIT_INTERRUPTED)
+        stop(EXIT_INTERRUPTED)
     sys.exit(0)
+
+
+def stop(code: int) -> NoReturn:
+    """사람이나 작업 관리기가 멈춘 것은 오류가 아닙니다. 한 문장을 적고 끝냅니다."""
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        print(STOPPED, file=sys.stderr, flush=True)
+    sys.exit(code)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -163,11 +173,13 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def _plain(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == 28:
+    if is_disk_full(error):
         return "디스크에 빈 자리가 없어 저장하지 못했습니다. 자리를 만든 뒤 --resume으로 이어 주세요."
     if isinstance(error, PermissionError):
         return f"파일이나 폴더에 쓸 수 없습니다: {error.filename}."
     if "out of memory" in str(error):
         return "장치의 메모리가 모자랍니다. 배치 크기(--train_batch, --batch_size)나 문장의 길이를 줄여 주세요."
+    if "weights_only" in str(error):  # PyTorch는 끄라고 권하지만, 끄면 남의 코드가 실행됩니다.
+        return "텐서 말고 코드가 든 파일이라 읽지 않았습니다. train이 만든 체크포인트나 safetensors 파일을 주세요."
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return f"예상하지 못한 문제로 멈췄습니다: {type(error).__name__}: {first[:300]}."

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from nlpbook.errors import UserError
 from nlpbook.paths import MODELS
@@ -43,7 +46,42 @@ def _checked(folder: Path) -> Path:
         raise UserError(f"{folder} 에 가중치(model.safetensors)가 없습니다. save_pretrained로 저장한 폴더를 주세요.")
     if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt", "spiece.model")):
         raise UserError(f"{folder} 에 토크나이저(tokenizer.json)가 없습니다. tokenizer.save_pretrained도 불러 주세요.")
+    require_no_code(folder)
     return folder
+
+
+def require_no_code(folder: Path) -> None:
+    """폴더의 모델과 토크나이저가 Transformers에 있는 것인지 봅니다.
+
+    `auto_map`이 있는 모델은 함께 든 파이썬 코드를 실행하려 하고, Transformers는 그래도 되는지 터미널에서 묻습니다.
+    우리는 묻지도 실행하지도 않습니다. Transformers가 이미 아는 종류면 코드 없이 읽으므로 괜찮습니다.
+
+    Raises:
+        UserError: 함께 든 코드를 실행해야만 쓸 수 있을 때.
+    """
+    config = _json_of(folder / "config.json")
+    tokenizer = _json_of(folder / "tokenizer_config.json")
+    if "auto_map" not in {*config, *tokenizer}:
+        return
+    import transformers
+
+    kind, tokenizer_class = config.get("model_type"), tokenizer.get("tokenizer_class")
+    unknown_model = "auto_map" in config and kind not in transformers.CONFIG_MAPPING
+    unknown_tokenizer = "auto_map" in tokenizer and not hasattr(transformers, str(tokenizer_class))
+    if unknown_model or unknown_tokenizer:
+        what = f"모델({kind})" if unknown_model else f"토크나이저({tokenizer_class})"
+        raise UserError(
+            f"{folder} 의 {what}은(는) 함께 든 코드를 실행해야 쓸 수 있어 읽지 않았습니다(auto_map). 코드 없이 쓸 수 "
+            "있는 모델을 주세요. 내장 모델은 ko-bert-tiny 입니다."
+        )
+
+
+def _json_of(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # 없거나 읽을 수 없는 파일은, 읽는 쪽이 알립니다.
+    return read if isinstance(read, dict) else {}
 
 
 def _on_hub(name: str) -> str:
@@ -51,12 +89,18 @@ def _on_hub(name: str) -> str:
 
     허브에는 한 번만 물어 봅니다. 닿지 않는 허브를 transformers에 맡기면 파일마다 20초 넘게 다시 걸어 봅니다.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     try:
         get_hf_file_metadata(hf_hub_url(name, "config.json"))
+        config = hf_hub_download(name, "config.json")  # 어차피 받을 작은 파일들로, 코드가 드는지 먼저 봅니다.
+        with suppress(EntryNotFoundError):
+            hf_hub_download(name, "tokenizer_config.json")
+        require_no_code(Path(config).parent)
         return name
+    except UserError:
+        raise
     except HFValidationError:
         raise UserError(
             f"모델 이름이 올바르지 않습니다: {name!r}. 예: ko-bert-tiny, beomi/KcELECTRA-base, ./내폴더"

@@ -95,12 +95,13 @@ class TextTokenizer:
                 raise UserError(f"{name} 은(는) tokenizer.json이 아닙니다({type(error).__name__}).") from error
         from transformers import AutoTokenizer
 
-        from nlpbook.pretrained import resolve_pretrained
+        from nlpbook.pretrained import require_no_code, resolve_pretrained
 
         folder = Path(name).expanduser()
+        require_no_code(folder)
         source = str(folder) if folder.is_dir() else resolve_pretrained(name)  # 토크나이저만 있는 폴더도 됩니다.
         try:
-            loaded = AutoTokenizer.from_pretrained(source)
+            loaded = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except Exception as error:
             raise UserError(
                 f"'{name}'에서 토크나이저를 읽을 수 없습니다({type(error).__name__}). tokenizer.json이 있는 폴더인지 "

@@ -142,8 +142,10 @@ def test_an_error_while_running_is_one_korean_sentence(command_line, error, said
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), typer.Abort()])
 def test_ctrl_c_ends_quietly_with_130(command_line, interrupt):
+    """사람이나 작업 관리기가 멈춘 것은 오류가 아닙니다."""
     command_line.train = raiser(interrupt)
-    assert_one_korean_sentence(command_line("train"), EXIT_INTERRUPTED)
+    result = command_line("train")
+    assert (result.code, result.err) == (EXIT_INTERRUPTED, "멈췄습니다. 저장한 것은 그대로 있습니다.\n")
 
 
 def test_debugging_shows_the_whole_error(command_line):
@@ -195,3 +197,18 @@ def test_help_fits_the_width_and_loses_no_text(command_line, monkeypatch, column
 )
 def test_a_near_name_is_suggested(command_line, words, meant):
     assert meant in command_line(*words).err
+
+
+def test_the_advice_to_run_foreign_code_is_not_passed_on(capsys):
+    """PyTorch의 오류는 `weights_only=False`로 읽으라고 권합니다."""
+
+    def main() -> None:
+        raise RuntimeError("Weights only load failed. (1) set `weights_only=False` …")
+
+    app = new_app("시험", no_args_is_help=False)
+    app.command()(main)
+    with pytest.raises(SystemExit):
+        run(app, [])
+    said = capsys.readouterr().err
+    assert "코드가 든 파일이라 읽지 않았습니다" in said
+    assert "weights_only" not in said

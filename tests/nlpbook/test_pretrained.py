@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 from http.server import SimpleHTTPRequestHandler
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nlpbook.errors import UserError
+from nlpbook.language.tokens import TextTokenizer
 from nlpbook.paths import MODELS, ROOT
 from nlpbook.pretrained import resolve_pretrained
 from tests.task1_cls.checks import support
@@ -56,6 +59,49 @@ def test_other_forms_of_weights_and_tokenizers_are_accepted(tmp_path, files):
     for file in ["config.json", *files]:
         (tmp_path / file).touch()
     assert resolve_pretrained(str(tmp_path)) == str(tmp_path)
+
+
+CODE = "from pathlib import Path; Path(r'{marker}').touch()"
+
+
+def folder_with_code(folder: Path, kind: str, tokenizer_class: str, where: str) -> Path:
+    """`where`의 파일에 auto_map이 있는 모델 폴더. 함께 든 코드를 실행하면 executed 파일이 생깁니다."""
+    shutil.copytree(support.tiny_model(), folder / "model")
+    for name, changes in (
+        ("config.json", {"model_type": kind}),
+        ("tokenizer_config.json", {"tokenizer_class": tokenizer_class}),
+    ):
+        path = folder / "model" / name
+        saved = json.loads(path.read_text(encoding="utf-8")) | changes
+        if name == where:
+            saved["auto_map"] = {"AutoConfig": "mine.Config", "AutoTokenizer": [None, "mine.Tokenizer"]}
+        path.write_text(json.dumps(saved), encoding="utf-8")
+    (folder / "model" / "mine.py").write_text(CODE.format(marker=folder / "executed"), encoding="utf-8")
+    return folder / "model"
+
+
+@pytest.mark.parametrize(
+    ("kind", "tokenizer_class", "where"),
+    [("mine", "BertTokenizer", "config.json"), ("bert", "MineTokenizer", "tokenizer_config.json")],
+)
+def test_a_model_that_needs_its_own_code_is_refused_without_asking(tmp_path, kind, tokenizer_class, where):
+    folder = folder_with_code(tmp_path, kind, tokenizer_class, where)
+    for read in (resolve_pretrained, TextTokenizer.load):
+        with pytest.raises(UserError, match=r"auto_map.*ko-bert-tiny"):
+            read(str(folder))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_code_beside_a_known_kind_of_model_is_left_alone(tmp_path, monkeypatch):
+    """Transformers가 아는 종류면 함께 든 코드 없이 읽습니다. 묻지도 않습니다."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    folder = folder_with_code(tmp_path, "bert", "BertTokenizer", "config.json")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("물었습니다"))
+    source = resolve_pretrained(str(folder))
+    assert AutoConfig.from_pretrained(source).model_type == "bert"
+    assert len(AutoTokenizer.from_pretrained(source)) > 5
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "~/nowhere-model", "data/models/nowhere"])

@@ -296,11 +296,11 @@ def killed(source, target):
     return replace(source, target)
 Path.replace = killed
 """
-CTRL_C = """
+STOPPED = """
 def interrupted(self, batches):
     made = train_step(self, batches)
     if self.position.step + 1 == {at}:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.{signal})
     return made
 Trainer.train_step = interrupted
 """
@@ -379,12 +379,15 @@ def test_killed_training_resumes_to_the_same_bits(trained, tmp_path, moment, whe
 
 
 @needs_signals
-def test_ctrl_c_saves_where_it_stopped_and_says_how_to_go_on(trained, tmp_path):
-    stopped = run(STEP5, "train", *options(tmp_path), first=at(5, CTRL_C))
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+def test_being_stopped_saves_where_it_stopped_and_says_how_to_go_on(trained, tmp_path, signal_name):
+    """Ctrl-C든, 작업 관리기가 보내는 SIGTERM이든 같습니다. 오류가 아닙니다."""
+    stopped = run(STEP5, "train", *options(tmp_path), first=at(5, STOPPED.replace("{signal}", signal_name)))
     assert stopped.returncode == 130
     assert "--resume" in stopped.stdout
     assert "Traceback" not in stopped.stderr
-    assert stopped.stderr.strip().splitlines()[-1].startswith("오류: 멈췄습니다.")
+    assert stopped.stderr.strip().splitlines()[-1] == "멈췄습니다. 저장한 것은 그대로 있습니다."
+    assert "오류" not in stopped.stderr
     assert state_of(tmp_path / "task3-lm" / "tiny-1")["position"] == {"epoch": 0, "batch": 10, "step": 5}
     assert "5걸음에서 이어 갑니다" in resume(tmp_path).stdout
     assert_same_as_never_stopped(tmp_path, trained)
