@@ -44,15 +44,20 @@ class Task:
     Attributes:
         home: 과제가 든 저장소.
         name: 폴더의 이름. 예: `"task1-cls"`.
-        short: 명령에 적는 짧은 이름. 예: `"cls"`.
     """
 
     home: Home
     name: str
 
     @property
-    def short(self) -> str:
+    def subject(self) -> str:
+        """폴더의 이름에서 번호를 뗀 것. 예: `"task2-summarization"` → `"summarization"`."""
         return self.name.split("-", 1)[1]
+
+    @property
+    def short(self) -> str:
+        """명령에 적는 짧은 이름: 그 첫 세 글자. 예: `"cls"`, `"sum"`."""
+        return self.subject[:3]
 
     @property
     def exercise(self) -> Path:
@@ -157,13 +162,16 @@ def all_tasks(home: Home) -> list[Task]:
 
 
 def find_task(home: Home, name: str) -> Task:
-    """`cls`, `task1`, `task1-cls` 가운데 어느 것으로도 찾습니다.
+    """`sum`, `summarization`, `task2`, `task2-summarization` 가운데 어느 것으로도 찾습니다.
 
     Raises:
-        CourseError: 그런 과제가 없을 때.
+        CourseError: 그런 과제가 없거나, 짧은 이름이 같은 과제가 둘일 때.
     """
-    tasks = all_tasks(home)
-    for task in tasks:
-        if name.rstrip("/") in (task.name, task.short, task.name.split("-", 1)[0]):
-            return task
+    tasks, name = all_tasks(home), name.rstrip("/")
+    exact = [task for task in tasks if name in (task.name, task.subject, task.name.split("-", 1)[0])]
+    found = exact or [task for task in tasks if name == task.short]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CourseError(f"'{name}'은(는) 어느 과제인지 알 수 없습니다: {', '.join(task.subject for task in found)}")
     raise CourseError(f"과제 '{name}'이(가) 없습니다. 있는 과제: {', '.join(task.short for task in tasks)}")

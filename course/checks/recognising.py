@@ -30,7 +30,14 @@ Explanation = Callable[[Exception], None]  # 알아본 예외라면 `fail`하고
 
 
 def recognise(
-    got: Any, wrong: Wrong, *, atol: float, idea: str, expected: Any, shown: Any = None, **values: Any
+    got: Any,
+    wrong: Wrong,
+    *,
+    idea: str,
+    expected: Any,
+    atol: float | None = None,
+    shown: Any = None,
+    **values: Any,
 ) -> None:
     """틀린 값들 가운데 `got`과 같은 것이 있으면, 그 실수라고 말합니다. 옳은 값이 아닐 때만 부릅니다.
 
@@ -38,13 +45,14 @@ def recognise(
 
     Args:
         wrong: (증상, 그 실수를 했을 때의 값)들, 물어볼 차례대로.
-        atol: `matches`의 것. 가장 가까운 두 실수 사이보다 작게 고릅니다.
+        atol: `matches`의 것. 가장 가까운 두 실수 사이보다 작게 고릅니다. 수나 텐서가 아니면 적지 않습니다: `==`로
+            견줍니다.
         expected: 기대한 것. 글이 아니면 `show`가 짧게 적습니다.
         shown: 나온 값 대신 보일 것. 적지 않으면 `got`입니다.
         values: 표의 설명에 끼워 넣을 값들.
     """
     for symptom, value in wrong:
-        if matches(got, value, atol):
+        if got == value if atol is None else matches(got, value, atol):
             came = got if shown is None else shown
             fail(idea=idea, expected=_text(expected), got=_text(came), symptom=symptom, **values)
 

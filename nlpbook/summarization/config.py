@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from nlpbook.errors import UserError
 from nlpbook.paths import DATA, OUTPUT
-from nlpbook.settings import Settings, group, option
+from nlpbook.settings import KeyPath, Settings, group, option
 from nlpbook.shared_options import PRECISIONS
 from nlpbook.summarization.spellings import FIXED, SAME, within
 
@@ -219,6 +219,10 @@ class SummarizationConfig(Settings):
     prediction: PredictionSettings = group(PredictionSettings, "예측")
     wandb: WandbSettings = group(WandbSettings, "W&B")
     unused: dict[str, Any] = field(default_factory=dict)
+
+    def sources(self, path: KeyPath = ()) -> dict[str, str]:
+        found = super().sources(path)
+        return found if self.unused else {name: source for name, source in found.items() if name != "unused"}
 
     def require_consistent(self) -> SummarizationConfig:
         """항목끼리 어긋나지 않는지 보고, 자신을 돌려줍니다.

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from nlpbook.errors import UserError, did_you_mean
+from console_text import did_you_mean
+from nlpbook.errors import UserError
 from nlpbook.paths import require_regular_file, shown, write_text
 from nlpbook.settings import COMMAND_LINE, KeyPath
 from nlpbook.summarization.config import SummarizationConfig
@@ -22,9 +23,8 @@ from nlpbook.summarization.old_files import is_old_file, migrated
 from nlpbook.summarization.spellings import ENVIRONMENT, PLAIN_NAMES, SPELLINGS
 from nlpbook.yaml_files import read_yaml
 
-INHERITS = (
-    "inherits"  # 부모 파일을 적는 항목: `inherits: ../models/kobart.yaml`. 여럿이면 목록이고, 뒤의 것이 앞섭니다.
-)
+# 부모 파일을 적는 항목: `inherits: ../models/kobart.yaml`. 여럿이면 목록이고, 뒤에 적은 부모가 앞섭니다.
+INHERITS = "inherits"
 TRIAL = "시도"
 SUFFIXES = (".yaml", ".yml")
 FOLDER_NAMES = ("config", "configs")

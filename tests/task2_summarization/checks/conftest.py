@@ -1,0 +1,5 @@
+"""이 과제의 모든 검사가 함께 쓰는 준비(fixture)."""
+
+from course.checks.plugin import step_loader
+
+load = step_loader(__file__)

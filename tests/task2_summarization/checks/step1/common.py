@@ -1,0 +1,63 @@
+"""1단계의 검사들이 함께 쓰는 것.
+
+설정의 세 TODO는 서로를 부릅니다. 뒤의 것을 검사할 때는 앞의 것이 비어 있거나 틀려도 되도록 옳은 것을 대신 둡니다.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from course.checks.words import fail
+from nlpbook.summarization.layers import Sourced
+
+Tree = dict[str, Any]  # 사전 안의 사전
+
+
+def layered(*layers: Mapping[str, Any]) -> Tree:
+    """층들을 차례로 포갠 새 사전. 1-1의 것과 따로 쓴, 그것의 기준입니다."""
+    made: Tree = {}
+    for layer in layers:
+        pile(made, layer)
+    return made
+
+
+def pile(under: Tree, layer: Mapping[str, Any]) -> None:
+    for name in layer:
+        if isinstance(layer[name], Mapping) and isinstance(under.get(name), dict):
+            pile(under[name], layer[name])
+        else:
+            under[name] = copy.deepcopy(layer[name])
+
+
+def shallow(*layers: Mapping[str, Any]) -> Tree:
+    """맨 위의 이름만 보고 포갠 것: 사전이 만나면 통째로 바뀝니다."""
+    made: Tree = {}
+    for layer in layers:
+        made |= layer
+    return made
+
+
+def values_of(tree: Any) -> Any:
+    """온 곳을 뗀 값들."""
+    if isinstance(tree, Mapping):
+        return {name: values_of(one) for name, one in tree.items()}
+    return tree.value if isinstance(tree, Sourced) else tree
+
+
+def require_dict(got: Any, name: str, idea: str) -> None:
+    """사전이 아니면 무엇이 왔는지 말합니다."""
+    if not isinstance(got, dict):
+        kind = "None" if got is None else got.__name__ if isinstance(got, type) else type(got).__name__
+        fail(f"{name}이(가) 사전이 아닙니다.", idea=idea, expected="dict", got=kind)
+
+
+def write(folder: Path, **texts: str) -> dict[str, Path]:
+    """YAML 파일들을 씁니다: 이름 → 경로."""
+    made = {}
+    for name, text in texts.items():
+        made[name] = folder / f"{name}.yaml"
+        made[name].write_text(text, encoding="utf-8")
+    return made

@@ -1,0 +1,187 @@
+"""1-1의 검사: 사전 위에 사전을 얹기."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from course.checks.recognising import Wrong, recognise
+from course.checks.words import assert_equal, fail, todo
+from tests.task2_summarization.checks.step1.common import Tree, layered, require_dict, shallow
+
+IDEA = "사전 포개기"
+# 세 겹입니다. 한쪽에만 있는 이름, 거짓으로 읽히는 값(0, False, None, 빈 목록), 사전과 값이 만나는 곳이 있습니다.
+BASE = {
+    "seed": 37,
+    "note": "바탕",
+    "tags": ["바탕", "셋"],
+    "extra": ["남습니다"],
+    "limit": 53,
+    "training": {
+        "epochs": 11,
+        "fp16": True,
+        "warmup": {"steps": 230, "shape": "linear"},
+        "optimizer": {"name": "adamw"},
+        "patience": 7,
+    },
+    "generation": {"num_beams": 6, "bad_words": ["음"]},
+}
+OVER = {
+    "note": "얹은 것",
+    "tags": ["넷"],
+    "extra": [],
+    "limit": None,
+    "model": {"architecture": "t5", "size": {"layers": 13}},
+    "training": {
+        "epochs": 19,
+        "fp16": False,
+        "warmup": {"steps": 0, "hold": 41},
+        "optimizer": "sgd",
+        "patience": {"epochs": 3},
+    },
+    "generation": {},
+}
+SMALL = ({"training": {"epochs": 23, "fp16": True}, "seed": 29}, {"training": {"epochs": 31}, "name": "작은 것"})
+EMPTY_ENDS = [(BASE, {}), ({}, OVER)]
+
+
+def pairwise(choose: Callable[[Any, Any], Any], base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """두 사전에 함께 있는 값을 `choose`가 고르게 하여 안까지 포갠 것."""
+    made = dict(base)
+    for name, value in over.items():
+        both = isinstance(made.get(name), Mapping) and isinstance(value, Mapping)
+        if both:
+            made[name] = pairwise(choose, made[name], value)
+        else:
+            made[name] = choose(made[name], value) if name in made else value
+    return made
+
+
+def crosswise(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """바탕이 앞서게 얹되, 한 겹 들어갈 때마다 두 사전이 자리를 바꾼 것."""
+    made = dict(over)
+    for name, value in base.items():
+        both = isinstance(made.get(name), Mapping) and isinstance(value, Mapping)
+        made[name] = crosswise(made[name], value) if both else value
+    return made
+
+
+def one_level(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """사전 안의 사전까지만 포갠 것."""
+    return {
+        name: {**base[name], **over[name]}
+        if isinstance(base.get(name), Mapping) and isinstance(over.get(name), Mapping)
+        else over.get(name, base.get(name))
+        for name in {**base, **over}
+    }
+
+
+def known_only(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """`base`에 있는 이름만 남은 것."""
+    made = layered(base, over)
+    return {
+        name: known_only(base[name], over[name])
+        if isinstance(base[name], Mapping) and isinstance(over.get(name), Mapping)
+        else made[name]
+        for name in base
+    }
+
+
+def joined(before: Any, value: Any) -> Any:
+    return before + value if isinstance(before, list) and isinstance(value, list) else value
+
+
+def wrong_results(base: Tree, over: Tree) -> Wrong:
+    return [
+        ("shallow", shallow(base, over)),
+        ("base-wins", layered(over, base)),
+        ("base-wins", pairwise(lambda before, value: before, base, over)),
+        ("base-wins", crosswise(base, over)),
+        ("base-wins", shallow(over, base)),
+        ("one-level", one_level(base, over)),
+        ("falsy-lost", pairwise(lambda before, value: value or before, base, over)),
+        ("none-lost", pairwise(lambda before, value: before if value is None else value, base, over)),
+        ("lists-joined", pairwise(joined, base, over)),
+        ("known-only", known_only(base, over)),
+        ("nothing-laid", dict(base)),
+        ("over-alone", dict(over)),
+    ]
+
+
+@pytest.fixture
+def attempt(step1):
+    """두 사전의 사본으로 부르고, (결과, 부른 뒤의 두 사전)을 돌려줍니다."""
+
+    def call(base: Tree, over: Tree) -> tuple[Any, Tree, Tree]:
+        mine, other = copy.deepcopy(base), copy.deepcopy(over)
+        return step1.merged(mine, other), mine, other
+
+    return call
+
+
+@todo("1-1")
+@pytest.mark.parametrize(("base", "over"), [SMALL, (BASE, OVER)], ids=["작은 것", "큰 것"])
+def test_over_is_laid_upon_base_to_the_bottom(attempt, base, over):
+    """얹은 값이 앞서고, 사전끼리는 안까지 포개며, 나머지는 남습니다."""
+    got, *_ = attempt(base, over)
+    require_dict(got, "both", IDEA)
+    want = layered(base, over)
+    if got != want:
+        recognise(got, wrong_results(base, over), idea=IDEA, expected=at(want, got, want), shown=at(got, got, want))
+    got, want = at(got, got, want), at(want, got, want)
+    assert_equal(got, want, idea=IDEA, message="얹은 결과가 다릅니다.")
+
+
+def at(tree: Tree, one: Any, other: Any) -> str:
+    """두 사전이 처음으로 다른 곳에서 `tree`에 있는 것. 예: `training.fp16 = True`."""
+    path = difference(one, other)
+    value: Any = tree
+    for name in path:
+        value = value.get(name, "없음") if isinstance(value, Mapping) else "없음"
+    return f"{'.'.join(path)} = {value!r}" if path else "같음"
+
+
+def difference(one: Any, other: Any) -> tuple[str, ...]:
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return ()
+    for name in {**other, **one}:
+        if name not in one or name not in other or one[name] != other[name]:
+            return (name, *difference(one.get(name), other.get(name)))
+    return ()
+
+
+@todo("1-1")
+@pytest.mark.parametrize(("base", "over"), EMPTY_ENDS, ids=["얹을 것이 없음", "바탕이 없음"])
+def test_an_empty_side_leaves_the_other(attempt, base, over):
+    """한쪽이 비어 있으면 다른 쪽의 것이 그대로 나옵니다."""
+    got, *_ = attempt(base, over)
+    require_dict(got, "both", IDEA)
+    want = layered(base, over)
+    message = "한쪽이 빈 사전일 때의 결과가 다릅니다."
+    assert_equal(at(got, got, want), at(want, got, want), idea=IDEA, message=message)
+
+
+@todo("1-1")
+@pytest.mark.parametrize(("base", "over"), [SMALL, (BASE, OVER)], ids=["작은 것", "큰 것"])
+def test_both_arguments_stay_as_they_were(attempt, base, over):
+    """설정 파일 하나를 여러 실험이 물려받으므로, 건네받은 사전은 그대로여야 합니다."""
+    _, mine, other = attempt(base, over)
+    if mine != base:
+        where = at(mine, mine, base)
+        fail(idea="인수를 바꾸지 않기", expected=at(base, mine, base), got=where, symptom="changes-base")
+    if other != over:
+        where = at(other, other, over)
+        fail(idea="인수를 바꾸지 않기", expected=at(over, other, over), got=where, symptom="changes-over")
+
+
+@todo("1-1")
+@pytest.mark.parametrize(("base", "over"), [SMALL, *EMPTY_ENDS], ids=["보통", "얹을 것이 없음", "바탕이 없음"])
+def test_result_is_a_new_dict(attempt, base, over):
+    """돌려준 사전에 무엇을 더해도 건네받은 것은 달라지지 않습니다."""
+    got, mine, other = attempt(base, over)
+    for one, name in ((mine, "base"), (other, "over")):
+        if got is one:
+            fail(idea="새 사전", expected="새 사전", got=f"{name} 그것", symptom="same-dict", name=name)

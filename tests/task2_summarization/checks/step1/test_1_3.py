@@ -1,0 +1,190 @@
+"""1-3의 검사: 앞서는 순서."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from course.checks.recognising import Wrong, recognise
+from course.checks.words import assert_equal, fail, todo
+from nlpbook.summarization.config import SummarizationConfig
+from nlpbook.summarization.config_files import (
+    command_line_layer,
+    environment_layer,
+    read_config_file,
+    resolved,
+    trial_layer,
+)
+from nlpbook.summarization.layers import Layer
+from tests.task2_summarization.checks.step1.common import Tree, layered, shallow, write
+
+IDEA = "앞서는 순서"
+NAMES = ("file", "environment", "command-line", "trial")  # 뒤의 것이 앞섭니다.
+KOREAN = {"file": "파일", "environment": "환경 변수", "command-line": "명령줄", "trial": "시도"}
+# 이웃한 두 층마다 둘만 함께 적은 항목이 있고, 층마다 혼자 적은 항목이 있습니다. 수는 모두 다르고 기본값이 아닙니다.
+FILE = """
+    training: {learning_rate: 3.1e-4, num_train_epochs: 13, per_device_train_batch_size: 21, weight_decay: 0.041}
+    generation: {num_beams: 7, max_length: 71}
+    general: {seed: 83}
+    wandb: {mode: offline}
+    """
+ENVIRONMENT = {"LEARNING_RATE": "4.2e-4", "NUM_EPOCHS": "17", "BATCH_SIZE": "23", "WANDB_PROJECT": "환경의 것"}
+SHELL = {"LEARNING_RATE": "7.5e-4", "NUM_EPOCHS": "29", "BATCH_SIZE": "37", "WANDB_PROJECT": "셸의 것"}
+OVERRIDES = ["--num_epochs", "19", "training.learning_rate=5.3e-4", "generation.num_beams=9", "logging_steps=47"]
+TRIAL = {"learning_rate": 6.4e-4, "generation.num_beams": 11, "label_smoothing": 0.17, "weight_decay": 0.053}
+LOOKED_AT = (
+    "training.learning_rate",
+    "training.num_train_epochs",
+    "training.per_device_train_batch_size",
+    "training.weight_decay",
+    "training.logging_steps",
+    "training.label_smoothing",
+    "training.max_grad_norm",
+    "generation.num_beams",
+    "generation.max_length",
+    "general.seed",
+    "wandb.project",
+    "wandb.mode",
+)
+
+
+@pytest.fixture
+def setting(tmp_path) -> Path:
+    return write(tmp_path, mine=FILE)["mine"]
+
+
+@pytest.fixture
+def loading(step1, monkeypatch) -> Callable[..., Any]:
+    """`load_config`를 부릅니다. 1-1과 1-2의 자리에는 옳은 것을 대신 두고, 셸에는 다른 환경 변수를 둡니다."""
+    monkeypatch.setattr(step1, "merged", layered)
+    monkeypatch.setattr(step1, "with_inheritance", lambda path, children=(): read_config_file(path).values)
+    for name in ("MODEL_NAME", "OUTPUT_DIR", "WANDB_ENTITY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in SHELL.items():
+        monkeypatch.setenv(name, value)
+    return step1.load_config
+
+
+def layers_of(path: Path) -> dict[str, Layer]:
+    return {
+        "file": read_config_file(path).values,
+        "environment": environment_layer(ENVIRONMENT),
+        "command-line": command_line_layer(OVERRIDES),
+        "trial": trial_layer(TRIAL),
+    }
+
+
+def looked_at(config: SummarizationConfig) -> Tree:
+    return {name: config[name] for name in LOOKED_AT}
+
+
+def of(layers: Any, pile: Callable[..., Layer] = layered) -> Tree:
+    """이 층들을 차례로 포갰을 때의 값들."""
+    return looked_at(resolved(reduce(pile, layers, {})))
+
+
+def require_config(got: Any) -> SummarizationConfig:
+    if not isinstance(got, SummarizationConfig):
+        kind = got.__name__ if isinstance(got, type) else "None" if got is None else type(got).__name__
+        symptom = "not-resolved" if isinstance(got, dict) else None
+        message = "config가 설정이 아닙니다."
+        fail(message, idea="설정", expected="SummarizationConfig", got=kind, symptom=symptom)
+    return got
+
+
+def wrong_results(path: Path) -> Wrong:
+    """층을 빠뜨리거나, 얕게 포개거나, 셸의 것을 읽은 값들."""
+    layers = layers_of(path)
+    shell = {**layers, "environment": environment_layer(SHELL)}
+    return [
+        ("no-file", of(layers[name] for name in NAMES if name != "file")),
+        ("no-environment", of(layers[name] for name in NAMES if name != "environment")),
+        ("no-command-line", of(layers[name] for name in NAMES if name != "command-line")),
+        ("no-trial", of(layers[name] for name in NAMES if name != "trial")),
+        ("own-environment", of(shell[name] for name in NAMES)),
+        ("shallow", of((layers[name] for name in NAMES), shallow)),
+    ]
+
+
+@todo("1-3")
+def test_what_is_nearer_to_the_person_comes_first(loading, setting):
+    """기본값 < 파일 < 환경 변수 < 명령줄 < 시도."""
+    config = require_config(loading(setting, OVERRIDES, TRIAL, ENVIRONMENT))
+    got, layers = looked_at(config), layers_of(setting)
+    want = of(layers[name] for name in NAMES)
+    name = next((name for name in LOOKED_AT if got[name] != want[name]), None)
+    if name is None:
+        return
+    expected, shown = f"{name} {want[name]}", f"{name} {got[name]}"
+    recognise(got, wrong_results(setting), idea=IDEA, expected=expected, shown=shown)
+    for order in permutations(NAMES):
+        if got == of(layers[one] for one in order):
+            low, high = turned(order)
+            pair = {"low": KOREAN[low], "high": KOREAN[high]}
+            fail(idea=IDEA, expected=expected, got=shown, symptom="other-order", **pair)
+    fail("값이 앞서는 순서대로 정해지지 않았습니다.", idea=IDEA, expected=expected, got=shown)
+
+
+def turned(order: tuple[str, ...]) -> tuple[str, str]:
+    """차례가 뒤집힌 두 층: (앞서면 안 되는데 앞선 것, 덮인 것)."""
+    for index, low in enumerate(NAMES):
+        for high in NAMES[index + 1 :]:
+            if order.index(low) > order.index(high):
+                return low, high
+    raise AssertionError(order)
+
+
+@todo("1-3")
+def test_text_becomes_the_kind_of_its_field(loading, setting):
+    """환경 변수와 명령줄의 글은 필드의 종류가 됩니다."""
+    config = require_config(loading(setting, ["generation.early_stopping=false"], None, ENVIRONMENT))
+    for name, kind in {"training.learning_rate": float, "training.num_train_epochs": int}.items():
+        message = f"{name}의 종류가 다릅니다."
+        assert_equal(type(config[name]), kind, idea="글과 수", message=message)
+    assert_equal(config.generation.early_stopping, False, idea="글과 수", message="'false'가 False가 되지 않았습니다.")
+
+
+@todo("1-3")
+def test_nothing_given_is_what_the_file_says(loading, setting):
+    """환경 변수도, 명령줄도, 시도도 없으면 파일과 기본값입니다."""
+    config = require_config(loading(setting, environment={}))
+    want = of([layers_of(setting)["file"]])
+    got = looked_at(config)
+    name = next((name for name in LOOKED_AT if got[name] != want[name]), LOOKED_AT[0])
+    if got == of([layers_of(setting)["file"], environment_layer(SHELL)]):
+        fail(idea=IDEA, expected=f"{name} {want[name]}", got=f"{name} {got[name]}", symptom="own-environment")
+    message = "파일만 있을 때의 값이 다릅니다."
+    assert_equal(f"{name} {got[name]}", f"{name} {want[name]}", idea=IDEA, message=message)
+
+
+@todo("1-3")
+def test_the_shell_is_read_when_no_environment_is_given(loading, setting):
+    """environment를 건네지 않으면 셸의 환경 변수를 읽습니다."""
+    config = require_config(loading(setting))
+    if config.training.num_train_epochs == 13 and config.training.per_device_train_batch_size == 21:
+        fail(idea=IDEA, expected="num_train_epochs 29", got="num_train_epochs 13", symptom="shell-unread")
+    assert_equal(config.training.num_train_epochs, 29, idea=IDEA, message="셸의 환경 변수가 쓰이지 않았습니다.")
+
+
+@todo("1-3")
+def test_every_value_keeps_where_it_came_from(loading, setting):
+    """값마다 온 곳이 남고, 나머지 항목도 다 갖춘 설정입니다."""
+    config = require_config(loading(setting, OVERRIDES, TRIAL, ENVIRONMENT))
+    sources = config.sources()
+    want = {
+        "training.label_smoothing": "시도",
+        "generation.max_length": "mine.yaml",
+        "training.max_grad_norm": "기본값",
+    }
+    for name, source in want.items():
+        if config[name] in (0.17, 71, 1.0) and source not in sources[name]:
+            fail(
+                "값이 온 곳이 다릅니다.", idea="값이 온 곳", expected=f"{name} {source}", got=f"{name} {sources[name]}"
+            )
+    message = "wandb.mode만 적으면 enabled도 그것을 따라야 합니다."
+    assert_equal(config.wandb.enabled, True, idea="설정", message=message)
