@@ -31,6 +31,21 @@ def shown(path: Path | str) -> str:
         return str(path)
 
 
+def require_writable_folder(path: Path | str) -> Path:
+    """`path`가 이미 쓸 수 있는 폴더이거나 새로 만들 수 있는 폴더인지, 오래 걸리는 일을 시작하기 전에 봅니다.
+
+    Raises:
+        UserError: 그 이름이나 그것을 담을 이름이 파일이거나, 쓸 수 없는 폴더일 때.
+    """
+    path = Path(path).expanduser()
+    existing = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not existing.is_dir():
+        raise UserError(f"{shown(existing)} 은(는) 폴더가 아니라 파일입니다. 결과를 둘 다른 폴더의 이름을 적어 주세요.")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"{shown(existing)} 폴더에 쓸 수 없습니다. 권한을 확인하거나 다른 폴더의 이름을 적어 주세요.")
+    return path
+
+
 SPECIAL_FILES = {
     stat.S_IFIFO: "이름 있는 파이프(FIFO)",
     stat.S_IFSOCK: "소켓",

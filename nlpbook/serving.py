@@ -10,6 +10,7 @@ from flask import Flask, Request, jsonify
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, UnprocessableEntity
 
+from console_text import did_you_mean
 from nlpbook.errors import UserError
 from nlpbook.paths import TEMPLATES
 from nlpbook.text import normalized
@@ -97,10 +98,22 @@ def require_page(name: str) -> str:
     Raises:
         UserError: 그런 페이지가 없을 때. 서버가 뜬 뒤가 아니라 뜨기 전에 알립니다.
     """
-    if not (TEMPLATES / name).is_file():
-        pages = ", ".join(sorted(path.name for path in TEMPLATES.glob("*.html")))
-        raise UserError(f"templates/ 폴더에 '{name}' 페이지가 없습니다. 있는 것: {pages}")
+    pages = sorted(path.name for path in TEMPLATES.glob("*.html"))
+    if name not in pages:  # `../README.md`처럼 폴더 밖의 파일은, 있더라도 Flask가 보여 주지 않습니다.
+        raise UserError(
+            f"templates/ 폴더에 '{name}' 페이지가 없습니다.{did_you_mean(name, pages)} 있는 것: {', '.join(pages)}"
+        )
     return name
+
+
+def require_servable(page: str, host: str, port: int) -> None:
+    """페이지가 있고 포트가 비어 있는지, 모델을 읽기 전에 봅니다.
+
+    Raises:
+        UserError: 그런 페이지가 없거나, 포트가 쓰이고 있거나, 그 주소에서 들을 수 없을 때.
+    """
+    require_page(page)
+    _check_free(host, port)
 
 
 def listen(app: Flask, host: str, port: int, threads: int) -> None:

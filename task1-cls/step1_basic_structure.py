@@ -26,6 +26,7 @@ sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (f
 
 from nlpbook.classification.arguments import Arguments, TrainArguments  # noqa: E402
 from nlpbook.classification.nsmc import NsmcCorpus  # noqa: E402
+from nlpbook.limits import require_positions  # noqa: E402
 from nlpbook.pretrained import resolve_pretrained  # noqa: E402
 from todo import todo  # noqa: E402
 
@@ -69,6 +70,9 @@ class NSMCModel(LightningModule):
         # 힌트: from_config는 모양만 만들고, from_pretrained는 배운 가중치까지 가져옵니다.
         todo("1-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.lang_model
         # [END 1-4]
+        require_positions(
+            args.model.pretrained, args.model.seq_len, self.lang_model
+        )  # 모델이 아는 자리보다 긴 문장은 못 읽습니다.
 
 
 def count_parameters(module: torch.nn.Module) -> int:

@@ -29,6 +29,7 @@ from nlpbook import plots
 from nlpbook.checkpoints import Checkpoint, CheckpointSaver, load_weights
 from nlpbook.classification import reports
 from nlpbook.classification.arguments import Arguments, ServeArguments, TestArguments, TrainArguments
+from nlpbook.classification.limits import require_testable, require_trainable
 from nlpbook.classification.metrics import ClassificationReport, classification_report
 from nlpbook.classification.plots import confusion_matrix
 from nlpbook.classification.runs import RunFolder, arguments_of, find_run, held, new_run, run_again
@@ -37,7 +38,7 @@ from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast
 from nlpbook.loaders import evaluation_loader
 from nlpbook.paths import folder_written_aside, write_json
 from nlpbook.screen import Stopwatch, console, log_to, progress_bar, say
-from nlpbook.serving import listen, read_text, require_page
+from nlpbook.serving import listen, read_text, require_servable
 from nlpbook.serving import new_app as new_web_app
 from nlpbook.tracking import Tracker, file_loggers
 from todo import todo
@@ -132,6 +133,7 @@ def train(options: Options) -> None:
     if resume:
         run_folder = find_run(args)
         args = arguments_of(run_folder)
+    require_trainable(args)
     fabric = make_fabric(args)
     fabric.launch()
     fabric.seed_everything(args.learning.seed, verbose=False)
@@ -201,11 +203,13 @@ def load_trained(kind: type[Arguments], options: Options) -> tuple[Arguments, Ru
 def test(options: Options) -> None:
     """가장 좋은 체크포인트(--all이면 모두)를 평가 데이터로 재고, 표와 오답 페이지를 남깁니다."""
     args, run_folder, model = load_trained(TestArguments, options)
+    require_testable(args)
     train_args = TrainArguments.load(run_folder.arguments)
     saver = CheckpointSaver(run_folder.checkpoints, train_args.learning.saving_mode)
     chosen = saver.checkpoints() if args.evaluation.all else [saver.best()]
     if args.evaluation.checkpoint:
         chosen = [Checkpoint(Path(args.evaluation.checkpoint), value=float("nan"), step=0)]
+    load_weights(model.lang_model, chosen[0].path)  # 없는 파일이나 다른 모델의 것은, 평가 데이터를 읽기 전에 알립니다.
     fabric = make_fabric(args)
     fabric.launch()
     use_fast_attention(model.lang_model, fabric.device.type)
@@ -263,8 +267,9 @@ def publish(
 
 def serve(options: Options) -> None:
     """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
+    asked = arguments_from(ServeArguments, options).server
+    require_servable(asked.page, asked.host, asked.port)
     args, run_folder, model = load_trained(ServeArguments, options)
-    require_page(args.server.page)
     saving_mode = TrainArguments.load(run_folder.arguments).learning.saving_mode
     load_weights(model.lang_model, CheckpointSaver(run_folder.checkpoints, saving_mode).best().path)
     model.to(accelerator_of(args.hardware.accelerator))

@@ -298,10 +298,10 @@ def load_trained(choice: RunChoice) -> tuple[GPT, runs.RunFolder]:
 def test(options: Options) -> None:
     """가장 좋은 모델을 검증 글(--data를 주면 그 글)로 재고 test.json에 남깁니다."""
     config = TestConfig.of(options)
+    corpus = texts.TextCorpus(config.data, config.data_home) if config.data else None
     model, run_folder = load_trained(config)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows는 열려 있는 파일을 못 지웁니다.
-        if config.data:
-            corpus = texts.TextCorpus(config.data, config.data_home)
+        if corpus:
             tokens = write_tokens(model.tokenizer, corpus.part(0, corpus.num_bytes), Path(folder) / "test.bin")
         else:
             data = LMData(model.config)
@@ -320,16 +320,17 @@ def test(options: Options) -> None:
 def generate(options: Options) -> None:
     """앞글들을 한꺼번에 이어 씁니다."""
     config = GenerateConfig.of(options)
+    sampling = Sampling.of(config)
     model, _ = load_trained(config)
-    for text in generate_texts(model, list(config.prompt), Sampling.of(config)):
+    for text in generate_texts(model, list(config.prompt), sampling):
         say(text + "\n")
 
 
 def serve(options: Options) -> None:
     """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
     config = ServeConfig.of(options)
+    serving.require_servable(config.server.page, config.server.host, config.server.port)
     model, _ = load_trained(config)
-    serving.require_page(config.server.page)
     say(f"http://{config.server.host}:{config.server.port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
     serving.listen(build_web_app(model, config), config.server.host, config.server.port, config.server.threads)
 

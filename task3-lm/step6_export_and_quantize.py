@@ -36,7 +36,7 @@ from nlpbook.language.config import ExportConfig, LMConfig
 from nlpbook.language.metrics import window_scores
 from nlpbook.language.onnx_models import OnnxModel, quiet_export, seconds_per_call
 from nlpbook.language.tokens import TextTokenizer
-from nlpbook.paths import folder_written_aside, shown, write_json, written_aside
+from nlpbook.paths import folder_written_aside, require_writable_folder, shown, write_json, written_aside
 from nlpbook.pretrained import quiet_transformers, resolve_pretrained
 from nlpbook.screen import console, say
 from todo import todo
@@ -201,8 +201,10 @@ def main(options: Options) -> None:
         run_folder = runs.find_run(config)
         path, folder = run_folder.best_model, run_folder.export
     if config.export_to:
-        folder = Path(config.export_to).expanduser()
+        folder = require_writable_folder(config.export_to)
     model = runs.load_model(GPT, path)
+    data = LMData(model.config)  # 나란히 잴 글이 없거나 달라졌다면, 내보내기 전에 알립니다.
+    runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
     with folder_written_aside(folder / "hugging_face") as aside:
         model.save_hugging_face(aside)
     to_onnx(model, folder / "model.onnx")
@@ -215,8 +217,6 @@ def main(options: Options) -> None:
         if difference > CLOSE_ENOUGH:
             raise UserError(f"{name}(으)로 내보낸 모델이 원래와 다릅니다. 내보낸 것을 쓰지 마세요.")
 
-    data = LMData(model.config)
-    runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
     dataset = WindowDataset(data.valid.tokens, length, length)
     rows = []
     for name, candidate, path in (

@@ -121,16 +121,22 @@ class GenerateConfig(TrainedChoice):
     prompt: list[str] = option(
         ("옛날 옛적에",), "이어 쓸 앞글. 여러 번 적으면 한꺼번에 이어 씁니다.", group="generation"
     )
-    max_tokens: int = option(100, "이어 쓸 토큰 수의 상한.", min=1, group="generation")
-    temperature: float = option(0.8, "높을수록 다양하게, 0이면 언제나 가장 그럴듯한 것.", min=0, group="generation")
-    top_k: int = option(50, "확률이 높은 이만큼의 토큰 가운데서만 고릅니다. 0이면 모두.", min=0, group="generation")
+    max_tokens: int = option(100, "이어 쓸 토큰 수의 상한.", min=1, max=100_000, group="generation")
+    temperature: float = option(
+        0.8, "높을수록 다양하게, 0이면 언제나 가장 그럴듯한 것.", min=0, max=10, group="generation"
+    )
+    top_k: int = option(
+        50, "확률이 높은 이만큼의 토큰 가운데서만 고릅니다. 0이면 모두.", min=0, max=1_000_000, group="generation"
+    )
     top_p: float = option(
         0.95, "확률의 합이 이만큼이 될 때까지의 토큰 가운데서만 고릅니다. 1이면 모두.", min=0, max=1, group="generation"
     )
     repetition_penalty: float = option(
-        1.1, "이미 나온 토큰의 점수를 깎는 정도. 1이면 깎지 않습니다.", min=0.01, group="generation"
+        1.1, "이미 나온 토큰의 점수를 깎는 정도. 1이면 깎지 않습니다.", min=0.01, max=100, group="generation"
     )
-    seed: int | None = option(None, "난수 시드. 적으면 언제나 같은 글이 나옵니다.", min=0, group="generation")
+    seed: int | None = option(
+        None, "난수 시드. 적으면 언제나 같은 글이 나옵니다.", min=0, max=2**63 - 1, group="generation"
+    )
 
 
 @dataclass
@@ -146,7 +152,7 @@ class ServeConfig(TrainedChoice):
     max_parallel: int = option(
         2, "동시에 이어 쓸 글의 수. 넘으면 잠시 뒤에 다시 오라고 답합니다.", min=1, group="server"
     )
-    max_new_tokens: int = option(512, "한 요청이 이어 쓸 수 있는 토큰 수의 상한.", min=1, group="server")
+    max_new_tokens: int = option(512, "한 요청이 이어 쓸 수 있는 토큰 수의 상한.", min=1, max=100_000, group="server")
 
 
 @dataclass

@@ -12,7 +12,7 @@ from course.checks.loading import load_step
 from nlpbook.classification.arguments import ServeArguments
 from nlpbook.errors import UserError
 from nlpbook.paths import ROOT
-from nlpbook.serving import MAX_CHARACTERS, listen, new_app
+from nlpbook.serving import MAX_CHARACTERS, listen, new_app, require_servable
 
 SOLUTION = ROOT / "solutions" / "task1-cls"
 
@@ -137,6 +137,20 @@ def test_the_page_shows_the_model_name_escaped(client):
     assert "영화 리뷰 감성분석" in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script>alert(1)" not in page
+
+
+@pytest.mark.parametrize("page", ["serve_clss.html", "../README.md", "", ".", "없음.html"])
+def test_a_page_that_cannot_be_shown_is_refused_before_the_model_is_read(page):
+    with pytest.raises(UserError, match=r"있는 것:.*serve_cls\.html"):
+        require_servable(page, "127.0.0.1", 9164)
+
+
+def test_a_taken_port_is_refused_before_the_model_is_read():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        with pytest.raises(UserError, match="--server_port"):
+            require_servable("serve_cls.html", "127.0.0.1", busy.getsockname()[1])
 
 
 def test_a_busy_port_is_reported_with_what_to_do():

@@ -905,6 +905,11 @@ def bad(tmp_path) -> Path:
         ("test", "--checkpoint {bad}/other.pt", "이 과제의 체크포인트가 아닙니다"),
         ("generate", "--checkpoint {bad}/nowhere.pt", "체크포인트가 없습니다"),
         ("generate", "--temperature -1", "--temperature"),
+        ("generate", "--temperature 99", "--temperature.*10 이하"),
+        ("generate", "--temperature 0.0001", "temperature"),
+        ("train", "--seed 4294967296", "--seed"),
+        ("test", "--data {bad}/nowhere.txt", "글이 없습니다"),
+        ("serve", "--server_page serve_ml.html", "serve_lm.html"),
         ("serve", "", "먼저 train"),
     ],
 )
@@ -919,7 +924,6 @@ def test_bad_input_gets_one_korean_sentence(bad, command, given, said):
     [
         ("generate", ["--prompt", "여우가 " * 40], r"앞글이 \d+토큰인데.*15토큰까지"),
         ("generate", ["--temperature", "0.0001"], "temperature"),
-        ("generate", ["--temperature", "99"], "temperature"),
         ("serve", ["--server_page", "nowhere.html"], "nowhere.html"),
         ("test", ["--data", "nowhere.txt"], "글이 없습니다"),
         ("train", ["--job_name", "tiny", "--job_version", "1"], "이미 있는 실행"),
