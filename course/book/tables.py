@@ -56,25 +56,12 @@ class RightAnswer:
     code: str
 
 
-COMMON = {  # 어느 TODO에서든 같은 실수
-    "reseeds": (
-        "전역 난수의 시드를 다시 정했습니다",
-        "{got}을(를) 불렀습니다. 값은 맞지만, 사용자가 고른 시드가 여기에서 지워지고 뒤따르는 드롭아웃과 섞기까지 "
-        "달라집니다. 시드는 프로그램의 처음에 한 번만 정합니다. 이 자리에 그 줄이 꼭 필요한가요?",
-    ),
-    "empty": (
-        "아직 아무 값도 아닌 것을 담았습니다",
-        "{name}에 {got}이(가) 담겼습니다. 자리를 채우다 만 것이 아닌지, 할 일과 힌트를 다시 읽어 보세요.",
-    ),
-    "comma": (
-        "값이 아니라 튜플이 담겼습니다",
-        "{name}에 값 하나의 튜플이 담겼습니다. 줄 끝에 쉼표가 있지 않은지 보세요.",
-    ),
-    "not-called": (
-        "부르지 않은 함수를 담았습니다",
-        "{name}에 {got} 함수가 그대로 담겼습니다. 이름 뒤에 괄호가 있는지 보세요.",
-    ),
-}
+def _common() -> dict[str, tuple[str, str]]:
+    rows = yaml.load((Path(__file__).parent / "common.yaml").read_text(encoding="utf-8"), Loader)
+    return {one["symptom"]: (one["name"], one["says"]) for one in rows}
+
+
+COMMON = _common()  # 어느 TODO에서든 같은 실수: 증상 → (이름, 설명)
 
 
 @dataclass

@@ -13,6 +13,7 @@ WATCHED = (
     "builtins",
     "course.checks.words",
     "course.checks.recognising",
+    "course.checks.side_effects",
     "course.checks.guard",
     "course.checks.plugin",
     "_pytest.outcomes",

@@ -153,6 +153,30 @@ def require_tensor(got: Any, name: str, *, idea: str = "텐서", symptom: str | 
         fail(f"{name}이(가) 텐서가 아닙니다.", idea=idea, expected="텐서", got=kind, symptom=symptom)
 
 
+def require_dtype(got: Any, want: Any, name: str, *, symptom: str | None = None) -> None:
+    """자료형이 다르면, 무엇인지 말합니다.
+
+    Args:
+        want: `torch.int64`처럼.
+        name: 학생이 아는 이름. 표의 설명에도 끼워집니다.
+    """
+    if got.dtype != want:
+        kinds = [str(one).removeprefix("torch.") for one in (want, got.dtype)]
+        about = {"idea": "자료형", "expected": kinds[0], "got": kinds[1], "name": name}
+        fail(f"{name}의 자료형이 다릅니다.", symptom=symptom, **about)
+
+
+def require_gradients(parts: Mapping[str, Any], *, idea: str = "기울기") -> None:
+    """역전파한 다음, 이름마다의 텐서에 0이 아닌 기울기가 있는지 봅니다. NaN뿐인 것도 없는 것입니다.
+
+    값까지 견줄 수 있으면 `assert_close(one.grad, …)`가 낫습니다. 여기서는 끊긴 길만 드러납니다.
+    """
+    cut = [name for name, one in parts.items() if one.grad is None or not one.grad.abs().sum() > 0]
+    if cut:
+        names = ", ".join(cut[:3])
+        fail(idea=idea, expected="0이 아닌 기울기", got=f"{names}에 없음", symptom="cut-graph", name=cut[0])
+
+
 def require_shape(
     got: Any, want: tuple[int, ...], *, idea: str, what: str, wrong: Mapping[tuple[int, ...], str] | None = None
 ) -> None:

@@ -7,8 +7,9 @@ import pytest
 from course.book.tables import COMMON, Answers
 from course.book.tasks import all_tasks
 from course.home import ROOT, Home
-from tests.course.reach import spoken
+from tests.course.reach import in_statement, read, spoken
 
+COURSE = ROOT / "course" / "checks"
 TASKS = all_tasks(Home(ROOT))
 ROOMS = [(task, todo_id) for task in TASKS for todo_id in task.regions()]
 SPOKEN = {(task.name, todo_id): spoken(task.check_file(todo_id)) for task, todo_id in ROOMS}
@@ -31,6 +32,13 @@ def test_every_symptom_a_check_names_stands_in_its_table(task, todo_id):
         if not any(one.symptom in KNOWN[task.name, user] for user in USERS[task.name, one.place])
     ]
     assert lost == [], f"{todo_id}.yaml에 없는 증상입니다."
+
+
+def test_every_symptom_the_words_name_stands_in_the_common_table():
+    words = [read(COURSE / f"{name}.py") for name in ("words", "recognising", "side_effects")]
+    spoken_there = [one for word in words for node in word.tree.body for one in in_statement(word.path, node)]
+    assert len(spoken_there) > 8
+    assert {one.symptom for one in spoken_there} <= COMMON.keys()
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda one: one.short)

@@ -197,7 +197,7 @@ def stored(trial: Trial, todo_id: str) -> Any:
             show(one) if isinstance(one, (str, int, float, type(None))) else type(one).__name__
             for one in (before, after)
         )
-        fail(idea="설정의 흐름", expected=expected, got=got, symptom="args-changed", name=where)
+        fail(idea="설정의 흐름", expected=expected, got=got, symptom="settings-changed", name=where)
     check_labels(trial)
     if trial.value is not NOTHING:
         if error is not None and _is_from(error, trial.model, todo_id):

@@ -18,7 +18,8 @@ import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader, default_collate
 
-from course.checks.words import CheckFailed, assert_equal, close, fail, show
+from course.checks.side_effects import ModesKept, SettingsKept
+from course.checks.words import CheckFailed, assert_equal, close, fail
 from nlpbook.classification.nsmc import NsmcCorpus
 from tests.task1_cls.checks import support
 from todo import TodoNotDone
@@ -71,34 +72,6 @@ def bare(load, device: str = "cpu", **learning: Any) -> Any:
     return model.to(device)
 
 
-def settings_of(model: Any) -> dict[str, Any]:
-    """설정의 모든 값. 이름은 `args.data.name`처럼 적습니다."""
-    groups = model.args.to_dict().items()
-    return {f"args.{group}.{name}": value for group, values in groups for name, value in values.items()}
-
-
-def check_settings(before: dict[str, Any], model: Any) -> None:
-    """부른 쪽의 설정이 그대로인지."""
-    after = settings_of(model)
-    for name, value in before.items():
-        if after[name] != value:
-            fail(idea="설정의 흐름", expected=show(value), got=show(after[name]), symptom="args-changed", name=name)
-
-
-def modes_of(model: Any) -> list[bool]:
-    """부품마다 학습 모드인지."""
-    return [part.training for part in model.modules()]
-
-
-def check_modes(before: list[bool], model: Any) -> None:
-    """학습 모드와 평가 모드를 바꾸지 않았는지."""
-    after = modes_of(model)
-    if after != before:
-        names = {True: "학습 모드", False: "평가 모드"}
-        got = next(now for was, now in zip(before, after, strict=True) if was != now)
-        fail(idea="train/eval", expected=names[not got], got=names[got], symptom="mode-changed")
-
-
 # ── 2-2, 2-3, 2-4 로더
 
 
@@ -145,7 +118,7 @@ def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
         setattr(model.args.hardware, name, value)
     name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
     size = size_of(mode, **hardware)
-    before, modes = settings_of(model), modes_of(model)
+    settings, modes = SettingsKept(model.args), ModesKept(model)
     try:
         loader = getattr(model, name)()
     except ValueError as error:
@@ -179,8 +152,8 @@ def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
         fail(idea="DataLoader", expected="DataLoader", got=kind, symptom="not-loader")
     if not callable(loader.collate_fn):
         fail(idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
-    check_settings(before, model)
-    check_modes(modes, model)
+    settings.check()
+    modes.check()
     plain = loader.batch_sampler
     if not (isinstance(getattr(plain, "batch_size", None), int) and hasattr(plain, "sampler")):
         fail(
@@ -336,7 +309,7 @@ def changed(remake: Callable[[], Any], mode: str, size: int) -> str | None:
         same = Counter(items) == Counter(reference(mode)) and count == len(items)
         return "다른 순서" if same else f"예문 {min(count, len(items))}개"
     except CheckFailed as failure:
-        if failure.symptom in ("mode-changed", "args-changed"):
+        if failure.symptom in ("train-mode", "eval-mode", "settings-changed"):
             raise
         return failure.got
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from course.checks.side_effects import ModesKept, SettingsKept
 from course.checks.words import assert_close, assert_equal, close, fail, matches, todo
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step2.common import DECAY, LR, bare, check_modes, check_settings, modes_of, settings_of
+from tests.task1_cls.checks.step2.common import DECAY, LR, bare
 
 ATOL = 1e-6
 
@@ -39,7 +40,7 @@ def model(load, device):
 
 @pytest.fixture
 def optimizer(model):
-    before, modes = settings_of(model), modes_of(model)
+    settings, modes = SettingsKept(model.args), ModesKept(model)
     try:
         got = model.configure_optimizers()
     except ValueError as error:
@@ -58,8 +59,8 @@ def optimizer(model):
     if not isinstance(got, torch.optim.Optimizer):
         kind = type(got).__name__
         fail(idea="옵티마이저", expected="AdamW", got=kind, symptom="not-optimizer")
-    check_settings(before, model)
-    check_modes(modes, model)
+    settings.check()
+    modes.check()
     return got
 
 

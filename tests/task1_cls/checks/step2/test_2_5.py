@@ -10,9 +10,11 @@ import pytest
 import torch
 from lightning import LightningModule
 
+from course.checks.recognising import require_dtype
+from course.checks.side_effects import ModesKept, SettingsKept
 from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, todo
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step2.common import bare, check_modes, check_settings, modes_of, settings_of, tokenizer
+from tests.task1_cls.checks.step2.common import bare, tokenizer
 
 LENGTHS = [5, 13, 3, 10]  # 가장 긴 13은 어느 수의 배수로 올려도 달라집니다. seq_len은 40입니다.
 
@@ -21,15 +23,15 @@ LENGTHS = [5, 13, 3, 10]  # 가장 긴 13은 어느 수의 배수로 올려도 �
 def collating(load):
     model = bare(load)
     model.args.model.seq_len = 40
-    before, modes = settings_of(model), modes_of(model)
+    settings, modes = SettingsKept(model.args), ModesKept(model)
     manners = ("padding_side", "truncation_side", "pad_token", "model_max_length")
     own = {name: getattr(model.lm_tokenizer, name) for name in manners}
     collate = model.collate
 
     def watched(features: list[dict[str, Any]]) -> Any:
         got = collate(features)
-        check_settings(before, model)
-        check_modes(modes, model)
+        settings.check()
+        modes.check()
         for name, value in own.items():
             changed = getattr(model.lm_tokenizer, name)
             setattr(model.lm_tokenizer, name, value)  # 토크나이저는 다음 검사도 씁니다.
@@ -158,7 +160,7 @@ def test_tokens_stay_and_blanks_are_the_pad_token(collating, features):
     for row, (ids, want) in enumerate(zip(got, right, strict=True)):
         message = f"{row}번 문장의 토큰이나 빈칸이 다릅니다."
         assert_equal(ids.tolist(), want.tolist(), idea="채움(padding)", message=message)
-    check_dtype(got, "input_ids")
+    require_dtype(got, torch.int64, "input_ids", symptom="other-dtype")
 
 
 @todo("2-5")
@@ -185,14 +187,7 @@ def test_mask_tells_tokens_from_blanks(collating, features):
         fail(message, idea="attention_mask", expected=right.tolist(), got=mask.tolist(), symptom=symptom)
     if got.dtype == torch.bool:
         fail(idea="자료형", expected="int64", got="bool", symptom="mask-bool")
-    check_dtype(got, "attention_mask")
-
-
-def check_dtype(got: torch.Tensor, name: str) -> None:
-    """번호와 표시는 정수입니다."""
-    if got.dtype != torch.int64:
-        kind = str(got.dtype).removeprefix("torch.")
-        fail(idea="자료형", expected="int64", got=kind, symptom="other-dtype", name=name)
+    require_dtype(got, torch.int64, "attention_mask", symptom="other-dtype")
 
 
 @todo("2-5")
@@ -210,9 +205,7 @@ def test_labels_follow_their_sentences(collating, features):
     if alone.shape == ():
         squeezed("(1,)", ())
     assert_close(alone, want[1:2], atol=0, idea="정답", message="문장 하나의 라벨이 다릅니다.")
-    if got.dtype != torch.int64:
-        got = str(got.dtype).removeprefix("torch.")
-        fail(idea="자료형", expected="int64", got=got, symptom="label-dtype")
+    require_dtype(got, torch.int64, "labels", symptom="label-dtype")
 
 
 @todo("2-5")

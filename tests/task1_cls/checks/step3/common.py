@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import torch
 from torch.nn.functional import cross_entropy
 
-from course.checks.recognising import recognise, require_shape
+from course.checks.recognising import recognise, require_dtype, require_shape
+from course.checks.side_effects import no_side_effects
 from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, show
 from tests.task1_cls.checks import support
 
@@ -58,41 +59,6 @@ def got_names() -> NoReturn:
     fail(idea="사전의 이름과 값", expected="Tensor", got="str", symptom="names-not-values")
 
 
-class Given:
-    """부른 쪽이 건넨 것들의 지금 모습. 한 걸음이 끝난 뒤에도 그대로여야 합니다."""
-
-    def __init__(self, model: Any, batch: dict[str, Any] | None = None) -> None:
-        self.model, self.batch = model, batch
-        self._names = list(batch or {})
-        self._tensors = {name: (one, one.clone()) for name, one in (batch or {}).items()}
-        self._settings = model.args.to_dict()
-        self._weights = [(one, one._version) for one in model.parameters()]
-
-    def check(self) -> None:
-        """배치와 설정, 가중치가 그대로인지."""
-        changed = [name for name in self._names if name not in (self.batch or {})]
-        for name, (one, before) in self._tensors.items():
-            now = self.batch.get(name)
-            same = isinstance(now, torch.Tensor) and now.dtype == before.dtype and close(now, before, 0)
-            if name not in changed and not (same and close(one, before, 0)):
-                changed.append(name)
-        changed += [name for name in self.batch or {} if name not in self._names]
-        if changed:
-            what = ", ".join(changed)
-            message = "부른 쪽의 배치를 바꾸었습니다."
-            fail(
-                message, idea="부작용", expected="그대로", got=f"{what}이(가) 바뀜", symptom="batch-changed", name=what
-            )
-        for group, values in self.model.args.to_dict().items():
-            for name, value in values.items():
-                if value != (want := self._settings[group][name]):
-                    message, where = "부른 쪽의 설정을 바꾸었습니다.", f"args.{group}.{name}"
-                    fail(message, idea="부작용", expected=want, got=value, symptom="args-changed", name=where)
-        if any(one._version != version for one, version in self._weights):
-            message = "한 걸음이 가중치를 고쳤습니다."
-            fail(message, idea="한 걸음의 나눔", expected="그대로", got="바뀐 가중치", symptom="weights-changed")
-
-
 def outputs_of(got, names, todo_name):
     """결과가 사전이고 이름들이 있는지."""
     if not isinstance(got, dict) or any(name not in got for name in names):
@@ -103,11 +69,8 @@ def outputs_of(got, names, todo_name):
 
 def evaluated(model, step, batch, names):
     """평가 한 걸음의 결과. 모델은 부르기 전과 같이 평가 모드이고, 결과는 모두 텐서입니다."""
-    given = Given(model, batch)
-    got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
-    given.check()
-    if model.training or model.lang_model.training:
-        fail(idea="train/eval", expected="평가 모드", got="학습 모드", symptom="train-mode")
+    with no_side_effects(inputs=batch, settings=model.args, weights=model, modes=model):
+        got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
     for name in names:
         if isinstance(got[name], tuple) and hasattr(got[name], "indices"):
             fail(idea="argmax", expected="(배치,) 텐서", got="값과 번호의 짝", symptom="max-pair")
@@ -123,10 +86,8 @@ def check_mode_stays(model, step, batch, names):
     if any(part.training for part in model.modules()):
         return
     model.train()
-    asked(getattr(model, step), batch, 0)
-    off = [type(part).__name__ for part in model.modules() if not part.training]
-    if off:
-        fail(idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
+    with no_side_effects(modes=model):
+        asked(getattr(model, step), batch, 0)
 
 
 def alone(model, step, batch, names):
@@ -171,7 +132,7 @@ def check_predictions(preds, logits, batch):
     if not close(preds, want, 0):
         recognise(preds, wrong, atol=ATOL, idea="argmax", expected=want, shown=preds.flatten()[:6])
     assert_close(preds, want, atol=0, idea="argmax", message="예측이 가장 큰 로짓의 라벨과 다릅니다.")
-    check_dtype(preds, "예측", "preds")
+    require_dtype(preds, torch.int64, "preds", symptom="not-int64")
 
 
 def check_labels(got, batch, logits):
@@ -180,13 +141,7 @@ def check_labels(got, batch, logits):
     if matches(got, logits.argmax(dim=-1), 0):
         fail(idea="정답", expected=show(want), got=show(got), symptom="labels-are-preds")
     assert_close(got, want, atol=0, idea="정답", message="labels가 배치의 라벨과 다릅니다.")
-    check_dtype(got, "정답", "labels")
-
-
-def check_dtype(got, what, name):
-    if got.dtype != torch.int64:
-        kind = str(got.dtype).removeprefix("torch.")
-        fail(idea="자료형", expected="int64", got=kind, symptom="not-int64", name=name)
+    require_dtype(got, torch.int64, "labels", symptom="not-int64")
 
 
 # ── 3-1 학습 한 걸음
@@ -212,7 +167,6 @@ def check_alone(found):
 
 
 def check_float32(got, name):
-    """손실과 확률은 32비트 실수입니다."""
-    if got.is_floating_point() and got.dtype != torch.float32:
-        kind = str(got.dtype).removeprefix("torch.")
-        fail(idea="자료형", expected="float32", got=kind, symptom="not-float32", name=name)
+    """손실과 확률은 32비트 실수입니다. 실수가 아닌 것은 값을 견주는 검사가 말합니다."""
+    if got.is_floating_point():
+        require_dtype(got, torch.float32, name, symptom="not-float32")

@@ -9,13 +9,13 @@ import torch
 from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
-from course.checks.recognising import recognise
+from course.checks.recognising import recognise, require_gradients
+from course.checks.side_effects import no_side_effects
 from course.checks.words import CheckFailed, assert_close, close, fail, matches, show, todo
 from nlpbook.classification.metrics import accuracy
 from tests.task1_cls.checks import support
 from tests.task1_cls.checks.step3.common import (
     ATOL,
-    Given,
     asked,
     outputs_of,
     smoothed,
@@ -35,10 +35,8 @@ def steady(model):
 
 def trained(model, batch):
     """학습 한 걸음의 결과. 부른 쪽의 배치와 가중치는 그대로입니다."""
-    given = Given(model, batch)
-    got = outputs_of(asked(model.training_step, batch, 0), ("loss", "acc"), "training_step")
-    given.check()
-    return got
+    with no_side_effects(inputs=batch, settings=model.args, weights=model):
+        return outputs_of(asked(model.training_step, batch, 0), ("loss", "acc"), "training_step")
 
 
 def trained_alone(model, one):
@@ -102,13 +100,8 @@ def test_loss_is_the_batch_cross_entropy(steady, batch, logits):
 @todo("3-1")
 def test_gradient_reaches_every_part(model, batch):
     """손실을 역전파하면 머리와 몸통에 모두 기울기가 닿습니다. 기울기를 구하는 일은 부른 쪽이 합니다."""
-    got = trained(model, batch)["loss"]
-    parts = {
-        "분류 머리": model.lang_model.classifier.weight,
-        "임베딩": model.lang_model.bert.embeddings.word_embeddings.weight,
-    }
-    if any(part.grad is not None for part in parts.values()):
-        fail(idea="한 걸음의 나눔", expected="기울기 없음", got="기울기 있음", symptom="backward-inside")
+    with no_side_effects(gradients=model):
+        got = trained(model, batch)["loss"]
     if not isinstance(got, torch.Tensor) or not got.requires_grad:
         fail(
             "손실에 기울기가 이어져 있지 않습니다.",
@@ -118,9 +111,11 @@ def test_gradient_reaches_every_part(model, batch):
             symptom=None if got is None else "loss-item",
         )
     got.sum().backward()
-    for name, part in parts.items():
-        if part.grad is None or not part.grad.abs().sum() > 0:
-            fail(idea="역전파", expected="0이 아닌 기울기", got="없음", symptom="cut-graph", name=name)
+    parts = {
+        "분류 머리": model.lang_model.classifier.weight,
+        "임베딩": model.lang_model.bert.embeddings.word_embeddings.weight,
+    }
+    require_gradients(parts)
 
 
 @todo("3-1")
@@ -189,9 +184,8 @@ def test_earlier_gradients_stay(model, batch):
     """앞서 모아 둔 기울기를 지우지 않습니다. 지우는 때는 부른 쪽이 정합니다."""
     weight = model.lang_model.classifier.weight
     weight.grad = torch.ones_like(weight)
-    trained(model, batch)
-    if weight.grad is None or matches(weight.grad, torch.zeros_like(weight), 0):
-        fail(idea="한 걸음의 나눔", expected="그대로", got="지운 기울기", symptom="grads-cleared")
+    with no_side_effects(gradients=[weight]):
+        trained(model, batch)
 
 
 @todo("3-1")

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from course.checks.recognising import recognise
+from course.checks.side_effects import SettingsKept, WeightsKept
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step3.common import ATOL, COUNT, Given, asked
+from tests.task1_cls.checks.step3.common import ATOL, COUNT, asked
 from todo import TodoNotDone
 
 TEXT = "배우들 연기가 좋아서 두 번 봤어요"
@@ -19,11 +20,12 @@ TEXT = "배우들 연기가 좋아서 두 번 봤어요"
 
 def inferred(model, text):
     """문장 하나의 답. 모델은 평가 모드 그대로이고, 확률은 파이썬의 수입니다."""
-    given = Given(model)
+    settings, weights = SettingsKept(model.args), WeightsKept(model)
     try:
         got = asked(model.infer_one, text)
     finally:
-        given.check()  # 멈춘 까닭이 바꾸어 놓은 설정일 수도 있습니다.
+        settings.check()  # 멈춘 까닭이 바꾸어 놓은 설정일 수도 있습니다.
+        weights.check()
     if not all(hasattr(got, name) for name in ("text", "negative", "positive")):
         kind = type(got).__name__
         fail(idea="단계의 약속", expected="Prediction", got=kind, symptom="not-prediction")

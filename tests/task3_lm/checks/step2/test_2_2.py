@@ -9,7 +9,17 @@ import pytest
 import torch
 from torch.nn import functional
 
-from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
+from course.checks.recognising import (
+    Wrong,
+    explained,
+    recognise,
+    require_gradients,
+    require_shape,
+    require_tensor,
+    sound,
+    when,
+)
+from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task3_lm.checks.step2.common import (
     ATOL,
@@ -47,11 +57,8 @@ def mix(attention: Any, *tensors: torch.Tensor) -> torch.Tensor:
     ):
         given, allowed = [one.clone() for one in tensors], attention.allowed
         before = allowed.clone()
-        got = attention.attend(*given)
-    for name, one, kept in zip(("query", "key", "value"), given, tensors, strict=True):
-        if not torch.equal(one, kept):
-            say = {"expected": "새 텐서", "name": name}
-            fail(idea="in-place 연산", got=f"값이 달라진 {name}", symptom="in-place", **say)
+        with no_side_effects(inputs=dict(zip(("query", "key", "value"), given, strict=True))):
+            got = attention.attend(*given)
     if attention.allowed is not allowed or not torch.equal(allowed, before):
         attention.allowed = before
         expected = "처음 그대로인 self.allowed"
@@ -196,10 +203,7 @@ def test_gradient_reaches_all_three(attention, tensors):
     got = mix(attention, *leaves)
     if got.requires_grad:
         got.square().sum().backward()
-    for name, leaf in zip(("query", "key", "value"), leaves, strict=True):
-        if leaf.grad is None or not leaf.grad.abs().sum() > 0:  # NaN도 여기서 걸립니다.
-            state = "없음" if leaf.grad is None else "0이거나 수가 아님"
-            fail(idea="기울기", expected="0이 아닌 기울기", got=state, symptom="cut-graph", name=name)
+    require_gradients(dict(zip(("query", "key", "value"), leaves, strict=True)))
 
 
 @pytest.fixture

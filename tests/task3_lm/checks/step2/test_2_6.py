@@ -11,9 +11,18 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
-from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
+from course.checks.recognising import (
+    Wrong,
+    explained,
+    recognise,
+    require_gradients,
+    require_shape,
+    require_tensor,
+    sound,
+    when,
+)
+from course.checks.side_effects import on_one_device
 from course.checks.words import assert_close, close, fail, known_as, matches, todo
 from tests.task3_lm.checks.step2.common import (
     ATOL,
@@ -78,7 +87,7 @@ def run(model: Any, ids: torch.Tensor) -> torch.Tensor:
     with explained(
         when(outside, "position-index", idea="자리 번호", expected=numbers),
         when("argument 'indices'.*not int", "position-number", idea="자리 번호", expected=f"{numbers}의 텐서"),
-        when("same device|CUDA|NVIDIA|Cannot copy", "device", idea="장치", expected="ids와 같은 장치"),
+        when("same device|CUDA|NVIDIA|Cannot copy", "other-device", idea="장치", expected="ids와 같은 장치"),
         when("size of tensor a", "position-shape", idea="자리 임베딩", expected=f"({length}, {EMBED})를 더하기"),
         when(order, "wrong-order", idea="지나는 차례", expected="블록들 → norm → lm_head"),
         when("ModuleList", "called-list", idea="ModuleList", expected="블록을 하나씩 부르기"),
@@ -220,47 +229,15 @@ def test_dropout_falls_once_on_the_sum(model, ids, device):
         fail(idea=idea, symptom="dropout-elsewhere", **more)
 
 
-class Elsewhere(TorchFunctionMode):
-    """GPU 없이도 장치가 섞이는 것을 봅니다: 장치를 적지 않고 만든 텐서가 모델의 텐서와 한 계산에 들어가는 순간.
-
-    GPU에서는 그런 텐서만 CPU에 있어 멈춥니다. `.to`로 옮긴 것, 색인, 0차원의 수는 GPU에서도 괜찮습니다.
-    """
-
-    MAKERS = (torch.arange, torch.tensor, torch.zeros, torch.ones, torch.full, torch.linspace, torch.as_tensor)
-    MOVERS = (torch.Tensor.to, torch.Tensor.type_as, torch.Tensor.__getitem__, torch.Tensor.__setitem__)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left: list[torch.Tensor] = []
-        self.mixed: list[str] = []
-
-    def _is_left(self, func: Any, kwargs: dict[str, Any]) -> bool:
-        return func in self.MAKERS and kwargs.get("device") is None and kwargs.get("out") is None
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        made = func(*args, **kwargs)
-        tensors = [one for one in [*args, *kwargs.values()] if isinstance(one, torch.Tensor) and one.dim()]
-        left = [one for one in tensors if any(one is other for other in self.left)]
-        if func in self.MOVERS:
-            self.left = [one for one in self.left if one is not made]
-        elif left and len(left) < len(tensors):
-            self.mixed.append(getattr(func, "__name__", str(func)))
-        elif isinstance(made, torch.Tensor) and (left or self._is_left(func, kwargs)):
-            self.left.append(made)
-        return made
-
-
 @todo("2-6")
 def test_positions_are_on_the_same_device(model, ids):
     """ids가 어느 장치에 있든 됩니다."""
     if not sound(lambda: goes_rightly(model, ids)):
         return
     same = "ids와 같은 장치"
-    with Elsewhere() as devices, explained(when("same device", "device", idea="장치", expected=same), FOREIGN_NAME):
+    known = when("same device", "other-device", idea="장치", expected=same)
+    with on_one_device(same), explained(known, FOREIGN_NAME):
         model(ids)
-    if devices.mixed:
-        fail(idea="장치", symptom="device", expected=same, got="언제나 CPU")
 
 
 @todo("2-6")
@@ -271,8 +248,4 @@ def test_gradient_reaches_every_parameter(model, ids):
     got = run(model, ids)
     if got.requires_grad:
         got.square().sum().backward()
-    parameters = dict(model.named_parameters())
-    cut = [name for name, one in parameters.items() if one.grad is None or not one.grad.abs().sum() > 0]
-    if cut:
-        more = {"expected": "0이 아닌 기울기", "got": f"{', '.join(cut[:3])}에 없음"}
-        fail(idea="기울기", symptom="cut-graph", name=cut[0], **more)
+    require_gradients(dict(model.named_parameters()))

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from course.checks.recognising import Wrong, explained, recognise
+from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_close, close, fail, matches, todo
 from tests.task3_lm.checks.step3.common import (
     ATOL,
@@ -19,14 +20,13 @@ from tests.task3_lm.checks.step3.common import (
     of_ones,
     picked,
     stopped,
-    unchanged,
 )
 
 UNLIKE = r"For 1D input|For 1D target|multi-target not supported|size mismatch \(got input"
 LOSS_ERRORS = [
     NO_F,
     REUSED,
-    stopped("modified by an inplace operation", "in-place", expected="그대로인 로짓"),
+    stopped("modified by an inplace operation", "inputs-changed", expected="그대로인 로짓"),
     stopped("Expected target size", "unflattened", expected="(예문, 어휘)와 (예문,)"),
     stopped("class probabilities, got", "predictions-as-logits", expected="로짓"),
     stopped("not implemented for 'Long'", "swapped", expected="로짓, 정답의 차례"),
@@ -134,16 +134,16 @@ def test_one_window_or_one_position_has_a_loss_too(step3, batch):
 @todo("3-1")
 def test_loss_leaves_its_inputs_alone(step3, batch):
     """로짓과 정답은 부른 사람의 것입니다. 손실을 구한 뒤에도 그대로입니다."""
-    unchanged(lambda: loss_of(step3, *batch), batch)
+    with no_side_effects(inputs={"로짓": batch[0], "정답": batch[1]}):
+        loss_of(step3, *batch)
 
 
 @todo("3-1")
 def test_gradient_reaches_every_logit(step3, batch):
     """손실의 기울기는 로짓마다 (확률 - 정답이면 1) / 자리의 수입니다."""
     logits, targets = batch[0].clone().requires_grad_(), batch[1]
-    got = loss_of(step3, logits, targets)
-    if logits.grad is not None:
-        fail(idea="한 걸음의 나눔", expected="기울기 없음", got="기울기 있음", symptom="backward-inside")
+    with no_side_effects(gradients=[logits]):
+        got = loss_of(step3, logits, targets)
     reached = None
     if got.requires_grad:
         got.backward()

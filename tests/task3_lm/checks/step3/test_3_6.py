@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from course.checks.recognising import Explanation, Wrong, explained, recognise
+from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task3_lm.checks.step3.common import (
     ATOL,
@@ -22,7 +23,6 @@ from tests.task3_lm.checks.step3.common import (
     picked,
     stopped,
     tensors,
-    unchanged,
 )
 
 
@@ -47,11 +47,8 @@ def accuracy_from(
     step3: Any, logits: torch.Tensor, targets: torch.Tensor, known: Sequence[Explanation] = ACCURACY_ERRORS
 ) -> torch.Tensor:
     """`accuracy_of`의 결과. 난수를 썼거나 수 하나인 텐서가 아니면 그렇다고 말합니다."""
-    before = random_state(logits.device)
-    with explained(*known):
+    with explained(*known), no_side_effects(random_state=True):
         got = step3.accuracy_of(logits, targets)
-    if not torch.equal(before, random_state(logits.device)):
-        fail(idea="argmax", expected="난수 없이", got="난수", symptom="sampled")
     if not isinstance(got, torch.Tensor):
         kind = type(got).__name__
         symptom = "one-bool" if isinstance(got, bool) else "not-a-tensor" if isinstance(got, numbers.Real) else None
@@ -60,11 +57,6 @@ def accuracy_from(
         shape = f"모양 {tuple(got.shape)}"
         fail(idea="비율", expected="모양 ()", got=shape, symptom="not-scalar")
     return got
-
-
-def random_state(device: torch.device) -> torch.Tensor:
-    """이 장치의 기본 난수 생성기가 어디까지 왔는가."""
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 def recognise_all_or_nothing(step3: Any, got: torch.Tensor, logits: torch.Tensor, want: Any) -> None:
@@ -183,4 +175,5 @@ def test_one_window_or_one_position_has_an_accuracy_too(step3, batch):
 @todo("3-6")
 def test_accuracy_leaves_its_inputs_alone(step3, batch):
     """로짓과 정답은 부른 사람의 것입니다. 견준 뒤에도 그대로입니다."""
-    unchanged(lambda: accuracy_from(step3, *batch), batch)
+    with no_side_effects(inputs={"로짓": batch[0], "정답": batch[1]}):
+        accuracy_from(step3, *batch)

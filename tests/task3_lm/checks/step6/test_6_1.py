@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
+from course.checks.side_effects import InputsKept
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task3_lm.checks.step6.common import (
     ATOL,
@@ -27,7 +26,8 @@ def ours(device) -> dict[str, torch.Tensor]:
 
 
 def converted(load, ours) -> dict[str, torch.Tensor]:
-    given, kept = dict(ours), {name: one.clone() for name, one in ours.items()}
+    given = dict(ours)
+    kept = InputsKept(given)
     try:
         made = load(6).to_gpt2_weights(given)
     except ValueError as error:
@@ -43,16 +43,8 @@ def converted(load, ours) -> dict[str, torch.Tensor]:
     if not isinstance(made, dict) or not all(isinstance(one, torch.Tensor) for one in made.values()):
         kinds = sorted({type(one).__name__ for one in made.values()}) if isinstance(made, dict) else type(made).__name__
         fail(idea="state_dict", expected="이름마다 텐서", got=show(kinds), symptom="not-tensors")
-    changed = [name for name in {**kept, **given} if not unchanged(given.get(name), kept.get(name))]
-    if changed:
-        got = f"{changed[0]}이(가) 달라진 weights"
-        fail(idea="건네받은 것", expected="그대로인 weights", got=got, symptom="caller-changed", name=changed[0])
+    kept.check()
     return made
-
-
-def unchanged(now: Any, before: torch.Tensor | None) -> bool:
-    """사전에 있던 텐서가 그대로인가. 없던 것이 생겼거나 있던 것이 없어져도 달라진 것입니다."""
-    return isinstance(now, torch.Tensor) and before is not None and torch.equal(now, before)
 
 
 @todo("6-1")

@@ -1,0 +1,236 @@
+"""부작용을 보는 낱말들: 자리의 코드가 부른 쪽의 것을 바꾸어 놓지 않는지.
+
+    with no_side_effects(inputs=batch, settings=model.args, weights=model, modes=model, gradients=model):
+        got = model.validation_step(batch, 0)
+
+값이 옳아도 이것이 어긋나면 다른 곳에서 탈이 납니다. 그래서 자리의 코드를 부르는 곳에서는 언제나 함께 봅니다.
+어긋난 것마다의 말은 어느 TODO에나 있습니다(`course/book/common.yaml`). 그 TODO에 맞는 말은 표에 같은 증상으로 적습니다.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from course.checks.words import fail, show
+
+
+@contextmanager
+def no_side_effects(
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    settings: Any = None,
+    weights: Any = None,
+    modes: Any = None,
+    gradients: Any = None,
+    random_state: bool = False,
+) -> Iterator[None]:
+    """블록을 지나도 이것들이 그대로인지, 적은 차례대로 봅니다. 블록이 멈추면 보지 않습니다.
+
+    Args:
+        inputs: 이름 → 건넨 것. 건넨 사전을 그대로 주면, 더하거나 뺀 것도 봅니다.
+        settings: `to_dict()`가 있는 설정.
+        weights, modes: `nn.Module`. 가중치와, 부품마다의 train/eval을 봅니다.
+        gradients: `nn.Module`이나 텐서들. 모아 둔 기울기를 봅니다.
+        random_state: 전역 난수 생성기들을 쓰지 않아야 하는가.
+    """
+    kept: list[Kept] = []
+    if inputs is not None:
+        kept.append(InputsKept(inputs))
+    if settings is not None:
+        kept.append(SettingsKept(settings))
+    if weights is not None:
+        kept.append(WeightsKept(weights))
+    if modes is not None:
+        kept.append(ModesKept(modes))
+    if gradients is not None:
+        kept.append(GradientsKept(gradients))
+    if random_state:
+        kept.append(RandomStateKept())
+    yield
+    for one in kept:
+        one.check()
+
+
+class Kept(ABC):
+    """만들 때의 모습을 적어 두고, `check`할 때 그대로인지 봅니다."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """달라졌으면 `fail`합니다."""
+
+
+class InputsKept(Kept):
+    """건넨 것들. 텐서는 값과 자료형을, 나머지는 `==`를 봅니다."""
+
+    def __init__(self, inputs: Mapping[str, Any]) -> None:
+        self._inputs = inputs
+        self._things = dict(inputs)
+        self._before = {name: _copied(one) for name, one in inputs.items()}
+
+    def check(self) -> None:
+        changed = [name for name in self._before if not self._is_same(name)]
+        changed += [name for name in self._inputs if name not in self._before]
+        if changed:
+            names = ", ".join(changed[:3]) + (f" 등 {len(changed)}개" if len(changed) > 3 else "")
+            fail(idea="부작용", expected="그대로", got=f"{names}이(가) 바뀜", symptom="inputs-changed", name=names)
+
+    def _is_same(self, name: str) -> bool:
+        """이름에 담긴 것도, 처음에 담겨 있던 것도 그대로인가. 같은 값의 새것으로 바꾸어 담은 것은 괜찮습니다."""
+        before = self._before[name]
+        return name in self._inputs and _equal(self._inputs[name], before) and _equal(self._things[name], before)
+
+
+class SettingsKept(Kept):
+    """설정의 모든 값. 학생에게는 `args.data.name`처럼 적습니다.
+
+    Args:
+        name: 학생이 설정을 부르는 이름.
+    """
+
+    def __init__(self, settings: Any, name: str = "args") -> None:
+        self._settings, self._name = settings, name
+        self._before = self._now()
+
+    def check(self) -> None:
+        now = self._now()
+        for name, want in self._before.items():
+            got = now.get(name)
+            if got != want:
+                fail(idea="부작용", expected=show(want), got=show(got), symptom="settings-changed", name=name)
+
+    def _now(self) -> dict[str, Any]:
+        return dict(_flattened(self._settings.to_dict(), self._name))
+
+
+class WeightsKept(Kept):
+    """모듈의 파라미터들. 같은 값을 다시 담은 것도 고친 것입니다."""
+
+    def __init__(self, module: Any) -> None:
+        self._versions = [(one, one._version) for one in module.parameters()]
+
+    def check(self) -> None:
+        if any(one._version != version for one, version in self._versions):
+            fail(idea="한 걸음의 나눔", expected="그대로", got="바뀐 가중치", symptom="weights-changed")
+
+
+class ModesKept(Kept):
+    """모듈의 부품마다의 학습 모드와 평가 모드."""
+
+    def __init__(self, module: Any) -> None:
+        self._modes = [(part, part.training) for part in module.modules()]
+
+    def check(self) -> None:
+        for part, before in self._modes:
+            if part.training and not before:
+                fail(idea="train/eval", expected="평가 모드", got="학습 모드", symptom="train-mode")
+            if before and not part.training:
+                fail(idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
+
+
+class GradientsKept(Kept):
+    """모듈의 파라미터나 텐서마다 모아 둔 기울기."""
+
+    def __init__(self, owner: Any) -> None:
+        tensors = owner.parameters() if hasattr(owner, "parameters") else owner
+        self._grads = [(one, None if one.grad is None else one.grad.clone()) for one in tensors]
+
+    def check(self) -> None:
+        for one, before in self._grads:
+            now = one.grad
+            if before is not None and before.any() and (now is None or not now.any()):
+                fail(idea="한 걸음의 나눔", expected="그대로", got="지운 기울기", symptom="grads-cleared")
+            if now is not None and (before is None or not _equal(now, before)):
+                fail(idea="한 걸음의 나눔", expected="기울기 없음", got="기울기 있음", symptom="backward-inside")
+
+
+class RandomStateKept(Kept):
+    """전역 난수 생성기들: 파이썬, NumPy, PyTorch(CPU와 CUDA)."""
+
+    def __init__(self) -> None:
+        self._before = _random_states()
+
+    def check(self) -> None:
+        if _random_states() != self._before:
+            fail(idea="난수", expected="난수 없이", got="난수", symptom="random-used")
+
+
+def _random_states() -> list[Any]:
+    torch, numpy = sys.modules["torch"], sys.modules.get("numpy")
+    states = [random.getstate(), torch.get_rng_state().tolist()]
+    if torch.cuda.is_initialized():
+        states.append([one.tolist() for one in torch.cuda.get_rng_state_all()])
+    if numpy is not None:
+        kind, keys, *rest = numpy.random.get_state()
+        states.append([kind, keys.tolist(), *rest])
+    return states
+
+
+def _flattened(values: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{path}.{name}")
+        else:
+            yield f"{path}.{name}", value
+
+
+def _copied(value: Any) -> Any:
+    torch = sys.modules["torch"]
+    return value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+
+
+def _equal(now: Any, before: Any) -> bool:
+    """텐서라면 모양과 자료형과 모든 값이 같은가. 제자리의 NaN은 같은 것으로 봅니다."""
+    torch = sys.modules["torch"]
+    if not isinstance(before, torch.Tensor):
+        return bool(now == before)
+    if not isinstance(now, torch.Tensor) or now.shape != before.shape or now.dtype != before.dtype:
+        return False
+    return bool(((now == before) | ((now != now) & (before != before))).all())
+
+
+@contextmanager
+def on_one_device(expected: str) -> Iterator[None]:
+    """블록 안의 셈에서 장치가 섞이지 않는지, GPU 없이 봅니다.
+
+    장치를 적지 않고 만든 텐서가 모델의 텐서와 한 계산에 들어가는 순간을 봅니다. GPU에서는 그런 것만 CPU에 있습니다.
+    `.to`로 옮긴 것, 색인, 0차원의 수는 GPU에서도 괜찮습니다.
+
+    Args:
+        expected: 어느 장치여야 하는지. 예: `"ids와 같은 장치"`.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    makers = (torch.arange, torch.tensor, torch.zeros, torch.ones, torch.full, torch.linspace, torch.as_tensor)
+    movers = (torch.Tensor.to, torch.Tensor.type_as, torch.Tensor.__getitem__, torch.Tensor.__setitem__)
+
+    class Watching(TorchFunctionMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left: list[torch.Tensor] = []  # 장치를 적지 않고 만든 것들
+            self.is_mixed = False
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            made = func(*args, **kwargs)
+            tensors = [one for one in [*args, *kwargs.values()] if isinstance(one, torch.Tensor) and one.dim()]
+            left = [one for one in tensors if any(one is other for other in self.left)]
+            is_left = func in makers and kwargs.get("device") is None and kwargs.get("out") is None
+            if func in movers:
+                self.left = [one for one in self.left if one is not made]
+            elif left and len(left) < len(tensors):
+                self.is_mixed = True
+            elif isinstance(made, torch.Tensor) and (left or is_left):
+                self.left.append(made)
+            return made
+
+    with Watching() as watching:
+        yield
+    if watching.is_mixed:
+        fail(idea="장치", expected=expected, got="언제나 CPU", symptom="other-device")
