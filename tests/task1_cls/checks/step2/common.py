@@ -18,6 +18,7 @@ import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader, default_collate
 
+from course.checks.recognising import Explanation, explained, when
 from course.checks.side_effects import ModesKept, SettingsKept
 from course.checks.words import CheckFailed, assert_equal, close, fail
 from nlpbook.classification.nsmc import NsmcCorpus
@@ -117,36 +118,9 @@ def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
     for name, value in hardware.items():
         setattr(model.args.hardware, name, value)
     name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
-    size = size_of(mode, **hardware)
     settings, modes = SettingsKept(model.args), ModesKept(model)
-    try:
+    with explained(*stops(size_of(mode, **hardware))):
         loader = getattr(model, name)()
-    except ValueError as error:
-        if str(error).startswith("batch_sampler option is mutually exclusive"):
-            fail(idea="sampler", expected="둘 중 하나", got="둘 다", symptom="batches-twice")
-        if "attribute should not be set after" in str(error):
-            got = str(error).split()[0]
-            fail(idea="DataLoader", expected="새 로더", got=got, symptom="set-after")
-        if "num_workers > 0" in str(error):
-            fail(idea="num_workers", expected="없음", got=str(error).split()[0], symptom="needs-workers")
-        if "mutually exclusive with shuffle" in str(error):
-            fail(idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
-        if "batch_size should be a positive" in str(error):
-            got = str(error).rsplit("=", 1)[-1]
-            fail(idea="배치 크기", expected=size, got=got, symptom="batch-size")
-        if str(error).startswith("mode는"):
-            got = str(error).rsplit(": ", 1)[-1]
-            fail(idea="갈래", expected="train, valid, test 가운데 하나", got=got, symptom="unknown-mode")
-        raise
-    except TypeError as error:
-        if "features" in str(error):
-            fail(idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
-        if "'NsmcCorpus' has no len" in str(error):
-            files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
-            if not any(file.endswith("/dataloader.py") for file in files):
-                _sampler_over("NsmcCorpus")
-            fail(idea="데이터셋", expected="데이터셋", got="NsmcCorpus", symptom="raw-examples")
-        raise
     if not isinstance(loader, DataLoader):
         kind = loader.__name__ if isinstance(loader, type) else type(loader).__name__
         fail(idea="DataLoader", expected="DataLoader", got=kind, symptom="not-loader")
@@ -154,20 +128,48 @@ def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
         fail(idea="함수를 건네기", expected="함수", got="호출", symptom="collate-called")
     settings.check()
     modes.check()
+    check_readable(loader)
+    return loader
+
+
+def stops(size: int) -> list[Explanation]:
+    """로더를 만들다 멈추는 실수들. `size`는 있어야 할 배치 크기입니다."""
+    positive = "ValueError: batch_size should be a positive.*=(?P<got>.*)$"
+    one_of_two = {"idea": "sampler", "expected": "둘 중 하나", "got": "둘 다"}
+    modes = "train, valid, test 가운데 하나"
+    return [
+        when("ValueError: batch_sampler option is mutually exclusive", "batches-twice", **one_of_two),
+        when(r": (?P<got>\S+) attribute should not be set after", "set-after", idea="DataLoader", expected="새 로더"),
+        when(r"ValueError: (?P<got>\S+).*num_workers > 0", "needs-workers", idea="num_workers", expected="없음"),
+        when("ValueError: .*mutually exclusive with shuffle", "both", **one_of_two),
+        when(positive, "batch-size", idea="배치 크기", expected=str(size)),
+        when("ValueError: mode는.*: (?P<got>.*)$", "unknown-mode", idea="갈래", expected=modes),
+        when("TypeError: .*features", "collate-called", idea="함수를 건네기", expected="함수", got="호출"),
+        explain_corpus_without_length,
+    ]
+
+
+def explain_corpus_without_length(error: Exception) -> None:
+    """데이터셋 자리에 말뭉치가 왔습니다. 로더 안에서 멈췄으면 로더의, 아니면 sampler의 자리입니다."""
+    if "'NsmcCorpus' has no len" not in str(error):
+        return
+    files = [frame.filename.replace("\\", "/") for frame in traceback.extract_tb(error.__traceback__)]
+    if not any(file.endswith("/dataloader.py") for file in files):
+        _sampler_over("NsmcCorpus")
+    fail(idea="데이터셋", expected="데이터셋", got="NsmcCorpus", symptom="raw-examples")
+
+
+def check_readable(loader: DataLoader) -> None:
+    """배치 크기와 예문의 순서를 로더에서 읽을 수 있는지. 4단계가 이것을 읽어 배치를 다시 묶습니다."""
     plain = loader.batch_sampler
     if not (isinstance(getattr(plain, "batch_size", None), int) and hasattr(plain, "sampler")):
-        fail(
-            idea="DataLoader",
-            expected="batch_size와 sampler",
-            got="batch_size=None" if plain is None else type(plain).__name__,
-            symptom="no-batch-size",
-        )
+        got = "batch_size=None" if plain is None else type(plain).__name__
+        fail(idea="DataLoader", expected="batch_size와 sampler", got=got, symptom="no-batch-size")
     if not hasattr(type(loader.dataset), "__len__"):
         fail(idea="데이터셋", expected="데이터셋", got=type(loader.dataset).__name__, symptom="raw-examples")
     source = getattr(plain.sampler, "data_source", ())
     if not hasattr(type(source), "__len__"):
         _sampler_over(type(source).__name__)
-    return loader
 
 
 def size_of(mode: str, train_batch: int = 4, infer_batch: int = 8, **_: Any) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from course.checks.recognising import explained, when
 from course.checks.side_effects import ModesKept, SettingsKept
 from course.checks.words import assert_close, assert_equal, close, fail, matches, todo
 from tests.task1_cls.checks import support
@@ -38,22 +39,35 @@ def model(load, device):
     return made.to(device)
 
 
+STOPS = [
+    when(
+        "ValueError: .*more than one parameter group",
+        "in-two-groups",
+        idea="파라미터 묶음",
+        expected="꼭 한 번씩",
+        got="두 번",
+    ),
+    when(
+        "TypeError: optimizer can only optimize Tensors",
+        "nested-groups",
+        idea="파라미터 묶음",
+        expected="묶음의 목록",
+        got="목록의 목록",
+    ),
+    when(
+        "TypeError: .*not supported between instances of 'float' and '(?P<got>[^']*)'",
+        "lr-not-number",
+        idea="학습률",
+        expected="수",
+    ),
+]
+
+
 @pytest.fixture
 def optimizer(model):
     settings, modes = SettingsKept(model.args), ModesKept(model)
-    try:
+    with explained(*STOPS):
         got = model.configure_optimizers()
-    except ValueError as error:
-        if "more than one parameter group" in str(error):
-            fail(idea="파라미터 묶음", expected="꼭 한 번씩", got="두 번", symptom="in-two-groups")
-        raise
-    except TypeError as error:
-        if "optimizer can only optimize Tensors" in str(error):
-            fail(idea="파라미터 묶음", expected="묶음의 목록", got="목록의 목록", symptom="nested-groups")
-        if "not supported between instances of 'float' and" in str(error):
-            got = str(error).rsplit("'", 2)[1]
-            fail(idea="학습률", expected="수", got=got, symptom="lr-not-number")
-        raise
     if isinstance(got, type):
         fail(idea="객체", expected="AdamW 객체", got="클래스", symptom="optimizer-class")
     if not isinstance(got, torch.optim.Optimizer):
