@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from course.checks.workspace import workspace
 
 SENTENCES = [
     "배우들 연기가 좋아서 두 번 봤어요",
@@ -30,14 +29,6 @@ SENTENCES = [
 LONG_TEXT = " ".join(SENTENCES * 4)
 SEQ_LEN = 16
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-
-@cache
-def workspace() -> Path:
-    """이 프로세스가 끝날 때 지워지는 폴더."""
-    folder = Path(tempfile.mkdtemp(prefix="course-checks-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 @cache

@@ -6,10 +6,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,8 @@ from typing import Any
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # 검사 프로세스는 갈라집니다.
 
 import torch
+
+from course.checks.workspace import workspace
 
 SENTENCES = [
     "작은 여우가 등불을 들고 언덕을 올랐습니다.",
@@ -28,14 +27,6 @@ SENTENCES = [
     "다람쥐는 도토리를 어디에 두었는지 잊었습니다.",
     "등대의 불빛이 바다 위에서 오래오래 반짝였습니다.",
 ]
-
-
-@cache
-def workspace() -> Path:
-    """이 프로세스가 끝날 때 지워지는 폴더."""
-    folder = Path(tempfile.mkdtemp(prefix="course-checks-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 @cache

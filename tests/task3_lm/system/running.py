@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
 
+from course.checks.workspace import workspace
 from course.home import ROOT
 from tests.task3_lm.checks import support
 
@@ -135,7 +136,7 @@ class Nursery:
 @cache
 def nursery() -> Nursery:
     """이 프로세스가 끝날 때 함께 끝나는 하나뿐인 `Nursery`."""
-    folder = support.workspace() / "said"
+    folder = workspace() / "said"
     folder.mkdir()
     made = Nursery(folder)
     atexit.register(made.close)

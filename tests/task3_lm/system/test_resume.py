@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from course.checks.workspace import plain_fabric
 from nlpbook.language.runs import RunFolder
 from tests.task3_lm.checks import support
-from tests.task3_lm.checks.step4.common import plain_fabric
 
 
 def test_an_interrupted_run_ends_like_one_that_never_stopped(load, device, tmp_path):

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, default_collate
 from course.checks.recognising import Explanation, explained, when
 from course.checks.side_effects import ModesKept, SettingsKept
 from course.checks.words import CheckFailed, assert_equal, close, fail
+from course.checks.workspace import workspace
 from nlpbook.classification.nsmc import NsmcCorpus
 from tests.task1_cls.checks import support
 from todo import TodoNotDone
@@ -37,7 +38,7 @@ def distinct_reviews() -> Path:
     갈래마다 빈 리뷰와 한 낱말의 리뷰, 잘리는 긴 리뷰가 있습니다. 검증과 평가에는 빈 리뷰가 둘이라, 겹치는 것을
     지워도 드러납니다.
     """
-    folder = support.workspace() / "distinct-reviews"
+    folder = workspace() / "distinct-reviews"
     folder.mkdir(exist_ok=True)  # 검사 프로세스에서 갈라진 자식들이 이 폴더를 함께 씁니다.
     words = sorted({word for sentence in support.SENTENCES for word in sentence.split()})
     start = 0

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from functools import cache
 from types import MethodType, SimpleNamespace
 
 import torch
 from lightning.fabric import Fabric
 
 from course.checks.words import fail, known_as
+from course.checks.workspace import plain_fabric
 
 
 @known_as("Fabric")
@@ -101,12 +101,6 @@ def never_ends(epoch):
 # ── 4-4 때맞추어 검증하기
 
 PER_EPOCH, TOTAL, PRINT_STEPS = 5, 10, 2
-
-
-@cache
-def plain_fabric(device):
-    """한 프로세스의 Fabric. 만들 때마다 설치된 패키지를 모두 훑으므로 한 번만 만듭니다."""
-    return Fabric(accelerator=device, devices=1)
 
 
 @known_as("NSMCModel")

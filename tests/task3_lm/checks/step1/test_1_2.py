@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from course.checks.words import fail, known_as, todo
+from course.checks.workspace import workspace
 from nlpbook.language.texts import Piece, TextCorpus, TextPart
 from tests.task3_lm.checks import support
 
@@ -37,7 +38,7 @@ class Lines(TextCorpus):
 @cache
 def text_files(text: str, longer: bool) -> list[Path]:
     """글의 앞부분을 담은 파일과, 나머지를 담은 파일. `longer`면 뒤의 것에는 읽지 않을 글이 더 있습니다."""
-    folder = support.workspace() / f"lines-{len(text)}"
+    folder = workspace() / f"lines-{len(text)}"
     folder.mkdir(exist_ok=True)
     paths = [folder / "1.txt", folder / "2.txt"]
     cut = len(text) * 2 // 3

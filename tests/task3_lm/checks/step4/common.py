@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import random
 from contextlib import contextmanager
-from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 from lightning.fabric.plugins import Precision
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
@@ -26,6 +24,7 @@ from course.checks.words import (
     other_todos_may_be_missing,
     show,
 )
+from course.checks.workspace import plain_fabric
 from nlpbook.checkpoints import rng_state, set_rng_state
 from nlpbook.language.runs import RunFolder
 from nlpbook.position import Position
@@ -106,12 +105,6 @@ def loss_of(logits, targets):
 @torch.no_grad()
 def accuracy_of(logits, targets):
     return (logits.max(dim=-1).indices == targets).float().mean()
-
-
-@cache
-def plain_fabric(device):
-    """한 프로세스의 32비트 Fabric. 만들 때마다 설치된 패키지를 훑으므로 한 번만 만듭니다."""
-    return Fabric(accelerator=device, devices=1, precision="32-true")
 
 
 def adamw(model, config):

@@ -16,7 +16,8 @@ from course.checks.words import (
     matches,
     todo,
 )
-from tests.task3_lm.checks.step4.common import Bigram, Windows, pair_of, plain_fabric
+from course.checks.workspace import plain_fabric
+from tests.task3_lm.checks.step4.common import Bigram, Windows, pair_of
 
 LOWEST, HIGHEST = 1e-6, 1.0
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from course.checks.words import assert_close, fail, matches, show, todo
-from tests.task3_lm.checks import support
+from course.checks.workspace import workspace
 from tests.task3_lm.checks.step6.common import ATOL, Positions, scattered, some_ids
 from todo import TodoNotDone
 
@@ -147,7 +147,7 @@ def exported(load) -> Exporter:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(torch.onnx, "export", exporter)
         try:
-            step.to_onnx(exporter.given, support.workspace() / "export" / "model.onnx")
+            step.to_onnx(exporter.given, workspace() / "export" / "model.onnx")
         except Exception as error:  # noqa: BLE001 - 무엇을 건넸는지 먼저 봅니다.
             exporter.error = error
     return exporter

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType
 
 from course.checks.words import close, fail, show, todo
-from tests.task3_lm.checks import support
+from course.checks.workspace import workspace
 from todo import TodoNotDone
 
 ROWS, IN, OUT, HEAD_OUT = 50, 32, 24, 40
@@ -55,7 +55,7 @@ def graph_bytes() -> bytes:
 @pytest.fixture(scope="module")
 def quantized(load) -> SimpleNamespace:
     """quantize를 한 번 부른 기록: 읽고 쓴 파일, 건넨 인수, 멈췄다면 그 예외."""
-    step, real, folder = load(6), load(6).quantize_dynamic, support.workspace() / "quantize"
+    step, real, folder = load(6), load(6).quantize_dynamic, workspace() / "quantize"
     made = SimpleNamespace(source=folder / "model.onnx", target=folder / "model.int8.onnx", called=None, error=None)
     made.calls = []
     folder.mkdir(exist_ok=True)
