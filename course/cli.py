@@ -82,18 +82,26 @@ def status(
     page: Annotated[Optional[Path], typer.Option("--html", help="HTML 한 장으로 저장할 파일.")] = None,  # noqa: UP045
 ) -> None:
     """어디까지 했는지 보여 줍니다. 지금 있는 파일을 검사해서 셉니다."""
-    from course.student.status import collect, to_json, to_table, write_page
+    from course.student.status import changed_checks, collect, to_json, to_table, write_page
 
     home: Home = ctx.obj
+    tasks = all_tasks(home)
     with Checker(home) as checker:
-        rows = collect(all_tasks(home), checker, Progress(home))
+        rows = collect(tasks, checker, Progress(home))
+    changed = changed_checks(tasks)
     if page is not None:
         write_page(rows, page)
         print(f"저장했습니다: {page}")
     elif as_json:
-        print(json.dumps(to_json(rows), ensure_ascii=False, indent=2))
+        print(json.dumps({**to_json(rows), "changed_checks": changed}, ensure_ascii=False, indent=2))
     else:
         console.print(to_table(rows))
+    if changed and not as_json:
+        names = ", ".join(changed[:3]) + (f" 등 {len(changed)}개" if len(changed) > 3 else "")
+        print(
+            f"검사 파일이 받은 것과 다릅니다: {names}. "
+            "일부러 고친 것이 아니라면 `git checkout HEAD -- tests`로 되돌려 주세요."
+        )
 
 
 @app.command()

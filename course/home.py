@@ -38,7 +38,7 @@ class Home:
 
     @property
     def state(self) -> Path:
-        """도구가 적어 두는 것들: 자취, 백업, 처음 모습. git은 보지 않습니다."""
+        """도구가 적어 두는 것들: 자취, 백업, 처음 모습, 받은 검사의 목록. git은 보지 않습니다."""
         return self.root / ".course"
 
     @property

@@ -31,7 +31,8 @@ def blobs(root: Path, folder: Path) -> dict[str, str]:
 
 
 def blob_hash(content: bytes) -> str:
-    """git이 그 내용에 붙이는 해시."""
+    """git이 그 내용에 붙이는 해시. 줄바꿈은 커밋할 때처럼 `\\n`으로 봅니다."""
+    content = content.replace(b"\r\n", b"\n")
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 

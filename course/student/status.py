@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from course.book.manifest import changed
 from course.book.tasks import Task
 from course.checks.checker import Checker
 from course.checks.verdict import RIGHT, Verdict
@@ -62,6 +63,14 @@ def collect(tasks: Iterable[Task], checker: Checker, progress: Progress) -> list
                 )
             )
     return rows
+
+
+def changed_checks(tasks: Iterable[Task]) -> list[str]:
+    """받은 것과 다른 검사 파일들. 예: `"tests/task1_cls/checks/step1/test_1_1.py"`.
+
+    해답이 있는 저장소에서는 고쳐진 검사로도 판정하므로, 센 것을 믿을지 보는 사람이 알아야 합니다.
+    """
+    return [task.home.shown(task.checks / name) for task in tasks for name in changed(task)]
 
 
 def by_step(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:

@@ -17,6 +17,7 @@ from merge3 import Merge3
 
 from course.book.backups import in_style_of, overwrite
 from course.book.gone import LIST, gone_paths
+from course.book.manifest import listed, received_file
 from course.book.regions import Region, RegionError, lines_of, parse
 from course.book.tasks import STEP_NAME, TASK_NAME, Task, is_companion
 from course.book.untouched import read_student_file, untouched_text
@@ -228,6 +229,12 @@ class Source:
     def text(self, name: str) -> str:
         return self.files[name].decode("utf-8-sig")
 
+    def checks_of(self, task: Task) -> dict[str, bytes]:
+        """과제의 검사 파일들: 검사의 폴더에서 잰 이름 → 내용."""
+        folder = task.checks.relative_to(task.home.root).as_posix() + "/"
+        names = [name for name in self.files if name.startswith(folder) and name.endswith(".py")]
+        return {name.removeprefix(folder): self.files[name] for name in names}
+
 
 def _read_zip(path: Path) -> dict[str, bytes]:
     try:
@@ -328,6 +335,9 @@ def update(home: Home, source: Source) -> Report:
             continue
         report.replaced.append(name)
         writes.append((home.root / name, content))
+    for task in {Task(home, name.split("/")[0]) for name in source.steps()}:
+        if received := source.checks_of(task):
+            writes.append((received_file(task), listed(received)))
     for name in gone_paths(source.files.get(LIST, b"").decode("utf-8")):
         if (home.root / name).is_file():
             writes.append((home.root / name, None))

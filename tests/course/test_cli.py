@@ -151,6 +151,14 @@ def test_status_is_a_table(run, asked):
     assert "step2_quadruple" in out
 
 
+def test_status_says_that_checks_were_changed(run, asked, workshop):
+    assert json.loads(run("status", "--json")[1])["changed_checks"] == []
+    assert "검사 파일이 받은 것과 다릅니다" not in run("status")[1]
+    (workshop.task.checks / "step1/test_1_1.py").write_text("", encoding="utf-8")
+    assert json.loads(run("status", "--json")[1])["changed_checks"] == ["tests/task1_tiny/checks/step1/test_1_1.py"]
+    assert "검사 파일이 받은 것과 다릅니다: tests/task1_tiny/checks/step1/test_1_1.py" in run("status")[1]
+
+
 def test_build_check_tells_whether_both_trees_fit(run, workshop):
     assert run("build", "--check")[:2] == (0, "실습 파일과 해답이 맞습니다.\n")
     mine = workshop.write("task1-tiny/step1_numbers.py", "# 내 것\n")

@@ -10,8 +10,11 @@ import pytest
 from course import __version__
 from course.book import git
 from course.book import manifest as trust
+from course.book.backups import undo
 from course.book.tasks import Task
 from course.home import ROOT
+from course.student.status import changed_checks
+from course.student.update import Source, update
 
 NAME = "task1-tiny/step1_numbers.py"
 
@@ -90,6 +93,40 @@ def test_git_is_asked_once_while_nothing_changes(cloned, checks, monkeypatch):
     trust.tampered(cloned.task)
     monkeypatch.setattr(git, "blobs", lambda *_: pytest.fail("git을 다시 불렀습니다"))
     assert trust.tampered(cloned.task) == []
+
+
+def test_checks_an_update_brought_are_trusted_and_edits_to_them_are_not(cloned, checks, tmp_path):
+    """`update`로 받은 검사는 마지막 커밋과 다르지만, 고친 것이 아닙니다."""
+    new = tmp_path / "new"
+    shutil.copytree(cloned.root, new, ignore=shutil.ignore_patterns(".git", ".course"))
+    (new / "tests/task1_tiny/checks/step1/conftest.py").write_bytes(b"# new\r\n")
+    (new / "tests/task1_tiny/checks/step1/test_1_2.py").write_text("# new\n", encoding="utf-8")
+    update(cloned.home, Source(cloned.home, new))
+    assert trust.changed_since_commit(cloned.task) == ["step1/conftest.py", "step1/test_1_2.py"]
+    assert trust.tampered(cloned.task) == []
+    change(checks, "edited")
+    assert trust.tampered(cloned.task) == ["step1/test_1_1.py"]
+    undo(cloned.home)
+    assert trust.tampered(cloned.task) == ["step1/test_1_1.py"]
+    subprocess.run(["git", "checkout", "-q", "HEAD", "--", "tests"], cwd=cloned.root, check=True)
+    assert trust.tampered(cloned.task) == []
+
+
+def test_a_list_of_received_checks_that_cannot_be_read_changes_nothing(cloned, checks):
+    trust.received_file(cloned.task).parent.mkdir(parents=True)
+    trust.received_file(cloned.task).write_text("{", encoding="utf-8")
+    assert trust.tampered(cloned.task) == []
+    change(checks, "edited")
+    change(checks, "added")
+    assert trust.tampered(cloned.task) == ["step1/conftest.py", "step1/test_1_1.py"]
+
+
+def test_status_tells_of_checks_that_were_changed_where_they_still_count(workshop, checks):
+    trust.manifest_file(workshop.task).unlink()
+    commit(workshop.root, "first")
+    assert changed_checks([workshop.task]) == []
+    change(checks, "edited")
+    assert changed_checks([workshop.task]) == ["tests/task1_tiny/checks/step1/test_1_1.py"]
 
 
 def test_author_with_solutions_may_edit_the_checks(workshop, checks):
