@@ -175,7 +175,7 @@ def explain_usage(error: Any) -> str:
 def _explain_parameter(error: Any, kind: str) -> str:
     parameter = getattr(error, "param", None)
     is_argument = getattr(parameter, "param_type_name", "") == "argument"
-    name = parameter.metavar if is_argument else None
+    name = getattr(parameter, "metavar", None) if is_argument else None
     name = name or (parameter.opts[0] if parameter is not None and parameter.opts else getattr(error, "param_hint", ""))
     if kind == "MissingParameter":
         return f"{name} 이(가) 필요합니다."

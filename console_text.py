@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from difflib import get_close_matches
 from typing import Iterable  # noqa: UP035  Python 3.8
@@ -18,7 +19,7 @@ def make_printable() -> None:
     바꿉니다.
     """
     for stream in (sys.stdout, sys.stderr):
-        if not hasattr(stream, "reconfigure"):  # 노트북이나 시험의 것
+        if not isinstance(stream, io.TextIOWrapper):  # 노트북이나 시험의 것
             continue
         try:
             "가".encode(stream.encoding)

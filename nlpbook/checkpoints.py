@@ -226,7 +226,7 @@ def digest_of(tensors: dict[str, torch.Tensor]) -> str:
     for name in sorted(tensors):
         one = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
-        digest.update(one.reshape(-1).view(torch.uint8).numpy())
+        digest.update(one.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -125,7 +125,7 @@ class TokenMap(np.memmap):
         return np.asarray(self).__reduce__()
 
 
-def _reopened(path: str, dtype: str) -> TokenMap:
+def _reopened(path: str, dtype: str) -> np.memmap:
     return TokenMap(path, dtype=dtype, mode="r")
 
 
