@@ -89,8 +89,9 @@ def _stopped_at(error: Exception) -> str:
 
 
 def _first_line(error: Exception, limit: int = 70) -> str:
-    name = type(error).__name__
-    return f"{name}: {str(error).splitlines()[0][:limit]}" if str(error) else name
+    line = (str(error).splitlines() or [""])[0]
+    shown = line if len(line) <= limit else line[:limit] + "…"
+    return f"{type(error).__name__}: {shown}".removesuffix(": ")
 
 
 @contextmanager

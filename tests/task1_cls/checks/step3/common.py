@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from course.checks.recognising import recognise, require_dtype, require_shape
+from course.checks.recognising import explained, recognise, require_dtype, require_shape
 from course.checks.side_effects import no_side_effects
-from course.checks.words import CheckFailed, assert_close, assert_equal, close, fail, matches, show
+from course.checks.words import assert_close, assert_equal, close, fail, matches, show
 from tests.task1_cls.checks import support
 
 COUNT = 7  # 배치의 예문 수. 라벨 수와도, 설정의 배치 크기와도 다릅니다.
@@ -21,20 +22,16 @@ ATOL = 1e-4  # CPU와 CUDA fp32의 차이는 1e-6쯤, 가장 가까운 실수(�
 
 def asked(step: Callable, *inputs: Any) -> Any:
     """한 걸음의 결과. 모델이나 accuracy가 받을 수 없는 것을 건네어 멈췄으면, 무엇을 건넸는지 말합니다."""
-    try:
+    with explained(partial(_explain, given=inputs[0])):
         return step(*inputs)
-    except (AttributeError, TypeError, ValueError) as error:
-        try:
-            _explain(error, inputs[0])
-        except CheckFailed as failure:
-            raise failure.with_traceback(error.__traceback__) from None
-        raise
 
 
 TENSORS_OWN = "argmax|softmax|log_softmax|sigmoid|float|max|detach|squeeze|topk|dim|gather"
 
 
 def _explain(error: Exception, given: Any) -> None:
+    if not isinstance(error, (AttributeError, TypeError, ValueError)):
+        return
     if shapes := re.match(r"예측 (\(.*?\))과 라벨 (\(.*?\))의 모양이 다릅니다", str(error)):
         message = "accuracy에 건넨 둘의 모양이 다릅니다."
         fail(message, idea="argmax의 축", expected=shapes[2], got=shapes[1], symptom="acc-shapes")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, pre_tokenizers
 
+from course.checks.recognising import explained
 from course.checks.words import assert_equal, fail, show, todo
 from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer
 from tests.task3_lm.checks import support
@@ -61,11 +62,8 @@ def trained(load, learnt, monkeypatch) -> Callable[[list[str], int], TextTokeniz
         wanted.append(vocab_size)
         key = "".join(texts), vocab_size
         if key not in learnt:
-            try:
+            with explained(explain_stop):
                 learnt[key] = step.train_tokenizer((text for text in texts), vocab_size)
-            except Exception as error:  # tokenizers는 파일을 찾지 못하면 Exception 그대로를 냅니다.
-                explain_stop(error)
-                raise
         return learnt[key]
 
     monkeypatch.setattr(step, "TextTokenizer", checked)

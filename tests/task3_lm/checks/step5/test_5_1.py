@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from course.checks.recognising import explained, when
 from course.checks.words import assert_equal, close, fail, matches, todo
 from tests.task3_lm.checks.step5.common import ATOL, among, brief, table_of
 
@@ -33,13 +34,8 @@ def penalized_of(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
 
 def lowered_by(step: Any, logits: Tensor, seen: Tensor, penalty: float) -> Any:
     """학생의 벌점을 받은 점수. seen을 번호로 써서 멈췄으면 그렇다고 말합니다."""
-    try:
+    with explained(when("int64 for index", "seen-as-ids", idea="마스크", expected="참과 거짓", got="번호")):
         return step.penalize_repetition(logits.clone(), seen.clone(), penalty)
-    except RuntimeError as error:
-        if "int64 for index" not in str(error):
-            raise
-        more = {"expected": "참과 거짓", "got": "번호", "symptom": "seen-as-ids"}
-        fail(idea="마스크", **more)
 
 
 @todo("5-1")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from course.checks.recognising import explained, when
 from course.checks.words import assert_close, assert_equal, close, fail, known_as, matches, show, todo
 from nlpbook.language.sampling import Sampling
 from tests.task3_lm.checks.step5.common import (
@@ -55,6 +56,18 @@ def altered(sampling: Sampling, logits: Tensor, seen: Tensor) -> list[Tensor]:
     return [one for one in made if one is not logits]
 
 
+ONE_NUMBER = "Boolean value of Tensor|converted to Scalar|only one element"
+SAME_AXES = "Index tensor must have the same number of dimensions"
+STOPS = [  # 글이 여럿일 때 멈추는 흔한 까닭들
+    when(ONE_NUMBER, "one-text", idea="함께 쓰는 글들", expected="글마다 하나", got="수 하나"),
+    when(SAME_AXES, "scatter-shape", idea="seen", expected="(글, 1)", got="(글,)"),
+    when(
+        "generator raised StopIteration", "raised-stop", idea="generator", expected="반복을 끝내기", got="StopIteration"
+    ),
+    when("out of bounds for dimension 0", "token-as-row", idea="seen", expected="글의 번호", got="토큰의 번호"),
+]
+
+
 class Scene:
     """continue_tokens를 한 번 돌린 기록. 읽고 고르는 일은 대본과 기준으로 바꾸어 둡니다.
 
@@ -92,29 +105,10 @@ class Scene:
         if not isinstance(made, Iterator):
             more = {"expected": "yield", "got": "yield가 없음", "symptom": "no-yield"}
             fail(idea="generator", **more)
-        try:
+        with explained(*STOPS):
             for one in islice(made, max_tokens + MORE):
                 self.reads_at_yield.append(len(self.reads))
                 self.steps.append(self._pair(one))
-        except (RuntimeError, IndexError) as error:
-            self._explain(str(error))
-            raise
-
-    @staticmethod
-    def _explain(error: str) -> None:
-        """글이 여럿일 때 멈추는 흔한 까닭들."""
-        if "Boolean value of Tensor" in error or "converted to Scalar" in error or "only one element" in error:
-            more = {"expected": "글마다 하나", "got": "수 하나", "symptom": "one-text"}
-            fail(idea="함께 쓰는 글들", **more)
-        if "Index tensor must have the same number of dimensions" in error:
-            more = {"expected": "(글, 1)", "got": "(글,)", "symptom": "scatter-shape"}
-            fail(idea="seen", **more)
-        if "generator raised StopIteration" in error:
-            more = {"expected": "반복을 끝내기", "got": "StopIteration", "symptom": "raised-stop"}
-            fail(idea="generator", **more)
-        if "out of bounds for dimension 0" in error:
-            more = {"expected": "글의 번호", "got": "토큰의 번호", "symptom": "token-as-row"}
-            fail(idea="seen", **more)
 
     def _reader(self) -> type:
         scene = self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from course.checks.recognising import explained, when
 from course.checks.side_effects import InputsKept
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task3_lm.checks.step6.common import (
@@ -28,18 +29,11 @@ def ours(device) -> dict[str, torch.Tensor]:
 def converted(load, ours) -> dict[str, torch.Tensor]:
     given = dict(ours)
     kept = InputsKept(given)
-    try:
+    with explained(
+        when("ValueError: .*unpack", "no-items", idea="사전의 반복", expected="이름과 텐서의 짝"),
+        when("KeyError: .*lm_head", "lm-head", idea="묶인 가중치", expected="lm_head는 뺍니다"),
+    ):
         made = load(6).to_gpt2_weights(given)
-    except ValueError as error:
-        if "unpack" not in str(error):
-            raise
-        got = f"ValueError: {error}"
-        fail(idea="사전의 반복", expected="이름과 텐서의 짝", got=got, symptom="no-items")
-    except KeyError as error:
-        if "lm_head" in str(error):
-            got = f"KeyError: {error}"
-            fail(idea="묶인 가중치", expected="lm_head는 뺍니다", got=got, symptom="lm-head")
-        raise
     if not isinstance(made, dict) or not all(isinstance(one, torch.Tensor) for one in made.values()):
         kinds = sorted({type(one).__name__ for one in made.values()}) if isinstance(made, dict) else type(made).__name__
         fail(idea="state_dict", expected="이름마다 텐서", got=show(kinds), symptom="not-tensors")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
+from course.checks.recognising import explained, when
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task3_lm.checks.step6.common import (
     ATOL,
@@ -62,21 +62,13 @@ def read(load, theirs, monkeypatch):
 
     def call() -> OurModel:
         loaded.clear()
-        try:
+        replaced = r"'(?P<got>_IncompatibleKeys|NoneType|(?:collections\.Ordered)?[dD]ict)' object has no"
+        with explained(
+            when(replaced, "model-replaced", idea="load_state_dict", expected="채운 model"),
+            _explain_key,
+            _explain_loading,
+        ):
             made = step.GPT.from_pretrained.__func__(Model, "작은 GPT-2")
-        except AttributeError as error:
-            if not re.search(
-                r"'(_IncompatibleKeys|NoneType|(?:collections\.Ordered)?[dD]ict)' object has no", str(error)
-            ):
-                raise
-            got = str(error).split("'")[1]
-            fail(idea="load_state_dict", expected="채운 model", got=got, symptom="model-replaced")
-        except KeyError as error:
-            _explain_key(error)
-            raise
-        except RuntimeError as error:
-            _explain_loading(error)
-            raise
         if not isinstance(made, OurModel):
             message, kind = "우리 모델을 돌려주지 않았습니다.", type(made).__name__
             fail(message, idea="from_pretrained의 약속", expected="가중치를 채운 model", got=kind)
@@ -89,7 +81,10 @@ def read(load, theirs, monkeypatch):
     return call
 
 
-def _explain_key(error: KeyError) -> None:
+def _explain_key(error: Exception) -> None:
+    """사전에 없는 이름에서 무엇이 틀렸는지."""
+    if not isinstance(error, KeyError):
+        return
     name = str(error.args[0]) if error.args else ""
     got = f"KeyError: {name!r}"
     if name in ("lm_head", "transformer.lm_head.weight"):
@@ -100,7 +95,7 @@ def _explain_key(error: KeyError) -> None:
         fail(idea="이름의 짝", expected="우리의 이름", got=got, symptom="wrong-way")
 
 
-def _explain_loading(error: RuntimeError) -> None:
+def _explain_loading(error: Exception) -> None:
     """load_state_dict가 알린 것에서 무엇이 틀렸는지."""
     text = str(error)
     if "leaf Variable" in text:

@@ -79,7 +79,7 @@ def quantized(load) -> SimpleNamespace:
     return made
 
 
-def explained(quantized: SimpleNamespace) -> None:
+def require_finished(quantized: SimpleNamespace) -> None:
     """멈췄다면, 무엇을 건넸기 때문인지."""
     error, called = quantized.error, quantized.called or {}
     if isinstance(error, TodoNotDone):
@@ -115,7 +115,7 @@ def explained(quantized: SimpleNamespace) -> None:
 @todo("6-4")
 def test_the_matrices_are_eight_bit(quantized):
     """행렬곱의 가중치도 임베딩도 8비트 정수입니다."""
-    explained(quantized)
+    require_finished(quantized)
     try:
         graph = onnx.load(quantized.target, load_external_data=False).graph
     except DecodeError:
@@ -157,7 +157,7 @@ def test_the_matrices_are_eight_bit(quantized):
 @todo("6-4")
 def test_small_columns_survive(quantized):
     """작은 열의 값도 큰 열의 값만큼 잘 남습니다."""
-    explained(quantized)
+    require_finished(quantized)
     held, ids = matrices(), np.random.default_rng(1).integers(ROWS, size=(3, 5))
     want = held[EMBEDDING][ids] @ np.concatenate([held[WEIGHT], held[HEAD]], axis=1)
     options = onnxruntime.SessionOptions()
