@@ -54,6 +54,6 @@ class _PlainWords:
             self.before(kind, error, traceback)
             return
         task = error.file.parent.name
-        short = task.split("-", 1)[-1][:3]
+        short = task.split("-", 1)[-1]
         print(f"아직 여기까지입니다. {error}", file=sys.stderr)
         print(f"  채운 뒤 검사하기: python -m course check {short} {error.todo_id}", file=sys.stderr)

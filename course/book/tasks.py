@@ -56,8 +56,8 @@ class Task:
 
     @property
     def short(self) -> str:
-        """명령에 적는 짧은 이름: 그 첫 세 글자. 예: `"cls"`, `"sum"`."""
-        return self.subject[:3]
+        """명령에 적는 짧은 이름: 다섯 글자까지는 그대로, 길면 첫 세 글자. 예: `"cls"`, `"sum"`."""
+        return self.subject if len(self.subject) <= 5 else self.subject[:3]
 
     @property
     def exercise(self) -> Path:

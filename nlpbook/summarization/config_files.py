@@ -131,12 +131,16 @@ def migrate(path: Path | str, to: Path | str | None = None) -> dict[str, Any]:
     config = config_of(config_file.values)
     values: dict[str, Any] = {}
     if config_file.parents:
-        values[INHERITS] = [os.path.relpath(one, Path(to or path).parent) for one in config_file.parents]
+        values[INHERITS] = [_relative(one, Path(to or path).parent) for one in config_file.parents]
     for key, _ in leaves({name: one for name, one in config_file.values.items() if name != "unused"}):
         values.setdefault(key[0], {})[key[1]] = config[".".join(key)]
     if to is not None:
         write_text(to, yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
     return values
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def circle(paths: Sequence[Path]) -> UserError:

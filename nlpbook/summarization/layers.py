@@ -146,5 +146,9 @@ def _nested(values: Mapping[str, Sourced]) -> Layer:
         owner = made
         for one in groups:
             owner = owner.setdefault(one, {})
+            if isinstance(owner, Sourced):
+                raise UserError(
+                    f"{owner.source}의 {one}에는 값이 아니라 항목들을 적어 주세요. 예: {name}={value.value}"
+                )
         owner[last] = value
     return made

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from nlpbook.summarization.layers import Entry
-from nlpbook.summarization.spellings import OLD_DATA, OLD_FILE
+from nlpbook.summarization.spellings import OLD_DATA, OLD_FILE, OLD_REPORT
 
 OLD_GROUPS = {"general", "tokenizer", "training", "wandb", "inference"}
 
@@ -23,9 +23,13 @@ def is_old_file(values: Any) -> bool:
 def migrated(entries: Iterable[Entry]) -> Iterator[Entry]:
     """옛 항목들을 지금의 이름으로. 이름이 그대로인 것은 그대로 둡니다."""
     folder_name, files = OLD_DATA
+    report_name, enabled_name = OLD_REPORT
     for one in entries:
         if one.name == folder_name:
             for name, file in files.items():
                 yield one._replace(name=name, value=str(PurePosixPath(str(one.value).replace("\\", "/")) / file))
+        elif one.name == report_name:
+            places = one.value if isinstance(one.value, list) else [one.value]
+            yield one._replace(name=enabled_name, value="wandb" in places or "all" in places)
         else:
             yield one._replace(name=OLD_FILE.get(one.name, one.name))

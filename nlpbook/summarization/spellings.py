@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 SPELLINGS = {
@@ -86,6 +87,7 @@ OLD_FILE = {
     "inference.num_beams": "generation.num_beams",
     "inference.length_penalty": "generation.length_penalty",
 }
+OLD_REPORT = ("training.report_to", "wandb.enabled")  # W&B에 기록하라고 적었으면 켭니다.
 OLD_DATA = ("general.data_path", {"data.train": "train.csv", "data.dev": "dev.csv", "data.test": "test.csv"})
 
 # 학습 묶음의 항목 → transformers 5의 Seq2SeqTrainingArguments가 부르는 이름. 여기 없는 것은 이름이 같고, None은 없어진
@@ -102,6 +104,7 @@ ARGUMENT_NAMES: dict[str, str | None] = {
 }
 
 
+@cache
 def within(group: str) -> dict[str, str]:
     """한 묶음 안에서만 본 `SPELLINGS`: 다른 이름 → 필드의 이름. 예: `"epochs" → "num_train_epochs"`."""
     pairs = ((name.split("."), field.split(".")) for name, field in SPELLINGS.items())
