@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -15,3 +16,11 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
         {"params": [p for p in trained if p.dim() >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
     ]
+
+
+def follow_schedule(scheduler: LambdaLR) -> None:
+    """다음 걸음의 학습률을 지금의 계획에 맞춥니다. 이어 하면서 에포크를 늘리면, 저장된 학습률은 옛 계획의 것입니다."""
+    for group, base, rule in zip(
+        scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+    ):
+        group["lr"] = base * rule(scheduler.last_epoch)

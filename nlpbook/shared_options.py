@@ -68,6 +68,12 @@ class LearningOptions(Settings):
         0, "이만큼의 걸음마다 이어 할 상태를 저장합니다. 0이면 검증할 때만 저장합니다.", min=0, group="learning"
     )
     resume: bool = option(False, "마지막으로 멈춘 학습을 이어 합니다.", group="learning")
+    accept_changed_data: bool = option(False, "이어 할 때, 시작한 뒤에 글이 바뀌었어도 받아들입니다.", group="learning")
+    init_from: str | None = option(
+        None,
+        "미세조정: 처음부터 배우는 대신 이 모델에서 시작합니다. 체크포인트 파일이나 Hugging Face 폴더.",
+        group="learning",
+    )
 
 
 @dataclass

@@ -35,6 +35,7 @@ from nlpbook.loaders import evaluation_loader, training_loader
 from nlpbook.loss_guard import require_finite
 from nlpbook.position import Position, steps_between
 from nlpbook.process import prepare_process
+from nlpbook.resuming import finished_already
 from nlpbook.screen import progress_bar, say
 from nlpbook.tracking import Tracker
 from todo import todo
@@ -108,6 +109,9 @@ class TrainingLoop:
 
     def run(self) -> None:
         """남은 걸음을 모두 걷습니다. Ctrl-C를 받으면 하던 걸음을 마치고 저장한 뒤 멈춥니다."""
+        num_epochs = self.args.learning.num_epochs
+        if self.position.step >= self.total_steps and self.fabric.is_global_zero:
+            say(finished_already(num_epochs, num_epochs))
         self.model.train()
         with (
             InterruptFlag(enabled=self.fabric.world_size == 1) as self.interrupt,

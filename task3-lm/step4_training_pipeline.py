@@ -6,7 +6,8 @@
     python step4_training_pipeline.py                                # my_config로 학습합니다 (2코어 CPU에서 약 5분)
     python step4_training_pipeline.py --num_layers 2 --num_epochs 2  # LMConfig의 모든 항목은 옵션이기도 합니다
     python step4_training_pipeline.py --find_lr                      # 알맞은 학습률 찾기 (약 30초)
-    python step4_training_pipeline.py --resume                       # 멈춘 학습 이어 하기
+    python step4_training_pipeline.py --resume                       # 이어 하기 (--num_epochs 20을 더하면 늘려서)
+    python step4_training_pipeline.py --init_from 모델.pt --data 글  # 배운 모델에서 시작하는 미세조정
 
 배우는 것
     - 기울기 누적(gradient accumulation)과 자르기(clipping): 작은 배치 여럿으로 큰 배치 하나를, 한 걸음은 너무 크지 않게
@@ -41,8 +42,11 @@ from nlpbook.language import reports, runs
 from nlpbook.language.config import LMConfig
 from nlpbook.language.metrics import window_scores
 from nlpbook.loaders import evaluation_loader, training_loader
+from nlpbook.optimization import follow_schedule
 from nlpbook.paths import portable
 from nlpbook.position import Position
+from nlpbook.resuming import finished_already
+from nlpbook.runs import held
 from nlpbook.screen import Stopwatch, log_to, progress_bar, say
 from todo import todo
 
@@ -106,6 +110,8 @@ class Trainer:
 
     def train(self) -> None:
         """남은 에포크를 모두 걷습니다. Ctrl-C를 받으면 하던 걸음을 마치고 저장한 뒤 KeyboardInterrupt로 멈춥니다."""
+        if self.finished and self.fabric.is_global_zero:
+            say(finished_already(self.position.epoch, self.config.num_epochs, self.bad_epochs))
         self.model.train()
         with InterruptFlag(enabled=self.fabric.world_size == 1) as self.interrupt:
             # [TODO 4-2] 끝날 때까지 한 에포크씩 학습하고, 검증하고, 그 결과로 에포크를 마무리하세요.
@@ -273,6 +279,8 @@ class Trainer:
         self.sums.copy_(state["sums"])
         self.best_step = state["best_step"]
         self.tracker.restore(state["history"])
+        if state["config"].get("num_epochs") != self.config.num_epochs:
+            follow_schedule(self.scheduler)  # 에포크를 늘리면 학습률의 계획도 새로 그립니다.
 
 
 def find_learning_rate(
@@ -302,28 +310,45 @@ def find_learning_rate(
 
 
 def train(options: Options) -> None:
-    """글을 배워 실행 폴더에 남깁니다. --resume은 멈춘 학습을 처음의 설정 그대로 이어 합니다."""
-    settings = LMConfig.of(options)
-    resume, find_lr, run = settings.resume, settings.find_lr, None
+    """글을 배워 실행 폴더에 남깁니다. --resume은 멈춘 학습을 이어 하고, --init_from은 다른 모델에서 시작합니다."""
+    settings = LMConfig.of(runs.fine_tuning(options))
+    resume, find_lr, run, source = settings.resume, settings.find_lr, None, None
     if resume:
         run = runs.find_run(settings, resuming=True)
-        settings = runs.settings_of(run)
+        settings = runs.resumed_settings(run, options)
+    elif settings.init_from:
+        source = starting_model(settings.init_from)
+        runs.take_shape(settings, source.config, options.given)
     fabric = fabric_of(settings)
     fabric.launch()
     fabric.seed_everything(settings.seed, verbose=False)
     if fabric.is_global_zero and not find_lr:
         run = runs.run_again(run) if run else runs.new_run(settings)
     settings, run = fabric.broadcast((settings, run))  # 실행 폴더의 이름은 0번이 정합니다.
-    with runs.held(run, enabled=fabric.is_global_zero and run is not None):
+    with held(run, enabled=fabric.is_global_zero and run is not None):
+        if fabric.is_global_zero:
+            runs.prepare_texts(run, settings, resume, source and source.tokenizer)
+        settings = fabric.broadcast(settings)
         with fabric.rank_zero_first():
             data = LMData(settings)
         model = GPT(settings, len(data.tokenizer), data.tokenizer)
+        if source:
+            model.load_state_dict(source.state_dict())
         if not find_lr:
             fit(Trainer(model, data, settings, fabric, run), resume)
             return
         found = find_learning_rate(model, data, settings, fabric)
         if fabric.is_global_zero:
             reports.suggest_learning_rate(*found, settings)
+
+
+def starting_model(init_from: str) -> GPT:
+    """미세조정을 시작할 모델: 우리의 체크포인트(.pt)나, GPT-2 모양의 Hugging Face 폴더 또는 이름."""
+    if init_from.endswith(".pt"):
+        return runs.load_model(GPT, Path(init_from).expanduser())
+    from step6_export_and_quantize import GPT as HuggingFaceGPT  # 이 길은 6단계에서 놓습니다.
+
+    return HuggingFaceGPT.from_pretrained(init_from)
 
 
 def fit(trainer: Trainer, resume: bool) -> None:

@@ -23,6 +23,12 @@ from nlpbook.shared_options import (
 )
 
 EMBEDDED_MODEL = "ko-bert-tiny"
+FINE_TUNING_RATE = 5e-5  # 이미 배운 것을 망가뜨리지 않을 만큼 작은 학습률
+CHANGEABLE = {  # 이어 하면서 바꾸어도 되는 것. 글은 내용이 같은지 지문으로 봅니다.
+    *("num_epochs", "save_every", "num_saving", "val_interval", "data_home", "accept_changed_data", "num_check"),
+    *("workers", "infer_batch", "accelerator", "precision", "print_every", "debugging"),
+    *("tag_format_on_training", "tag_format_on_validate", "tag_format_on_evaluate"),
+}
 EMBEDDED_CORPUS = "nsmc-sample"
 
 
@@ -126,7 +132,8 @@ class TrainArguments(Arguments):
     def __post_init__(self) -> None:
         if self.learning.learning_rate is None:
             # 작은 모델은 크게, 오래 사전학습한 큰 모델은 조심스럽게 움직여야 합니다.
-            self.learning.learning_rate = 5e-4 if Path(self.model.pretrained).name == EMBEDDED_MODEL else 5e-5
+            from_embedded = Path(self.model.pretrained).name == EMBEDDED_MODEL and not self.learning.init_from
+            self.learning.learning_rate = 5e-4 if from_embedded else FINE_TUNING_RATE
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from nlpbook.classification.arguments import Arguments, TrainArguments
+from nlpbook.classification.arguments import Arguments, DataArguments, TrainArguments
 from nlpbook.corpora import find_corpus, read_nsmc
 from nlpbook.errors import UserError
 
@@ -67,19 +67,30 @@ class NsmcCorpus:
         if mode not in ("train", "valid", "val", "test"):
             raise ValueError(f"mode는 train, valid, test 가운데 하나입니다: {mode!r}")
         data = (args or self.args).data
-        folder = find_corpus(data.home, data.name, [data.train_file, data.test_file])
         if mode == "test":
+            folder = find_corpus(data.home, data.name, [data.train_file, data.test_file])
             return self._read(folder / data.test_file)[: data.max_test_samples]
         limit = data.max_train_samples if mode == "train" else data.max_valid_samples
-        valid_file = data.valid_file or ("ratings_valid.txt" if (folder / "ratings_valid.txt").is_file() else None)
+        train_file, *valid_file = training_files(data)
         if valid_file:
-            return self._read(folder / (data.train_file if mode == "train" else valid_file))[:limit]
-        examples = self._read(folder / data.train_file)
+            return self._read(train_file if mode == "train" else valid_file[0])[:limit]
+        examples = self._read(train_file)
         kept = split_for_validation(len(examples))[0 if mode == "train" else 1]
         return [examples[i] for i in kept][:limit]
 
     def _read(self, path: Path) -> list[ClassificationExample]:
         return [ClassificationExample(text, label) for text, label in read_nsmc(path, self.labels)]
+
+
+def training_files(data: DataArguments) -> list[Path]:
+    """학습할 때 읽는 파일들: 학습 파일과, 따로 있으면 검증 파일.
+
+    Raises:
+        UserError: 말뭉치를 찾지 못했을 때.
+    """
+    folder = find_corpus(data.home, data.name, [data.train_file, data.test_file])
+    usual = "ratings_valid.txt" if (folder / "ratings_valid.txt").is_file() else None
+    return [folder / name for name in (data.train_file, data.valid_file or usual) if name]
 
 
 def split_for_validation(count: int, share: float = VALID_SHARE) -> tuple[list[int], list[int]]:

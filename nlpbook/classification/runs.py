@@ -9,15 +9,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from nlpbook import runs
-from nlpbook.classification.arguments import Arguments, TrainArguments
+from nlpbook.classification.arguments import CHANGEABLE, Arguments, TrainArguments
+from nlpbook.classification.nsmc import training_files
 from nlpbook.errors import UserError
+from nlpbook.fingerprints import fingerprint, require_same_data
 from nlpbook.paths import shown
-from nlpbook.runs import Place, claim, held, latest_run, name_after, new_version, require_name, take_up
-
-__all__ = ["RunFolder", "arguments_of", "find_run", "held", "new_run", "run_again"]
+from nlpbook.resuming import with_given
+from nlpbook.runs import Place, claim, latest_run, name_after, new_version, require_name, take_up
+from nlpbook.screen import say
 
 
 class RunFolder(runs.RunFolder):
@@ -91,6 +94,54 @@ def arguments_of(run: RunFolder, kind: type[Arguments] = TrainArguments) -> Argu
     args.model.output, args.env.project = str(path.parent.parent), path.parent.name
     args.env.job_name, args.env.job_version = run.split_name(args.env.job_name, args.env.job_version)
     return args
+
+
+def resumed_arguments(run: RunFolder, asked: TrainArguments, given: Collection[str]) -> TrainArguments:
+    """이어 할 설정: 그때의 설정에, 지금 적은 것 가운데 바꾸어도 되는 것을 얹습니다.
+
+    Args:
+        given: 사람이 명령줄에 적은 옵션들.
+
+    Raises:
+        UserError: 바꿀 수 없는 옵션을 그때와 다르게 주었을 때.
+    """
+    return with_given(arguments_of(run), asked, given, CHANGEABLE)
+
+
+def check_data(run: RunFolder, args: TrainArguments, resuming: bool) -> None:
+    """읽을 글의 지문을 실행에 적습니다. 이어 하는 것이면 처음의 것과 같은지 봅니다.
+
+    Raises:
+        UserError: 글이 없거나, 처음과 다른데 `accept_changed_data`가 아닐 때.
+    """
+    now = fingerprint(training_files(args.data))
+    before = run.noted().get("data") if resuming else None
+    changed = require_same_data(before, now, args.learning.accept_changed_data)
+    if changed:
+        say(f"바뀐 글로 이어 갑니다: {', '.join(changed)}.")
+    run.note(data=now)
+
+
+def start_from(args: TrainArguments) -> Path | None:
+    """`--init_from`이 가리키는 것에서 시작하도록 설정을 고칩니다.
+
+    Returns:
+        모델을 만든 뒤에 넣을 가중치 파일(.safetensors). Hugging Face 폴더에서 시작하면 None입니다.
+
+    Raises:
+        UserError: 체크포인트가 없거나, 어느 모델의 것인지 알 수 없을 때.
+    """
+    source = Path(args.learning.init_from or "").expanduser()
+    if source.suffix != ".safetensors":
+        folder = RunFolder(source).model
+        args.model.pretrained = str(folder) if folder.is_dir() else str(args.learning.init_from)
+        return None
+    run = RunFolder(source.resolve().parent.parent)
+    if not source.is_file():
+        raise UserError(f"체크포인트 파일이 없습니다: {shown(source)}. --init_from의 경로를 확인해 주세요.")
+    if run.arguments.is_file():
+        args.model.pretrained = str(run.model) if run.model.is_dir() else arguments_of(run).model.pretrained
+    return source
 
 
 def any_weights(run: RunFolder) -> bool:

@@ -22,6 +22,12 @@ from nlpbook.shared_options import (
 )
 
 EMBEDDED_TEXT = "lm-sample"
+FINE_TUNING_RATE = 3e-5  # --init_from의 기본 학습률. 이미 배운 것을 망가뜨리지 않도록 처음부터 배울 때의 10분의 1
+SHAPE = ("d_embed", "num_heads", "num_layers", "max_seq_len", "activation")  # 이것이 다르면 가중치를 옮길 수 없습니다.
+CHANGEABLE = {  # 이어 하면서 바꾸어도 되는 것. 글은 내용이 같은지 지문으로 봅니다.
+    *("num_epochs", "patience", "overfit_margin", "save_every", "data", "data_home", "accept_changed_data"),
+    *("workers", "accelerator", "precision", "sample_prompt", "sample_tokens", "wandb_project", "debugging"),
+}
 
 
 @dataclass
@@ -48,7 +54,9 @@ class LMConfig(HardwareOptions, with_defaults(LearningOptions, num_epochs=10, we
     dropout: float = option(0.1, "드롭아웃 비율.", min=0, max=0.95, group="model")
 
     batch_size: int = option(8, "배치 크기(프로세스마다). 창의 수입니다.", min=1, group="learning")
-    min_lr: float = option(3e-5, "코사인의 끝에서 머무는 학습률.", min=0, group="learning")
+    min_lr: float | None = option(
+        None, "코사인의 끝에서 머무는 학습률. 비우면 learning_rate의 10분의 1입니다.", min=0, group="learning"
+    )
     beta1: float = option(0.9, "AdamW의 첫째 모멘텀.", min=0, max=0.9999, group="learning")
     beta2: float = option(0.95, "AdamW의 둘째 모멘텀.", min=0, max=0.9999, group="learning")
     grad_accumulation: int = option(1, "가중치를 한 번 고칠 때 기울기를 모을 배치의 수.", min=1, group="learning")
@@ -95,7 +103,8 @@ class LMConfig(HardwareOptions, with_defaults(LearningOptions, num_epochs=10, we
                 f"d_embed {self.d_embed}은(는) num_heads {self.num_heads}(으)로 나누어떨어지지 않습니다. "
                 f"헤드마다 같은 차원을 나누어 갖도록 d_embed를 {self.num_heads}의 배수로 적어 주세요."
             )
-        self.min_lr = min(self.min_lr, self.learning_rate)
+        follows = self.min_lr is None
+        self.min_lr = self.learning_rate / 10 if follows else min(self.min_lr, self.learning_rate)
 
 
 @dataclass

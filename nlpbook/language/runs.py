@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ import torch
 
 from nlpbook import runs
 from nlpbook.checkpoints import load_state
+from nlpbook.cli import Options
 from nlpbook.errors import UserError
-from nlpbook.language.config import LMConfig, RunChoice
+from nlpbook.fingerprints import fingerprint, require_same_data
+from nlpbook.language.config import CHANGEABLE, FINE_TUNING_RATE, SHAPE, LMConfig, RunChoice
+from nlpbook.language.texts import TextCorpus
 from nlpbook.language.tokens import TextTokenizer
-from nlpbook.paths import OUTPUT, located, shown
-from nlpbook.runs import Place, claim, held, latest_run, name_after, new_version, require_name, take_up
+from nlpbook.paths import OUTPUT, located, shown, write_text
+from nlpbook.resuming import with_given
+from nlpbook.runs import Place, claim, latest_run, name_after, new_version, require_name, take_up
+from nlpbook.screen import say
 
-__all__ = ["RunFolder", "find_run", "held", "load_model", "new_run", "read_checkpoint", "run_again"]
-
-SHAPE = ("d_embed", "num_heads", "num_layers", "max_seq_len", "activation")  # 이것이 다르면 가중치를 옮길 수 없습니다.
 NEEDED = ("model_state_dict", "config", "vocab_size", "tokenizer")  # 모델을 되살리는 데 드는 것
 
 
@@ -31,6 +34,7 @@ class RunFolder(runs.RunFolder):
     best_model = Place("checkpoints/best_model.pt")  # 검증 손실이 가장 낮은 상태
     last_state = Place("checkpoints/last.pt")  # 이어 할 마지막 상태
     samples = Place("samples.txt")
+    tokenizer = Place("tokenizer.json")  # 글에서 배우지 않고 물려받은 토크나이저
     test = Place("test.json")
     export = Place("export")
 
@@ -106,6 +110,74 @@ def run_again(run: RunFolder) -> RunFolder:
             "주세요."
         )
     return take_up(run)
+
+
+def resumed_settings(run: RunFolder, options: Options) -> LMConfig:
+    """이어 할 설정: 그때의 설정에, 지금 적은 것 가운데 바꾸어도 되는 것을 얹습니다.
+
+    Raises:
+        UserError: 바꿀 수 없는 옵션을 그때와 다르게 주었을 때.
+    """
+    settings = with_given(settings_of(run), LMConfig.of(options), options.given, CHANGEABLE)
+    for name in ("data", "data_home"):
+        value = getattr(settings, name)
+        if name in options.given and Path(value).expanduser().exists():
+            setattr(settings, name, _absolute(value))
+    return settings
+
+
+def prepare_texts(
+    run: RunFolder | None, settings: LMConfig, resuming: bool, inherited: TextTokenizer | None = None
+) -> None:
+    """글을 읽기 전에: 글의 지문을 실행에 적고(이어 하면 처음의 것과 견주고), 물려받은 토크나이저를 설정에 적습니다.
+
+    Args:
+        run: 실행 폴더. 실행을 남기지 않으면(학습률 찾기) None입니다.
+        inherited: 미세조정할 모델의 토크나이저. 같은 번호가 같은 토큰을 뜻하도록 글에서 새로 배우지 않습니다. 바뀐 글로
+            이어 할 때는 모델이 배운 것을 저절로 물려받습니다.
+
+    Raises:
+        UserError: 글이 없거나, 처음과 다른데 `accept_changed_data`가 아닐 때.
+    """
+    if inherited is not None:
+        folder = run.path if run else Path(settings.output).expanduser() / settings.project / "tokens"
+        settings.tokenizer = keep_tokenizer(inherited.to_text(), folder / "tokenizer.json")
+    if run is None:
+        return
+    now = fingerprint(TextCorpus(settings.data, settings.data_home, settings.max_bytes).files)
+    changed = require_same_data(run.noted().get("data") if resuming else None, now, settings.accept_changed_data)
+    if changed:
+        settings.tokenizer = keep_tokenizer(read_checkpoint(run.resumable)["tokenizer"], run.tokenizer)
+        say(f"바뀐 글로 이어 갑니다: {', '.join(changed)}.")
+    run.note(data=now)
+
+
+def keep_tokenizer(text: str, path: Path) -> str:
+    """물려받은 토크나이저(`TextTokenizer.to_text()`)를 파일로 남기고, 설정의 `tokenizer`에 적을 경로를 돌려줍니다."""
+    write_text(path, text)
+    return str(path.resolve())
+
+
+def fine_tuning(options: Options) -> Options:
+    """`--init_from`을 준 학습의 옵션: 학습률을 따로 적지 않았으면 작게 합니다. `min_lr`은 그것을 따라갑니다."""
+    if not options.get("init_from") or "learning_rate" in options.given:
+        return options
+    return options.over({"learning_rate": FINE_TUNING_RATE})
+
+
+def take_shape(settings: LMConfig, source: LMConfig, given: Collection[str]) -> None:
+    """미세조정할 모델의 모양을 설정에 옮깁니다.
+
+    Raises:
+        UserError: 사람이 다른 모양을 적었을 때.
+    """
+    for name in SHAPE:
+        wanted, own = getattr(settings, name), getattr(source, name)
+        if name in given and wanted != own:
+            raise UserError(
+                f"--init_from의 모델은 {name}이(가) {own}인데 {wanted}을(를) 주었습니다. --{name}을(를) 빼 주세요."
+            )
+        setattr(settings, name, own)
 
 
 def _absolute(path: str) -> str:

@@ -88,7 +88,10 @@ class TextTokenizer:
         """
         if Path(name).is_file():
             try:
-                return cls(Tokenizer.from_file(str(name)))
+                text = Path(name).read_text(encoding="utf-8")
+                if "end_of_text" in json.loads(text):  # `to_text`로 적은 것. 글의 끝 토큰의 이름까지 압니다.
+                    return cls.from_text(text)
+                return cls(Tokenizer.from_str(text))
             except UserError:
                 raise
             except Exception as error:

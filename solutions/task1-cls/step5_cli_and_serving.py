@@ -27,16 +27,18 @@ from step4_training_loops import NSMCModel, TrainingLoop, gather
 
 from nlpbook import plots
 from nlpbook.checkpoints import Checkpoint, CheckpointSaver, load_weights
-from nlpbook.classification import reports
+from nlpbook.classification import reports, runs
 from nlpbook.classification.arguments import Arguments, ServeArguments, TestArguments, TrainArguments
 from nlpbook.classification.limits import require_testable, require_trainable
 from nlpbook.classification.metrics import ClassificationReport, classification_report
 from nlpbook.classification.plots import confusion_matrix
-from nlpbook.classification.runs import RunFolder, arguments_of, find_run, held, new_run, run_again
+from nlpbook.classification.runs import RunFolder, arguments_of, find_run
 from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast_attention
 from nlpbook.loaders import evaluation_loader
+from nlpbook.optimization import follow_schedule
 from nlpbook.paths import folder_written_aside, write_json
+from nlpbook.runs import held
 from nlpbook.screen import Stopwatch, console, log_to, progress_bar, say
 from nlpbook.serving import listen, read_text, require_servable
 from nlpbook.serving import new_app as new_web_app
@@ -138,27 +140,33 @@ def make_fabric(args: Arguments) -> Fabric:
 
 
 def train(options: Options) -> None:
-    """모델을 학습해 실행 폴더에 남깁니다. --resume은 멈춘 학습을 처음의 설정 그대로 이어 합니다."""
+    """모델을 학습해 실행 폴더에 남깁니다. --resume은 멈춘 학습을 이어 하고, --init_from은 다른 모델에서 시작합니다."""
     args = arguments_from(TrainArguments, options)
-    resume, run_folder = args.learning.resume, None
+    resume, run_folder, weights = args.learning.resume, None, None
     if resume:
         run_folder = find_run(args)
-        args = arguments_of(run_folder)
+        args = runs.resumed_arguments(run_folder, args, options.given)
+    elif args.learning.init_from:
+        weights = runs.start_from(args)
     require_trainable(args)
     fabric = make_fabric(args)
     fabric.launch()
     fabric.seed_everything(args.learning.seed, verbose=False)
     if fabric.is_global_zero:
-        run_folder = run_again(run_folder) if run_folder else new_run(args)
+        run_folder = runs.run_again(run_folder) if run_folder else runs.new_run(args)
     args, run_folder = fabric.broadcast((args, run_folder))  # 실행 폴더의 이름은 0번이 정합니다.
     with held(run_folder, enabled=fabric.is_global_zero), log_to(run_folder.log, enabled=fabric.is_global_zero):
-        fit(fabric, args, run_folder, resume)
+        if fabric.is_global_zero:
+            runs.check_data(run_folder, args, resume)
+        model = NSMCModel(args)
+        if weights:
+            load_weights(model.lang_model, weights)
+        fit(fabric, model, run_folder, resume)
 
 
-def fit(fabric: Fabric, args: TrainArguments, run_folder: RunFolder, resume: bool) -> None:
-    """말뭉치를 읽고, 학습하고, 결과를 실행 폴더에 남깁니다."""
-    watch = Stopwatch()
-    model = NSMCModel(args)
+def fit(fabric: Fabric, model: NSMCModel, run_folder: RunFolder, resume: bool) -> None:
+    """학습하고, 결과를 실행 폴더에 남깁니다."""
+    watch, args = Stopwatch(), model.args
     saver = CheckpointSaver(run_folder.checkpoints, args.learning.saving_mode, args.learning.num_saving)
     state = saver.load_last(fabric.device) if resume else None
     loop = TrainingLoop(fabric, model, saver)
@@ -173,6 +181,7 @@ def fit(fabric: Fabric, args: TrainArguments, run_folder: RunFolder, resume: boo
             say(f"  {model.data.label_names[int(example.label)]}  {example.text}")
     if state is not None:
         loop.restore(state)
+        follow_schedule(loop.scheduler)  # 에포크를 늘려 이어 하면 학습률의 계획도 새로 그립니다.
         loop.tracker.save()
         say(f"{loop.position.step:,}걸음에서 이어 갑니다.")
     try:

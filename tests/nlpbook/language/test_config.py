@@ -129,9 +129,11 @@ def test_a_learning_rate_of_zero_or_less_is_refused(rate):
         LMConfig(learning_rate=rate)
 
 
-def test_the_lowest_learning_rate_never_exceeds_the_highest():
-    assert LMConfig(learning_rate=1e-6).min_lr == 1e-6
-    assert LMConfig(learning_rate=1e-2).min_lr == 3e-5
+def test_the_lowest_learning_rate_follows_the_highest_and_never_exceeds_it():
+    assert LMConfig(learning_rate=1e-6).min_lr == pytest.approx(1e-7)
+    assert LMConfig(learning_rate=1e-2).min_lr == pytest.approx(1e-3)
+    assert LMConfig(learning_rate=1e-2, min_lr=3e-5).min_lr == 3e-5
+    assert LMConfig(learning_rate=1e-6, min_lr=3e-5).min_lr == 1e-6
 
 
 def other_than(one: Field) -> object:
@@ -147,6 +149,8 @@ def other_than(one: Field) -> object:
         return default / 2
     if default is None and "int" in str(one.type):
         return 3
+    if default is None and "float" in str(one.type):
+        return 1e-6
     return ["다른 값"] if isinstance(default, tuple) else "다른 값"
 
 
