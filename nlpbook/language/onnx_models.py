@@ -16,6 +16,10 @@ from torch import Tensor
 from nlpbook.errors import UserError
 from nlpbook.paths import shown
 
+# VNNI 명령이 없는 x86 CPU는 8비트끼리의 곱 둘을 16비트에 더하다 넘칩니다. 그런 CPU에서도 옳게, 대신 조금 느리게 셉니다.
+# https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html (U8S8, U8U8)
+NEVER_SATURATING = ("session.x64quantprecision", "1")
+
 
 class OnnxModel:
     """onnxruntime으로 도는 언어 모델. `model(ids)`는 (배치, 길이) → (배치, 길이, 어휘)입니다.
@@ -30,6 +34,7 @@ class OnnxModel:
         self.path = Path(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        options.add_session_config_entry(*NEVER_SATURATING)
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
