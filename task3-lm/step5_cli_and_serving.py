@@ -158,21 +158,40 @@ class CachedReader:
 
     def read(self, new: Tensor) -> Tensor:
         """새 토큰들을 읽습니다. (글, 새 길이) → 자리마다의 로짓 (글, 새 길이, 어휘)."""
-        start, end, limit = self.ids.size(1), self.ids.size(1) + new.size(1), self.model.config.max_seq_len
-        if end > limit:
-            kept = torch.cat([self.ids, new], dim=1)[:, -(limit // 2) :]
-            self.ids, self.padding = kept[:, :0], (self.padding - (end - kept.size(1))).clamp(min=0)
-            return self.read(kept)[:, -new.size(1) :]
-        rows, columns = torch.arange(start, end, device=new.device), torch.arange(end, device=new.device)
-        bias = None  # 채운 것 없이 한 토큰씩 읽을 때는 가릴 것이 없습니다. 가린다면 (글, 1, 새 길이, 지금까지)입니다.
-        if self.padded or len(rows) > 1:  # -inf로 가리면, 볼 것이 하나도 없는 채운 자리가 NaN이 됩니다.
-            bias = ((columns > rows[:, None]) | (columns < self.padding[:, None, None]))[:, None] * -1e9
+        start = self.ids.size(1)
+        end = start + new.size(1)
+        if end > self.model.config.max_seq_len:
+            return self._read_half_again(new)
+        rows = torch.arange(start, end, device=new.device)
         positions = (rows - self.padding[:, None]).clamp(min=0)  # (글, 새 길이)
         x = self.model.token_embedding(new) + self.model.position_embedding(positions)
+        bias = self._bias(rows, end, x.dtype)
         for block, memory in zip(self.model.blocks, self.memories, strict=True):
             x = block(x, attend=partial(self._attend, block, memory, bias, start))
         self.ids = torch.cat([self.ids, new], dim=1)
         return self.model.lm_head(self.model.norm(x))
+
+    def _read_half_again(self, new: Tensor) -> Tensor:
+        """문맥이 찼습니다: 뒤의 절반만 남겨 처음부터 읽고, 새 토큰의 로짓만 돌려줍니다."""
+        everything = torch.cat([self.ids, new], dim=1)
+        kept = everything[:, -(self.model.config.max_seq_len // 2) :]
+        dropped = everything.size(1) - kept.size(1)
+        self.ids = kept[:, :0]
+        self.padding = (self.padding - dropped).clamp(min=0)
+        return self.read(kept)[:, -new.size(1) :]
+
+    def _bias(self, rows: Tensor, end: int, dtype: torch.dtype) -> Tensor | None:
+        """어텐션 점수에 더할 값, (글, 1, 새 길이, 지금까지): 뒤의 토큰과 채운 토큰은 아주 작은 수입니다.
+
+        채운 것 없이 한 토큰씩 읽을 때는 가릴 것이 없어 None입니다. -inf로 가리면, 볼 것이 하나도 없는 채운 자리가
+        NaN이 됩니다. 점수와 dtype이 다르면 PyTorch가 CPU에 따라 엉뚱한 값을 냅니다.
+        """
+        if not self.padded and len(rows) == 1:
+            return None
+        columns = torch.arange(end, device=rows.device)
+        hidden = (columns > rows[:, None]) | (columns < self.padding[:, None, None])  # (글, 새 길이, 지금까지)
+        bias = torch.zeros(hidden.shape, dtype=dtype, device=rows.device)
+        return bias.masked_fill(hidden, torch.finfo(dtype).min)[:, None]
 
     @staticmethod
     def _attend(block: Block, memory: LayerMemory, bias: Tensor | None, start: int, x: Tensor) -> Tensor:
