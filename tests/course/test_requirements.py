@@ -23,8 +23,11 @@ INSTALLED_AS = {
     "PIL": "pillow",
     "traitlets": "ipykernel",
     "IPython": "ipykernel",
+    "korouge_score": "korouge-score",
+    "rouge_score": "rouge-score",
     "yaml": "PyYAML",
 }
+EXTRAS = {"kiwipiepy"}  # pyproject.toml의 선택 설치. 없으면 코드가 설치하는 법을 알려 줍니다.
 OURS = {"course", "nlpbook", "tests", "todo", "console_text", "command_line", "scripts", "benchmarks"}
 
 
@@ -50,7 +53,7 @@ def imported(folders: list[str]) -> set[str]:
                     found.add(node.module.split(".")[0])
     return {
         INSTALLED_AS.get(name, name)
-        for name in found - OURS - set(sys.stdlib_module_names)
+        for name in found - OURS - EXTRAS - set(sys.stdlib_module_names)
         if not re.match(r"step\d", name)
     }
 
