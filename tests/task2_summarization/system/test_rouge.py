@@ -19,7 +19,7 @@ FOLDER = ROOT / "solutions" / "task2-summarization"
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
 
-WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 KEYS = ("rouge1", "rouge2", "rougeL")
 
 
