@@ -19,7 +19,6 @@ from typing import Any
 from nlpbook.errors import UserError, did_you_mean
 from nlpbook.pretrained import resolve_pretrained
 
-EMBEDDED_MODEL = "ko-bart-tiny"
 SAMPLE = "네, 3시에 뵐게요!"  # 토크나이저가 한국어를 되살리는지 보는 글
 PROMPT_END = "\n요약:"  # 디코더뿐인 모델에게 대화가 끝났음을 알리는 말
 
