@@ -2,7 +2,8 @@
 
 여러 사람이 주고받은 대화를 한두 문장으로 줄이는 모델을 만듭니다. 모델의 종류, 학습률, 배치 크기, 빔의 수까지 고를 것이
 수십 가지입니다. 무엇을 골랐는지 적어 두지 않으면 좋은 결과를 얻고도 다시 얻지 못하고, 코드에 적어 두면 실험마다 코드가
-달라집니다. 그래서 고른 것만 YAML 파일에 적습니다. 이 단계에서는 그 파일들을 읽어 설정 하나로 만듭니다.
+달라집니다. 그래서 고른 것만 YAML 파일에 적습니다. 이 단계에서는 그 파일들을 읽어 설정 하나로 만들고, 설정이 가리키는
+모델과 토크나이저가 화자 태그(`#Person1#`)를 알게 합니다.
 
     python step1_config_and_model.py                                  # 내장 모델의 설정을 보여 줍니다 (약 2초)
     python step1_config_and_model.py baseline_kobart --num_epochs 5   # 값마다 어디에서 왔는지 보세요
@@ -12,6 +13,8 @@
     - 물려받기(inheritance): 모든 실험에 같은 것은 한 파일에만 적고, 실험마다 다른 것만 그 위에 얹습니다
     - 앞서는 순서(precedence): 기본값 < 파일 < 환경 변수 < 명령줄 < 시도(trial)
     - 글과 수: 환경 변수와 명령줄의 "1e-4"는 글입니다. 수로 바꾸지 않으면 옵티마이저에 가서야 멈춥니다
+    - 인코더-디코더와 디코더뿐인 모델: 같은 일을 다른 모양의 모델이 합니다
+    - 토큰을 더하면 임베딩도 늘립니다: 새 행이 무엇에서 시작하는지가 화자를 가립니다
 
 하지 않는 것: 대화를 읽는 일(2단계), 점수를 매기는 일(3단계), 학습(4단계).
 """
@@ -21,12 +24,29 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from tokenizers import AddedToken
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
 # 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
 
 from nlpbook.cli import run_script  # noqa: E402
 from nlpbook.errors import UserError  # noqa: E402
+from nlpbook.pretrained import resolve_pretrained  # noqa: E402
 from nlpbook.summarization import config_files  # noqa: E402
+from nlpbook.summarization.architectures import (  # noqa: E402
+    architecture,
+    load_tokenizer,
+    resize_embedding_rows,
+    settle_generation,
+)
 from nlpbook.summarization.config import SummarizationConfig  # noqa: E402
 from nlpbook.summarization.config_files import (  # noqa: E402
     circle,
@@ -133,6 +153,78 @@ class ConfigManager:
         return config_files.migrate(find_config(name_or_path, CONFIGS), to)
 
 
+# ── 모델과 토크나이저
+
+
+def load_pretrained_model(config: SummarizationConfig) -> PreTrainedModel:
+    """설정이 가리키는 모델. 인코더-디코더이거나, 디코더뿐입니다.
+
+    Args:
+        config: `model.architecture`가 구조를, `model.checkpoint`가 가중치를 정합니다.
+
+    Returns:
+        32비트 가중치의 모델, 평가 모드.
+    """
+    decoder_only = architecture(config.model.architecture).decoder_only
+    checkpoint = resolve_pretrained(config.model.checkpoint)
+    # [TODO 1-4] 구조에 맞는 자동 클래스로 모델을 만들어 model에 담으세요. load_pretrained가 거짓이면 모양만 가져옵니다.
+    # 힌트: AutoModelForSeq2SeqLM, AutoModelForCausalLM, AutoConfig. from_pretrained는 배운 가중치까지, from_config는
+    #       모양만 만듭니다. 둘 가운데 하나를 고를 까닭이 두 번 있습니다.
+    todo("1-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: model
+    # [END 1-4]
+    return model.eval()
+
+
+def register_speakers(tokenizer: PreTrainedTokenizerBase, tags: list[str]) -> dict[str, list[int]]:
+    """화자 태그를 토큰 하나씩으로 등록합니다.
+
+    Args:
+        tokenizer: 여기에 태그가 더해집니다.
+        tags: 예: `["#Person1#", "#Person2#"]`.
+
+    Returns:
+        태그 → 등록하기 전에 그 태그가 나뉘던 조각들의 번호. 새 임베딩의 처음 값을 정하는 데 씁니다.
+    """
+    pieces = {tag: tokenizer(tag, add_special_tokens=False)["input_ids"] for tag in tags}
+    # [TODO 1-5] tags를 보통 토큰으로 tokenizer에 더하세요. 태그는 하나하나 쪼개지지 않는 토큰이 되어야 합니다.
+    # 힌트: 특수(special) 토큰으로 더하면 decode(…, skip_special_tokens=True)가 요약에서 태그를 지웁니다. 누가 말했는지
+    #       알 수 없는 요약이 됩니다.
+    todo("1-5")  # 여기를 지우고 채워 주세요.
+    # [END 1-5]
+    return pieces
+
+
+def resize_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pieces: dict[str, list[int]]) -> None:
+    """새 토큰만큼 임베딩의 행을 늘리고, 새 행의 처음 값을 정합니다.
+
+    Args:
+        pieces: 태그 → 등록하기 전에 나뉘던 조각들의 번호.
+    """
+    resize_embedding_rows(model, len(tokenizer))  # 늘리기만 합니다. 새 행들은 서로 거의 같습니다.
+    embeddings = model.get_input_embeddings().weight.data  # (어휘, 차원)
+    # [TODO 1-6] 태그마다, 그 태그의 행을 조각들의 행의 평균으로 채우세요. 나머지 행은 그대로입니다.
+    # 힌트: 태그의 번호는 tokenizer.convert_tokens_to_ids가 압니다. 두 화자의 행이 똑같이 시작하면, 모델은 누가
+    #       누구인지를 무엇으로 가릴까요? "#Person1#"과 "#Person2#"의 조각은 어디가 다른가요?
+    todo("1-6")  # 여기를 지우고 채워 주세요.
+    # [END 1-6]
+
+
+def load_model_and_tokenizer(
+    config: SummarizationConfig, tags: list[str] | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """설정의 모델과 토크나이저. 화자 태그를 알고, 생성 설정은 설정의 `generation`을 따릅니다.
+
+    Args:
+        tags: 등록할 화자 태그. None이면 설정의 `tokenizer.speaker_tags`입니다.
+    """
+    tokenizer = load_tokenizer(config.model.architecture, config.model.checkpoint, config.tokenizer.encoder_max_len)
+    model = load_pretrained_model(config)
+    pieces = register_speakers(tokenizer, tags or config.tokenizer.speaker_tags)
+    resize_embeddings(model, tokenizer, pieces)
+    settle_generation(model, tokenizer, config.generation)
+    return model, tokenizer
+
+
 def show_config(config: SummarizationConfig) -> None:
     print("■ 설정: 값과, 그것이 온 곳")
     print("  " + config.to_text().rstrip().replace("\n", "\n  "))
@@ -146,6 +238,18 @@ def main() -> None:
     name = words.pop(0) if named else DEFAULT_CONFIG
     config = load_config(name, words)
     show_config(config)
+
+    model, tokenizer = load_model_and_tokenizer(config)
+    print(f"\n■ 모델: {config.model.checkpoint}")
+    print(f"  파라미터 {model.num_parameters():,}개, 어휘 {len(tokenizer):,}개, 디코더의 시작 ", end="")
+    print(f"{tokenizer.convert_ids_to_tokens(model.config.decoder_start_token_id)!r}")
+    turn = "#Person1#: 오늘 3시에 볼까?"
+    ids = tokenizer(turn)["input_ids"]
+    print(f"  {turn} → " + " ".join(tokenizer.convert_ids_to_tokens(ids)))
+    print(f"  되돌리면 {tokenizer.decode(ids, skip_special_tokens=True)!r}")
+    rows = model.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids(["#Person1#", "#Person2#"])]
+    likeness = torch.nn.functional.cosine_similarity(rows[0], rows[1], dim=0).item()
+    print(f"  두 화자의 임베딩의 코사인 유사도 {likeness:.3f}")
 
     # 더 해 보기: quick.yaml을 물려받는 내 설정 파일을 만들어 학습률만 바꾸어 보세요. 몇 줄이면 되나요?
 
