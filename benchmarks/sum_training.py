@@ -3,8 +3,8 @@
     python benchmarks/sum_training.py                            # 내장 모델과 내장 대화, 시드 셋
     python benchmarks/sum_training.py --real <대화.csv>          # 실제 대화에서도 재고, 몇 개를 읽어 봅니다
 
-견주는 것은 늘 같은 문장과 앞의 두 마디(lead-2)입니다. 시험은 두 가지입니다: 손으로 쓴 대화(test.csv)와, 학습에 없던 짝으로
-만든 대화(generated-test.csv). 점수는 rouge_sum(0~3, syllable)입니다.
+견주는 것은 늘 같은 문장과 앞의 두 마디(lead-2)입니다. 시험은 두 가지입니다: 한 편씩 쓴 대화(test.csv)와, 학습에 없던
+조합으로 지은 대화(generated-test.csv). 점수는 rouge_sum(0~3, syllable)입니다.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def main() -> None:
     config = load_config(args.config, overrides=args.overrides)
     rows = read_dialogues(config.data.train, need_summaries=True)
     home = Path(config.data.test).parent
-    tests = {"손으로 쓴 대화": home / "test.csv", "만든 대화": home / "generated-test.csv"}
+    tests = {"쓴 대화": home / "test.csv", "지은 대화": home / "generated-test.csv"}
     if args.real:
         tests["실제 대화"] = args.real
     held_out = {name: read_dialogues(path, need_summaries=True) for name, path in tests.items()}
