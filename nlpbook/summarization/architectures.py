@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nlpbook.errors import UserError, did_you_mean
+from console_text import did_you_mean
+from nlpbook.errors import UserError
 from nlpbook.pretrained import resolve_pretrained
 
 SAMPLE = "네, 3시에 뵐게요!"  # 토크나이저가 한국어를 되살리는지 보는 글

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nlpbook.errors import UserError, did_you_mean
+from console_text import did_you_mean
+from nlpbook.errors import UserError
 from nlpbook.paths import shown
 from nlpbook.text import normalized
 

@@ -15,7 +15,8 @@ import re
 from functools import cache
 from typing import Any, Protocol
 
-from nlpbook.errors import UserError, did_you_mean
+from console_text import did_you_mean
+from nlpbook.errors import UserError
 
 WORD = re.compile(r"#Person\d+#|\w+|[^\w\s]")
 
