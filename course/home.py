@@ -54,6 +54,11 @@ class Home:
     def guide(self) -> Path:
         return self.root / "README_stepwise_learning.md"
 
+    def guide_pages(self) -> list[Path]:
+        """TODO 표가 있는 글: 학습 가이드와, docs/guide/에 나누어 둔 장들."""
+        pages = [self.guide, *sorted((self.root / "docs" / "guide").glob("*.md"))]
+        return [page for page in pages if page.is_file()]
+
     def shown(self, path: Path) -> str:
         """사람에게 보이거나 적어 둘 경로. 저장소 안이면 저장소에서부터입니다."""
         return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()

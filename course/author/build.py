@@ -23,9 +23,9 @@ def wanted_files(home: Home) -> dict[Path, str]:
             wanted[task.exercise / step.file_name] = exercise
         for name in task.companions() if task.solution.is_dir() else ():
             wanted[task.exercise / name] = (task.solution / name).read_text(encoding="utf-8")
-    if home.guide.is_file():
-        text = home.guide.read_text(encoding="utf-8")
-        wanted[home.guide] = TABLE.sub(lambda match: _filled_table(home, match), text)
+    for page in home.guide_pages():
+        text = page.read_text(encoding="utf-8")
+        wanted[page] = TABLE.sub(lambda match: _filled_table(home, match), text)
     return wanted
 
 
