@@ -36,7 +36,7 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, dialogue: str, max_len: 
     """대화를 토큰 번호로 바꿉니다.
 
     Args:
-        tokenizer: 시작과 끝 토큰을 스스로 붙입니다.
+        tokenizer: 시작과 끝 토큰을 스스로 붙입니다(T5는 끝만).
         max_len: 시작과 끝을 더한 길이의 상한(토큰). 넘으면 대화의 뒤를 자르되, 끝 토큰은 남습니다.
 
     Returns:
@@ -56,7 +56,7 @@ def encode_summary(tokenizer: PreTrainedTokenizerBase, summary: str, max_len: in
         max_len: 라벨의 길이의 상한(토큰).
 
     Returns:
-        토큰 번호들. 마지막은 언제나 끝 토큰(`tokenizer.eos_token_id`)입니다.
+        토크나이저가 붙이는 시작과 끝까지 담긴 토큰 번호들. 마지막은 언제나 끝 토큰(`tokenizer.eos_token_id`)입니다.
     """
     # [TODO 2-2] 요약을 max_len까지 잘라 토큰 번호로 바꾸어 labels에 담으세요. 마지막은 끝 토큰이어야 합니다.
     # 힌트: 요약은 모델이 써야 할 글(text_target)입니다. 여기서 한 칸 밀거나 -100으로 채우지는 않습니다: 배치를 묶을 때
@@ -88,7 +88,7 @@ class DialogueSummarizationDataset(Dataset):
         decoder_max_len: int = 128,
     ) -> None:
         self.items: list[dict[str, list[int]]] = []
-        # [TODO 2-3] 대화마다 input_ids와, 요약이 있으면 labels를 담은 사전을 만들어 self.items에 차례로 더하세요.
+        # [TODO 2-3] 대화마다 input_ids와, 요약이 있으면 labels도 담은 사전을 만들어 self.items에 차례로 더하세요.
         # 힌트: encode_dialogue와 encode_summary를 씁니다. 둘의 길이의 상한은 다릅니다. 같은 글을 에포크마다 다시
         #       토큰으로 바꾸지 않으려면, __getitem__이 아니라 여기에서 해야 합니다.
         todo("2-3")  # 여기를 지우고 채워 주세요.
@@ -167,7 +167,7 @@ def padded(rows: Sequence[list[int]], value: int) -> Tensor:
 def length_batches(lengths: Sequence[tuple[int, int]], batch_size: int, generator: torch.Generator) -> list[list[int]]:
     """길이가 비슷한 예문끼리 묶은 배치들. 에포크마다 새로 섞입니다.
 
-    모두 섞은 뒤 `POOL_BATCHES`개의 배치만큼씩 길이순으로 늘어놓아 자르고, 배치의 차례를 다시 섞습니다.
+    모두 섞은 뒤 `POOL_BATCHES`개의 배치만큼씩 대화의 길이순으로 늘어놓아 자르고, 배치의 차례를 다시 섞습니다.
 
     Args:
         lengths: 예문마다의 (대화의 토큰 수, 라벨의 토큰 수).

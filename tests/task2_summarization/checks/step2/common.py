@@ -42,7 +42,7 @@ def check_encoding(encode: Encode, text: str, cap: int, name: str, adds_start: b
         return
     wrong = [*more, *wrong_encodings(text, cap, adds_start)]
     said = {"expected": summed_up(want), "shown": summed_up(got), "cap": cap, "count": len(got)}
-    recognise(got, wrong, atol=0, idea="토큰 번호", **said)
+    recognise(got, wrong, idea="토큰 번호", **said)
     if got == support.encoded(text, len(got), adds_start):
         fail(idea="max_length", expected=f"{len(want)}개", got=f"{len(got)}개", symptom="other-cap", cap=cap)
     pairs = zip(got, want, strict=False)
