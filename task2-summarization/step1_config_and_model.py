@@ -169,7 +169,8 @@ def load_pretrained_model(config: SummarizationConfig) -> PreTrainedModel:
     checkpoint = resolve_pretrained(config.model.checkpoint)
     # [TODO 1-4] 구조에 맞는 자동 클래스로 모델을 만들어 model에 담으세요. load_pretrained가 거짓이면 모양만 가져옵니다.
     # 힌트: AutoModelForSeq2SeqLM, AutoModelForCausalLM, AutoConfig. from_pretrained는 배운 가중치까지, from_config는
-    #       모양만 만듭니다. 둘 가운데 하나를 고를 까닭이 두 번 있습니다.
+    #       모양만 만듭니다. 둘 가운데 하나를 고를 까닭이 두 번 있습니다. 허브에는 16비트로 저장된 모델도 있습니다:
+    #       dtype을 적지 않으면 저장된 대로 16비트의 모델이 됩니다.
     todo("1-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: model
     # [END 1-4]
     return model.eval()

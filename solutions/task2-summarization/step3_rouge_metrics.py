@@ -48,10 +48,9 @@ class SyllableTokenizer:
         Returns:
             조각들. 예: `["#person1#", "은", "3", "시", "에", "tom", "을", "만", "납", "니", "다"]`.
         """
-        # [TODO 3-1] 화자 태그, 한글 음절, 로마자 낱말, 수를 저마다 한 조각으로 담은 pieces를 만드세요. 소문자로 맞추고,
-        #            나머지(문장 부호, 빈칸)는 버립니다.
-        # 힌트: re.findall이 앞에서부터 맞는 것을 찾습니다. 태그가 "#", "person", "1", "#"으로 흩어지면, 태그만 늘어놓은
-        #       문장의 점수는 어떻게 될까요? 한글 음절은 [가-힣] 하나입니다.
+        # [TODO 3-1] 소문자로 맞춘 글의 화자 태그, 한글 음절, 로마자 낱말, 수를 한 조각씩 차례로 pieces에 담으세요.
+        # 힌트: 나머지(문장 부호, 빈칸)는 버립니다. re.findall이 앞에서부터 맞는 것을 찾습니다. 태그가 "#", "person",
+        #       "1", "#"으로 흩어지면, 태그만 늘어놓은 문장의 점수는 어떻게 될까요? 한글 음절은 [가-힣] 하나입니다.
         pieces = re.findall(r"#person\d+#|[가-힣]|[a-z]+|\d+", text.lower())
         # [END 3-1]
         return pieces
@@ -80,7 +79,7 @@ def compute_rouge(
     """예측과 참조의 ROUGE. 짝마다 구한 F1을 그냥 평균합니다(어간 추출은 하지 않습니다).
 
     Args:
-        predictions, references: 같은 수의 요약. 비어 있어도 됩니다(그 짝은 0입니다).
+        predictions, references: 같은 수의 요약. 빈 요약의 짝은 0입니다. 짝이 하나도 없으면 점수는 모두 0입니다.
         tokenizer: 조각으로 나누는 법: `syllable`(기본), `word`, `char`, `morpheme`, 또는 `tokenize`가 있는 것.
 
     Returns:
@@ -93,9 +92,9 @@ def compute_rouge(
         tokenizer = SyllableTokenizer() if tokenizer == SyllableTokenizer.name else rouge_tokenizer(tokenizer)
     scorer = RougeScorer(list(KEYS), use_stemmer=False, tokenizer=tokenizer)
     scores: dict[str, float] = {}
-    # [TODO 3-3] 짝마다 scorer.score(참조, 예측)을 구해, KEYS마다 F1(fmeasure)의 평균을 scores에 담으세요. 그리고
-    #            rouge_sum과 rouge_combined_f1을 더하세요.
-    # 힌트: 모든 요약을 이어 붙여 한 번에 재면 짝이 뒤섞입니다. 짝을 지을 때 길이가 다르면 멈추도록(strict=True) 하세요.
+    # [TODO 3-3] KEYS마다 짝들의 F1(fmeasure)의 평균을, 그리고 rouge_sum과 rouge_combined_f1을 scores에 담으세요.
+    # 힌트: 짝 하나의 점수는 scorer.score(참조, 예측)입니다. 모든 요약을 이어 붙여 한 번에 재면 짝이 뒤섞입니다. 짝을
+    #       지을 때 길이가 다르면 멈추도록(strict=True) 하세요.
     pairs = [scorer.score(reference, prediction) for prediction, reference in zip(predictions, references, strict=True)]
     for key in KEYS:
         scores[key] = sum(pair[key].fmeasure for pair in pairs) / max(1, len(pairs))

@@ -115,9 +115,11 @@ def warm() -> None:
     """검사 프로세스가 갈라지기 전에 한 번: 설정 파일을 읽는 것들과 두 토크나이저를 미리 움직여 봅니다."""
     from nlpbook.pretrained import quiet_transformers
     from nlpbook.summarization.config_files import command_line_layer, resolved
+    from tests.task2_summarization.checks import models
 
     torch.set_num_threads(1)
     quiet_transformers()
     resolved(command_line_layer(["num_epochs=5"]))
+    models.warm()
     for adds_start in (True, False):
         tokenizer(adds_start)(DIALOGUES[0], truncation=True, max_length=8)

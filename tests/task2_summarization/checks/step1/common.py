@@ -1,17 +1,21 @@
 """1단계의 검사들이 함께 쓰는 것.
 
 설정의 세 TODO는 서로를 부릅니다. 뒤의 것을 검사할 때는 앞의 것이 비어 있거나 틀려도 되도록 옳은 것을 대신 둡니다.
+화자 태그의 두 TODO(1-5, 1-6)는 작은 토크나이저에 새 태그를 더하며 봅니다.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenizers import AddedToken
+
 from course.checks.words import fail
 from nlpbook.summarization.layers import Sourced
+from tests.task2_summarization.checks import support
 
 Tree = dict[str, Any]  # 사전 안의 사전
 
@@ -61,3 +65,29 @@ def write(folder: Path, **texts: str) -> dict[str, Path]:
         made[name] = folder / f"{name}.yaml"
         made[name].write_text(text, encoding="utf-8")
     return made
+
+
+# ── 1-5, 1-6: 화자 태그
+
+# 조각이 저마다 다르고, 조각의 수도 다릅니다. support의 토크나이저가 이미 아는 태그와는 겹치지 않습니다.
+NEW_TAGS = ["#Person12#", "#Person231#", "#Person32#"]
+
+
+def new_tokenizer() -> Any:
+    """새 태그를 아직 모르는 토크나이저. `<usr>`는 이름 없는 특수 토큰입니다."""
+    made = support.tokenizer()
+    made.add_special_tokens({"extra_special_tokens": ["<usr>"]})
+    return made
+
+
+def registered(tokenizer: Any, tags: Sequence[str] = NEW_TAGS) -> Any:
+    """태그를 보통 토큰으로 더한 사본. 1-5의 것과 따로 쓴, 그것의 기준입니다."""
+    made = copy.deepcopy(tokenizer)
+    for tag in tags:
+        made.add_tokens(AddedToken(tag, normalized=False, special=False))
+    return made
+
+
+def pieces_of(tags: Sequence[str] = NEW_TAGS) -> dict[str, list[int]]:
+    """등록하기 전에 태그가 나뉘던 조각들의 번호."""
+    return {tag: support.body_of(tag) for tag in tags}

@@ -1,0 +1,196 @@
+"""1-6의 검사: 새 토큰의 임베딩.
+
+모델은 둘입니다. 하나는 행이 모자라 늘어나고, 하나는 어휘보다 행이 많아 늘어나지 않습니다(허브의 mT5가 그렇습니다).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from course.checks.recognising import Wrong, explained, recognise, when
+from course.checks.words import assert_close, assert_equal, close, deviation, fail, matches, todo
+from tests.task2_summarization.checks import models
+from tests.task2_summarization.checks.step1.common import NEW_TAGS, new_tokenizer, pieces_of, registered
+
+IDEA = "임베딩의 처음 값"
+ATOL = 1e-4
+SPARE_ROWS = 17  # 어휘보다 많은 행
+KINDS = ("kobart", "kogpt2")  # 늘어나는 모델, 행이 남는 모델
+
+
+@dataclass
+class Trial:
+    """학생의 함수를 한 번 부른 것.
+
+    Attributes:
+        pieces: 태그 → 조각들의 번호. 학생에게 건넨 것의 사본입니다.
+        ids: 태그의 번호들.
+        before: 늘린 다음, 채우기 전의 행들. (어휘, 차원)
+        after: 부른 뒤의 행들.
+    """
+
+    model: Any
+    pieces: dict[str, list[int]]
+    given: dict[str, list[int]]
+    ids: list[int]
+    before: Tensor
+    after: Tensor
+
+    @property
+    def want(self) -> Tensor:
+        """태그들의 옳은 행, (태그, 차원)."""
+        return torch.stack([sum(self.before[one] for one in ids) / len(ids) for ids in self.pieces.values()])
+
+    @property
+    def got(self) -> Tensor:
+        return self.after[self.ids]
+
+    @property
+    def old(self) -> list[int]:
+        """태그의 것이 아닌 행들의 번호."""
+        return [row for row in range(len(self.before)) if row not in self.ids]
+
+
+@pytest.fixture(scope="module")
+def trials(load) -> dict[str, Trial]:
+    return {}
+
+
+@pytest.fixture
+def attempt(load, trials):
+    """그 모델로 학생의 함수를 부릅니다. 모델마다 한 번만 부릅니다."""
+    step = load(1)
+
+    def tried(kind: str) -> Trial:
+        if kind not in trials:
+            trials[kind] = call(step, kind)
+        return trials[kind]
+
+    return tried
+
+
+def call(step: Any, kind: str) -> Trial:
+    tokenizer = new_tokenizer()
+    rows = len(tokenizer) + (SPARE_ROWS if kind == "kogpt2" else 0)
+    model = models.model(kind, rows)
+    tokenizer = registered(tokenizer)
+    grown: list[Tensor] = []
+    resize = step.resize_embedding_rows
+
+    def growing(one: Any, size: int) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(43)  # 새 행의 난수
+            resize(one, size)
+        grown.append(one.get_input_embeddings().weight.detach().clone())
+
+    given = pieces_of()
+    known = when(
+        "shape mismatch|expanded size|size of tensor|must match", "other-axis", idea="평균의 축", expected="(차원,)"
+    )
+    with pytest.MonkeyPatch.context() as patch, explained(known):
+        patch.setattr(step, "resize_embedding_rows", growing)
+        step.resize_embeddings(model, tokenizer, given)
+    after = model.get_input_embeddings().weight.detach()
+    return Trial(model, pieces_of(), given, tokenizer.convert_tokens_to_ids(NEW_TAGS), grown[-1], after)
+
+
+def wrong_rows(trial: Trial) -> Wrong:
+    """흔한 실수를 했을 때 태그들의 행, (태그, 차원)."""
+    rows = [trial.before[ids] for ids in trial.pieces.values()]  # 태그마다 (조각, 차원)
+    every = torch.cat(rows).mean(dim=0)
+    wholes = (trial.before, trial.before[: trial.ids[0]])
+    return [
+        ("left", trial.before[trial.ids]),
+        ("mean-of-all", one_after_another(trial)),
+        *[("mean-of-all", whole.mean(dim=0).expand_as(trial.want)) for whole in wholes],
+        ("same-row", every.expand_as(trial.want)),
+        ("same-row", torch.stack([rows[-1].mean(dim=0)] * len(rows))),
+        ("same-row", torch.stack([rows[0].mean(dim=0)] * len(rows))),
+        ("sum", torch.stack([one.sum(dim=0) for one in rows])),
+        ("one-piece", torch.stack([one[0] for one in rows])),
+        ("one-piece", torch.stack([one[-1] for one in rows])),
+        ("one-number", torch.stack([one.mean().expand_as(one[0]) for one in rows])),
+        ("zeros", torch.zeros_like(trial.want)),
+    ]
+
+
+def one_after_another(trial: Trial) -> Tensor:
+    """모든 행의 평균을 차례로 적은 것. 앞에 적은 행이 다음 평균에 들어갑니다."""
+    rows = trial.before.clone()
+    for number in trial.ids:
+        rows[number] = rows.mean(dim=0)
+    return rows[trial.ids]
+
+
+@todo("1-6")
+@pytest.mark.parametrize("kind", KINDS, ids=["늘어나는 모델", "행이 남는 모델"])
+def test_a_tags_row_is_the_mean_of_its_pieces(attempt, kind):
+    """태그의 행은 등록하기 전에 나뉘던 조각들의 행의 평균입니다."""
+    trial = attempt(kind)
+    require_rows(trial)
+    if close(trial.got, trial.want, ATOL):
+        return
+    expected, shown = "조각들의 평균", f"가장 큰 차이 {deviation(trial.got, trial.want):.3g}"
+    require_place(trial)
+    recognise(trial.got, wrong_rows(trial), atol=ATOL, idea=IDEA, expected=expected, shown=shown, tag=NEW_TAGS[0])
+    message = "태그의 행이 조각들의 행의 평균이 아닙니다."
+    assert_close(trial.got, trial.want, atol=ATOL, idea=IDEA, message=message)
+
+
+def require_rows(trial: Trial) -> None:
+    """행의 수가 늘린 그대로인지 봅니다."""
+    if trial.after.shape != trial.before.shape:
+        got, want = tuple(trial.after.shape), tuple(trial.before.shape)
+        fail("임베딩의 모양이 달라졌습니다.", idea="임베딩", expected=want, got=got)
+
+
+def require_place(trial: Trial) -> None:
+    """옳은 행을 다른 자리에 적었으면 그렇다고 말합니다."""
+    if not close(trial.got, trial.before[trial.ids], 1e-6):
+        return
+    changed = [row for row in trial.old if not close(trial.after[row], trial.before[row], 1e-6)]
+    end = list(range(len(trial.before) - len(NEW_TAGS), len(trial.before)))
+    expected = f"{trial.ids[0]}~{trial.ids[-1]}번 행"
+    if changed == end and matches(trial.after[end], trial.want, ATOL):
+        fail(idea="태그의 번호", expected=expected, got=f"{end[0]}~{end[-1]}번 행", symptom="from-the-end")
+    pieces = sorted({one for ids in trial.pieces.values() for one in ids})
+    if changed and set(changed) <= set(pieces):
+        fail(idea="태그의 번호", expected=expected, got=f"조각의 행 {len(changed)}개", symptom="wrote-to-pieces")
+
+
+@todo("1-6")
+@pytest.mark.parametrize("kind", KINDS, ids=["늘어나는 모델", "행이 남는 모델"])
+def test_the_other_rows_stay(attempt, kind):
+    """사전학습이 배운 다른 토큰의 행은 그대로입니다."""
+    trial = attempt(kind)
+    require_rows(trial)
+    old = trial.old
+    if close(trial.after[old], trial.before[old], 1e-6) or not close(trial.got, trial.want, ATOL):
+        return  # 태그의 행이 틀린 것은 앞의 검사가 말합니다.
+    changed = [row for row in old if not close(trial.after[row], trial.before[row], 1e-6)]
+    fail(idea="사전학습", expected="그대로", got=f"{len(changed)}개의 행", symptom="others-changed")
+
+
+@todo("1-6")
+@pytest.mark.parametrize("kind", KINDS, ids=["늘어나는 모델", "행이 남는 모델"])
+def test_the_embedding_is_still_the_models_own(attempt, kind):
+    """배울 수 있는 파라미터이고, 출력층과 하나로 묶인 채입니다. 건네받은 조각들도 그대로입니다."""
+    trial = attempt(kind)
+    weight = trial.model.get_input_embeddings().weight
+    if not isinstance(weight, torch.nn.Parameter) or not weight.requires_grad:
+        fail(
+            "임베딩이 배울 수 없게 되었습니다.",
+            idea="파라미터",
+            expected="requires_grad=True",
+            got=type(weight).__name__,
+        )
+    if weight.dtype != torch.float32:
+        fail("임베딩의 자료형이 바뀌었습니다.", idea="정밀도", expected="torch.float32", got=weight.dtype)
+    if trial.model.get_output_embeddings().weight is not weight:
+        fail(idea="묶인 가중치", expected="출력층과 같은 것", got="따로 있는 것", symptom="untied")
+    assert_equal(trial.given, trial.pieces, idea="부작용", message="건네받은 pieces를 바꾸었습니다.")
