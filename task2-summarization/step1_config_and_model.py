@@ -240,8 +240,12 @@ def main() -> None:
     config = load_config(name, words)
     show_config(config)
 
-    model, tokenizer = load_model_and_tokenizer(config)
     print(f"\n■ 모델: {config.model.checkpoint}")
+    try:
+        model, tokenizer = load_model_and_tokenizer(config)
+    except UserError as reason:  # 네트워크가 없어도 설정은 볼 수 있습니다.
+        print(f"  {reason}")
+        return
     print(f"  파라미터 {model.num_parameters():,}개, 어휘 {len(tokenizer):,}개, 디코더의 시작 ", end="")
     print(f"{tokenizer.convert_ids_to_tokens(model.config.decoder_start_token_id)!r}")
     turn = "#Person1#: 오늘 3시에 볼까?"
