@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import TypeVar
 
 from nlpbook import runs
 from nlpbook.classification.arguments import CHANGEABLE, Arguments, TrainArguments
@@ -21,6 +22,8 @@ from nlpbook.paths import shown
 from nlpbook.resuming import with_given
 from nlpbook.runs import Place, claim, latest_run, name_after, new_version, require_name, take_up
 from nlpbook.screen import say
+
+AnyArguments = TypeVar("AnyArguments", bound=Arguments)
 
 
 class RunFolder(runs.RunFolder):
@@ -88,7 +91,7 @@ def run_again(run: RunFolder) -> RunFolder:
     return take_up(run)
 
 
-def arguments_of(run: RunFolder, kind: type[Arguments] = TrainArguments) -> Arguments:
+def arguments_of(run: RunFolder, kind: type[AnyArguments]) -> AnyArguments:
     """그 실행의 설정. 폴더를 옮겼거나 이름을 바꾸었으면, 적힌 것이 아니라 지금 놓인 곳을 따릅니다."""
     args, path = kind.load(run.arguments), run.path.resolve()
     args.model.output, args.env.project = str(path.parent.parent), path.parent.name
@@ -105,7 +108,7 @@ def resumed_arguments(run: RunFolder, asked: TrainArguments, given: Collection[s
     Raises:
         UserError: 바꿀 수 없는 옵션을 그때와 다르게 주었을 때.
     """
-    return with_given(arguments_of(run), asked, given, CHANGEABLE)
+    return with_given(arguments_of(run, TrainArguments), asked, given, CHANGEABLE)
 
 
 def check_data(run: RunFolder, args: TrainArguments, resuming: bool) -> None:
@@ -140,7 +143,9 @@ def start_from(args: TrainArguments) -> Path | None:
     if not source.is_file():
         raise UserError(f"체크포인트 파일이 없습니다: {shown(source)}. --init_from의 경로를 확인해 주세요.")
     if run.arguments.is_file():
-        args.model.pretrained = str(run.model) if run.model.is_dir() else arguments_of(run).model.pretrained
+        args.model.pretrained = (
+            str(run.model) if run.model.is_dir() else arguments_of(run, TrainArguments).model.pretrained
+        )
     return source
 
 
