@@ -25,6 +25,7 @@ from lightning.fabric import Fabric  # noqa: E402
 
 from step4_training_loops import NSMCModel, TrainingLoop  # noqa: E402
 
+from console_text import make_printable  # noqa: E402
 from nlpbook.checkpoints import CheckpointSaver  # noqa: E402
 from nlpbook.classification.arguments import TrainArguments  # noqa: E402
 from nlpbook.hardware import accelerator_of, precision_of  # noqa: E402
@@ -86,4 +87,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

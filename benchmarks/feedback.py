@@ -23,6 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from console_text import make_printable
 from course.book.regions import code_of, splice
 from course.book.tables import Answers
 from course.book.tasks import Task, all_tasks, find_task
@@ -102,4 +103,5 @@ def cold_pytest(task: Task, folder: Path, todo_id: str) -> float:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

@@ -26,6 +26,7 @@ from step1_tokenizer_and_data import LMData  # noqa: E402
 from step2_gpt_model import GPT  # noqa: E402
 from step4_training_pipeline import Trainer, fabric_of  # noqa: E402
 
+from console_text import make_printable  # noqa: E402
 from nlpbook import plots  # noqa: E402
 from nlpbook.language.config import LMConfig  # noqa: E402
 from nlpbook.paths import shown  # noqa: E402
@@ -81,4 +82,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

@@ -37,6 +37,7 @@ from step4_training_pipeline import Trainer, fabric_of  # noqa: E402
 from step5_cli_and_serving import continue_tokens  # noqa: E402
 from step6_export_and_quantize import GPT as ExportedGPT  # noqa: E402
 
+from console_text import make_printable  # noqa: E402
 from nlpbook.language.config import LMConfig  # noqa: E402
 from nlpbook.language.layers import Dropout  # noqa: E402
 from nlpbook.language.metrics import window_scores  # noqa: E402
@@ -188,4 +189,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

@@ -11,7 +11,9 @@ from nlpbook.paths import written_aside
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# 그림 속의 글은 영어로 적습니다. matplotlib에 딸린 글꼴에는 한글이 없어, 없는 기계에서는 네모로 보입니다.
+# 우리가 적는 글은 영어입니다. matplotlib에 딸린 글꼴에는 한글이 없어 네모로 보입니다. 사람이 지은 이름처럼 한글이 든
+# 글은 기계에 있는 한글 글꼴로 그리고, 하나도 없으면 뺍니다(`save_figure`).
+KOREAN_FONTS = ("malgun", "applegothic", "apple sd gothic", "nanum", "noto sans kr", "noto sans cjk", "batang")
 BLUE, ORANGE, GRID = "#2563eb", "#ea580c", "#e5e7eb"
 
 
@@ -19,14 +21,15 @@ def learning_curve(history: list[dict[str, float]], path: Path | str, best_step:
     """학습 손실과 검증 손실, 검증 정확도를 PNG로 그립니다.
 
     Args:
-        history: `Tracker.history`. `loss`, `val_loss`, `val_acc`가 있는 줄을 씁니다.
+        history: `Tracker.history`. `loss`, `acc`, `val_loss`, `val_acc`가 있는 줄을 씁니다. 앞의 둘은 지난 줄부터의
+            평균입니다.
         path: 저장할 PNG.
         best_step: 가장 좋은 체크포인트의 걸음. 있으면 세로줄로 표시합니다.
     """
     figure, (left, right) = new_figure(1, 2, (11, 4))
     for axis, names, ylabel in (
         (left, (("loss", "train loss", BLUE), ("val_loss", "validation loss", ORANGE)), "loss (nats)"),
-        (right, (("acc", "train accuracy (batch)", BLUE), ("val_acc", "validation accuracy", ORANGE)), "accuracy"),
+        (right, (("acc", "train accuracy", BLUE), ("val_acc", "validation accuracy", ORANGE)), "accuracy"),
     ):
         for name, label, color in names:
             rows = [row for row in history if name in row]
@@ -120,6 +123,31 @@ def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figu
 
 
 def save_figure(figure: Figure, path: Path | str) -> None:
-    """그림을 PNG로, 옆에 쓴 뒤 이름을 바꾸어 저장합니다."""
+    """그림을 PNG로, 옆에 쓴 뒤 이름을 바꾸어 저장합니다. 한글은 네모로 그리지 않습니다."""
+    draw_korean(figure)
     with written_aside(path) as aside:
         figure.savefig(aside, format="png", dpi=120)
+
+
+def draw_korean(figure: Figure) -> None:
+    """그림 속의 한글을 기계에 있는 한글 글꼴로 바꿉니다. 글꼴이 없으면 한글이 든 글을 뺍니다."""
+    from matplotlib.text import Text
+
+    found: list[Any] = figure.findobj(Text)
+    korean = [one for one in found if any("가" <= letter <= "힣" for letter in one.get_text())]
+    font = korean_font() if korean else None
+    for one in korean:
+        if font is None:
+            one.set_text("")
+        else:
+            one.set_fontfamily([font, "DejaVu Sans"])
+
+
+def korean_font() -> str | None:
+    """기계에 있는, 한글 글자가 든 글꼴의 이름."""
+    from matplotlib.font_manager import fontManager, get_font
+
+    for font in fontManager.ttflist:
+        if font.name.lower().startswith(KOREAN_FONTS) and get_font(font.fname).get_char_index(ord("가")):
+            return font.name
+    return None

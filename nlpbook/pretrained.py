@@ -10,13 +10,15 @@ from typing import Any
 from nlpbook.errors import UserError
 from nlpbook.paths import MODELS
 
+EMBEDDED = "내장 모델은 --pretrained ko-bert-tiny 입니다."
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
-def resolve_pretrained(name: str) -> str:
+def resolve_pretrained(name: str, offline: str = EMBEDDED) -> str:
     """`from_pretrained`에 넘길 이름을 돌려줍니다. 받을 수 없는 이름이면 여기서 바로 알립니다.
 
     Args:
+        offline: 네트워크 없이도 되는 것. 오류에 덧붙입니다.
         name: 내장 모델 이름(`ko-bert-tiny`), Hugging Face 형식의 폴더, 또는 허브 이름(`beomi/KcELECTRA-base`).
 
     Returns:
@@ -31,10 +33,8 @@ def resolve_pretrained(name: str) -> str:
     if folder.is_dir():
         return str(_checked(folder))
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise UserError(
-            f"모델 폴더가 없습니다: {folder}. 경로를 확인해 주세요. 내장 모델은 --pretrained ko-bert-tiny 입니다."
-        )
-    return _on_hub(name)
+        raise UserError(f"모델 폴더가 없습니다: {folder}. 경로를 확인해 주세요. {offline}")
+    return _on_hub(name, offline)
 
 
 def _checked(folder: Path) -> Path:
@@ -84,7 +84,7 @@ def _json_of(path: Path) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _on_hub(name: str) -> str:
+def _on_hub(name: str, offline: str) -> str:
     """허브에 있으면 이름 그대로, 닿지 않으면 전에 받아 둔 폴더.
 
     허브에는 한 번만 물어 봅니다. 닿지 않는 허브를 transformers에 맡기면 파일마다 20초 넘게 다시 걸어 봅니다.
@@ -109,15 +109,13 @@ def _on_hub(name: str) -> str:
         if snapshot := _snapshot(name):
             return snapshot
         if isinstance(error, (RepositoryNotFoundError, EntryNotFoundError)):
-            raise UserError(
-                f"허브에 '{name}' 모델이 없습니다. 이름을 확인해 주세요. 내장 모델은 ko-bert-tiny 입니다."
-            ) from None
+            raise UserError(f"허브에 '{name}' 모델이 없습니다. 이름을 확인해 주세요. {offline}") from None
         why = (
             str(error)[:80] if isinstance(error, HfHubHTTPError) else "네트워크에 닿지 않고, 전에 받아 둔 것도 없습니다"
         )
         raise UserError(
             f"허브의 모델 '{name}'을(를) 받을 수 없습니다: {why} ({type(error).__name__}). "
-            "네트워크 없이 하려면: --pretrained ko-bert-tiny"
+            f"네트워크 없이 하려면: {offline}"
         ) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,14 @@ def say(message: str) -> None:
 
 @contextmanager
 def progress_bar(description: str, total: int, shown: bool = True) -> Iterator[Any]:
-    """오래 걸리는 일의 진행 막대. 터미널이 아니면(파일로 보낼 때) 아무것도 그리지 않습니다.
+    """오래 걸리는 일의 진행 막대. 터미널이 아니면(파일로 보낼 때) 막대 대신 10 %마다 한 줄을 적습니다.
 
     Yields:
         `advance(count=1, note="")` 함수. `note`는 막대 끝에 보일 짧은 글입니다(예: `"loss=4.2"`).
     """
+    if not sys.stdout.isatty():
+        yield _tenths(description, total) if shown else lambda count=1, note="": None
+        return
     columns = [
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,14 +62,27 @@ def progress_bar(description: str, total: int, shown: bool = True) -> Iterator[A
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     ]
-    with Progress(*columns, console=console, transient=True, disable=not (shown and sys.stdout.isatty())) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bars:
         bar = bars.add_task(description, total=total, note="")
+        yield lambda count=1, note="": bars.update(bar, advance=count, **({"note": note} if note else {}))
 
-        def advance(count: int = 1, note: str = "") -> None:
-            noted: dict[str, Any] = {"note": note} if note else {}
-            bars.update(bar, advance=count, **noted)
 
-        yield advance
+def _tenths(description: str, total: int) -> Callable[..., None]:
+    """10 %를 지날 때마다 한 줄을 적는 `advance`."""
+    done = 0
+    told = 0
+    latest = ""
+
+    def advance(count: int = 1, note: str = "") -> None:
+        nonlocal done, told, latest
+        done += count
+        latest = note or latest
+        tenth = 10 * done // max(1, total)
+        if tenth > told:
+            told = tenth
+            console.print(f"{description} {10 * tenth:3d} % ({done:,}/{total:,}) {latest}".rstrip(), markup=False)
+
+    return advance
 
 
 class Stopwatch:

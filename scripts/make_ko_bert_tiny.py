@@ -17,6 +17,7 @@ import json
 import math
 import random
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -24,6 +25,10 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from console_text import make_printable
 
 IGNORED = -100  # 마스크하지 않은 자리의 라벨: 손실에 들어가지 않습니다.
 HELD_OUT = 2_000  # 에포크마다 손실을 재는 리뷰 수. 학습에는 쓰지 않습니다.
@@ -255,4 +260,5 @@ def save(model: BertForMaskedLM, tokenizer: BertTokenizerFast, args, history: li
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

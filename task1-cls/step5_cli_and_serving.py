@@ -34,6 +34,7 @@ from nlpbook.classification.metrics import ClassificationReport, classification_
 from nlpbook.classification.plots import confusion_matrix
 from nlpbook.classification.runs import RunFolder, arguments_of, find_run
 from nlpbook.cli import Options, new_app, run, with_options
+from nlpbook.exports import complete_tokenizer, write_model_card
 from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast_attention
 from nlpbook.loaders import evaluation_loader
 from nlpbook.optimization import follow_schedule
@@ -189,7 +190,13 @@ def export(model: NSMCModel, saver: CheckpointSaver, tracker: Tracker, run_folde
     load_weights(model.lang_model, best.path)
     with folder_written_aside(run_folder.model) as aside:
         model.lang_model.save_pretrained(aside)
-        model.lm_tokenizer.save_pretrained(aside)
+        complete_tokenizer(model.lm_tokenizer, model.args.model.seq_len).save_pretrained(aside)
+        facts = {
+            "바탕 모델": Path(model.args.model.pretrained).name,
+            "말뭉치": model.args.data.name,
+            saver.metric: f"{best.value:.4f}",
+        }
+        write_model_card(aside, "영화 리뷰 감성분석", "text-classification", facts, "배우들 연기가 좋아요")
     plots.learning_curve(tracker.history, run_folder.learning_curve, best.step)
     say(f"가장 좋은 체크포인트: {best.step:,}걸음, {saver.metric}={best.value:.4f}")
     say(f"학습 곡선: {run_folder.learning_curve}")

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 # 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
 
+from nlpbook.cli import run_script  # noqa: E402
 from nlpbook.errors import UserError  # noqa: E402
 from nlpbook.language.config import LMConfig  # noqa: E402
 from nlpbook.language.texts import TextCorpus, TextPart  # noqa: E402
@@ -219,7 +220,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"오류: {error}")
+    run_script(main)

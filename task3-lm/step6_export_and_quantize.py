@@ -31,6 +31,7 @@ from step1_tokenizer_and_data import LMData, WindowDataset
 
 from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.errors import UserError
+from nlpbook.exports import complete_tokenizer, write_model_card
 from nlpbook.language import runs
 from nlpbook.language.config import ExportConfig, LMConfig
 from nlpbook.language.metrics import window_scores
@@ -105,7 +106,7 @@ class GPT(step2_gpt_model.GPT):
         Raises:
             UserError: 받을 수 없거나, GPT-2가 아니거나, 구조가 우리와 다를 때.
         """
-        source = resolve_pretrained(name)
+        source = resolve_pretrained(name, "받아 둔 GPT-2 폴더의 경로를 적어 주세요.")
         shape = GPT2Config.from_pretrained(source)
         same = all(getattr(shape, key) == value for key, value in SAME_SHAPE.items())
         if (
@@ -134,7 +135,8 @@ class GPT(step2_gpt_model.GPT):
         end_id, dropout = self.tokenizer.end_id, self.config.dropout
         shape = GPT2Config(
             vocab_size=self.vocab_size, n_positions=self.config.max_seq_len, n_embd=self.config.d_embed,
-            n_layer=self.config.num_layers, n_head=self.config.num_heads, bos_token_id=end_id, eos_token_id=end_id,
+            n_layer=self.config.num_layers, n_head=self.config.num_heads,
+            bos_token_id=end_id, eos_token_id=end_id, pad_token_id=end_id,
             activation_function=self.config.activation, embd_pdrop=dropout, attn_pdrop=dropout, resid_pdrop=dropout,
         )  # fmt: skip
         model = GPT2LMHeadModel(shape)
@@ -149,7 +151,13 @@ class GPT(step2_gpt_model.GPT):
         self.to_hugging_face().save_pretrained(folder)
         end, own = self.tokenizer.end_of_text, self.tokenizer.composing()
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=own, bos_token=end, eos_token=end)
-        tokenizer.save_pretrained(folder)
+        complete_tokenizer(tokenizer, self.config.max_seq_len).save_pretrained(folder)
+        facts = {
+            "파라미터": f"{self.num_parameters():,}개",
+            "문맥": f"{self.config.max_seq_len}토큰",
+            "글": Path(self.config.data).name,
+        }
+        write_model_card(folder, "작은 GPT", "text-generation", facts, "옛날 옛적에")
 
 
 def to_onnx(model: step2_gpt_model.GPT, path: Path) -> None:

@@ -21,6 +21,7 @@ from nlpbook.screen import progress_bar
 from nlpbook.text import composed
 
 END_OF_TEXT = "<|endoftext|>"
+OFFLINE = "--tokenizer를 비우면 글에서 새로 학습합니다."
 PIECES_AT_ONCE = 2_000  # 한꺼번에 토큰으로 바꿀 조각의 수. Rust의 쓰레드들이 나누어 합니다.
 BYTES_AT_ONCE = 2**20  # 조각이 길면 이만큼에서 끊습니다. 글이 아무리 커도 메모리는 이만큼의 몇 배만 듭니다.
 
@@ -102,7 +103,8 @@ class TextTokenizer:
 
         folder = Path(name).expanduser()
         require_no_code(folder)
-        source = str(folder) if folder.is_dir() else resolve_pretrained(name)  # 토크나이저만 있는 폴더도 됩니다.
+        # 토크나이저만 있는 폴더도 됩니다.
+        source = str(folder) if folder.is_dir() else resolve_pretrained(name, OFFLINE)
         try:
             loaded = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         except Exception as error:

@@ -26,6 +26,7 @@ sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (f
 
 from nlpbook.classification.arguments import Arguments, TrainArguments  # noqa: E402
 from nlpbook.classification.nsmc import NsmcCorpus  # noqa: E402
+from nlpbook.cli import run_script  # noqa: E402
 from nlpbook.limits import require_positions  # noqa: E402
 from nlpbook.pretrained import resolve_pretrained  # noqa: E402
 
@@ -107,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

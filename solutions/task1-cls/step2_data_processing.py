@@ -25,6 +25,7 @@ import step1_basic_structure
 from nlpbook.borders import without_weights
 from nlpbook.classification.arguments import TrainArguments
 from nlpbook.classification.datasets import ClassificationDataset
+from nlpbook.cli import run_script
 from nlpbook.loaders import padding_waste, training_loader
 from nlpbook.optimization import decay_groups
 
@@ -153,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

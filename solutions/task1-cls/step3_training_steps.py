@@ -25,6 +25,7 @@ import step2_data_processing
 
 from nlpbook.classification.arguments import TrainArguments
 from nlpbook.classification.metrics import accuracy
+from nlpbook.cli import run_script
 from nlpbook.text import normalized
 
 
@@ -152,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -29,6 +29,7 @@ import step3_training_steps
 from nlpbook.checkpoints import CheckpointSaver, all_rng_states, set_rng_state
 from nlpbook.classification.arguments import TrainArguments
 from nlpbook.classification.metrics import accuracy
+from nlpbook.cli import run_script
 from nlpbook.hardware import use_fast_attention
 from nlpbook.interrupt import InterruptFlag
 from nlpbook.loaders import evaluation_loader, training_loader
@@ -105,6 +106,7 @@ class TrainingLoop:
             self.optimizer, round(self.args.learning.warmup_rate * self.total_steps), self.total_steps
         )
         self.position = Position()
+        self.recent: list[Tensor] = []  # 아직 적지 않은 걸음마다의 (손실, 정확도), 저마다 (2,)
         torch.manual_seed(self.args.learning.seed + rank)  # 드롭아웃은 프로세스마다 다르게
 
     def run(self) -> None:
@@ -171,8 +173,7 @@ class TrainingLoop:
         """한 걸음 뒤에 할 일: 화면에 적기, 때가 되면 검증하기, 멈추라는 신호가 왔으면 저장하고 멈추기."""
         self.advance()
         step = self.position.step
-        if step % self.print_steps == 0:
-            self.report(outputs)
+        self.report(outputs)
         # [TODO 4-4] val_steps 걸음마다, 그리고 맨 마지막 걸음(total_steps)에서 검증하고 self.record에 건네세요.
         # 힌트: self.evaluate(self.val_loader)는 드롭아웃을 끈 평가 모드에서 해야 하고, 끝나면 학습 모드로
         #       돌아와야 합니다.
@@ -189,13 +190,20 @@ class TrainingLoop:
             raise KeyboardInterrupt
 
     def report(self, outputs: dict[str, Tensor]) -> None:
-        """학습 상황을 적습니다. 수를 꺼내는 `.item()`은 GPU를 기다리게 하므로 가끔만 부릅니다.
+        """print_steps 걸음마다 그동안의 평균을 적습니다. 배치 하나의 값은 운에 흔들립니다.
+
+        수를 꺼내는 `.tolist()`는 GPU를 기다리게 하므로 그때만 부릅니다.
 
         Raises:
             UserError: 손실이 NaN이나 무한대가 되었을 때.
         """
-        loss, acc = outputs["loss"].item(), outputs["acc"].item()
-        lr, step = self.scheduler.get_last_lr()[0], self.position.step
+        step = self.position.step
+        self.recent.append(torch.stack([outputs["loss"].detach(), outputs["acc"].detach()]))
+        if step % self.print_steps:
+            return
+        loss, acc = torch.stack(self.recent).mean(dim=0).tolist()
+        self.recent.clear()
+        lr = self.scheduler.get_last_lr()[0]
         require_finite(step, lr, loss)
         if self.fabric.is_global_zero:
             self.tracker.log(step, loss=loss, acc=acc, lr=lr)
@@ -241,6 +249,7 @@ class TrainingLoop:
                     "position": self.position.to_dict(),
                     "rng": everyone,
                     "history": self.tracker.history,
+                    "recent": self.recent,
                 }
             )
 
@@ -261,6 +270,7 @@ class TrainingLoop:
         set_rng_state(state["rng"][self.fabric.global_rank])
         # [END 4-6]
         self.tracker.restore(state["history"])
+        self.recent = list(state.get("recent", []))  # 옛 체크포인트에는 없습니다.
 
 
 def main() -> None:
@@ -289,4 +299,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from step1_tokenizer_and_data import LMData
 
+from nlpbook.cli import run_script
 from nlpbook.errors import UserError
 from nlpbook.language.config import LMConfig
 from nlpbook.language.layers import Dropout
@@ -266,4 +267,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -28,6 +28,7 @@ from step1_tokenizer_and_data import LMData
 from step2_gpt_model import GPT
 
 from nlpbook import plots
+from nlpbook.cli import run_script
 from nlpbook.language.config import LMConfig
 from nlpbook.paths import OUTPUT, shown
 
@@ -202,4 +203,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nlpbook.screen import log_to, say
+from nlpbook.screen import log_to, progress_bar, say
 
 
 def test_what_is_said_is_kept_in_the_log_and_appended_to(tmp_path, capsys):
@@ -22,3 +22,26 @@ def test_other_processes_write_no_log(tmp_path):
     with log_to(tmp_path / "train.log", enabled=False):
         say("조용히")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_terminal_every_tenth_is_one_line(capsys):
+    with progress_bar("학습", 25) as advance:
+        for step in range(25):
+            advance(1, f"loss={step}")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == [f"{tenth}0" for tenth in range(1, 11)]
+    assert lines[0] == "학습  10 % (3/25) loss=2"
+    assert lines[-1] == "학습 100 % (25/25) loss=24"
+
+
+def test_a_resumed_bar_starts_where_it_was(capsys):
+    with progress_bar("학습", 10) as advance:
+        advance(7)
+        advance()
+    assert capsys.readouterr().out.splitlines() == ["학습  70 % (7/10)", "학습  80 % (8/10)"]
+
+
+def test_a_bar_that_is_not_shown_says_nothing(capsys):
+    with progress_bar("학습", 3, shown=False) as advance:
+        advance(3)
+    assert capsys.readouterr().out == ""
