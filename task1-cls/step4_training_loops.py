@@ -162,7 +162,9 @@ class TrainingLoop:
         """한 걸음 뒤에 할 일: 화면에 적기, 때가 되면 검증하기, 멈추라는 신호가 왔으면 저장하고 멈추기."""
         self.advance()
         step = self.position.step
-        self.report(outputs)
+        self.recent.append(torch.stack([outputs["loss"].detach(), outputs["acc"].detach()]))
+        if step % self.print_steps == 0:
+            self.report()
         # [TODO 4-4] val_steps 걸음마다, 그리고 맨 마지막 걸음(total_steps)에서 검증하고 self.record에 건네세요.
         # 힌트: self.evaluate(self.val_loader)는 드롭아웃을 끈 평가 모드에서 해야 하고, 끝나면 학습 모드로
         #       돌아와야 합니다.
@@ -174,18 +176,15 @@ class TrainingLoop:
         if self.interrupt.requested:
             raise KeyboardInterrupt
 
-    def report(self, outputs: dict[str, Tensor]) -> None:
-        """print_steps 걸음마다 그동안의 평균을 적습니다. 배치 하나의 값은 운에 흔들립니다.
+    def report(self) -> None:
+        """지난번 뒤의 평균을 적습니다. 배치 하나의 값은 운에 흔들립니다.
 
-        수를 꺼내는 `.tolist()`는 GPU를 기다리게 하므로 그때만 부릅니다.
+        수를 꺼내는 `.tolist()`는 GPU를 기다리게 하므로 걸음마다 부르지 않습니다.
 
         Raises:
             UserError: 손실이 NaN이나 무한대가 되었을 때.
         """
         step = self.position.step
-        self.recent.append(torch.stack([outputs["loss"].detach(), outputs["acc"].detach()]))
-        if step % self.print_steps:
-            return
         loss, acc = torch.stack(self.recent).mean(dim=0).tolist()
         self.recent.clear()
         lr = self.scheduler.get_last_lr()[0]

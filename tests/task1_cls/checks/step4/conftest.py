@@ -24,6 +24,7 @@ def new_loop(load, device):
         loop.tracker = Tracker()
         loop.position = Position()
         loop.print_steps = 10**9
+        loop.recent = []
         loop.interrupt = SimpleNamespace(requested=False)
         loop.advance = lambda count=1: None
         for name, part in parts.items():

@@ -44,7 +44,7 @@ def validations(new_loop, device, val_steps, rank=0, processes=1):
         train_loader=range(PER_EPOCH),
         val_loader=ValLoader(),
         print_steps=PRINT_STEPS,
-        report=lambda outputs: None,
+        report=lambda: None,
         steps_per_epoch=PER_EPOCH,
         total_steps=TOTAL,
         val_steps=val_steps,

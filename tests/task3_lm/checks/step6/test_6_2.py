@@ -43,7 +43,7 @@ def theirs() -> GPT2LMHeadModel:
 def read(load, theirs, monkeypatch):
     """`from_pretrained`를 우리 모델(OurModel)로 부르는 함수."""
     step = load(6)
-    monkeypatch.setattr(step, "resolve_pretrained", lambda name: name)
+    monkeypatch.setattr(step, "resolve_pretrained", lambda name, *_: name)
     monkeypatch.setattr(step, "GPT2Config", FakePretrained(theirs.config))
     monkeypatch.setattr(step, "GPT2LMHeadModel", FakePretrained(theirs))
     monkeypatch.setattr(step, "TextTokenizer", SimpleNamespace(load=lambda name: None))

@@ -1,0 +1,35 @@
+"""학습 곡선의 점은 배치 하나의 운이 아니라, 지난 점 뒤의 평균입니다."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from nlpbook.classification.arguments import TrainArguments
+from nlpbook.position import Position
+from nlpbook.tracking import Tracker
+
+
+def test_a_point_is_the_mean_since_the_last_one(load):
+    kind = load(4).TrainingLoop
+    loop = kind.__new__(kind)
+    loop.__dict__ |= {
+        "args": TrainArguments(),
+        "tracker": Tracker(),
+        "fabric": SimpleNamespace(is_global_zero=True),
+        "scheduler": SimpleNamespace(get_last_lr=lambda: [0.1]),
+        "interrupt": SimpleNamespace(requested=False),
+        "advance": lambda: None,
+        "recent": [],
+        "print_steps": 3,
+        "val_steps": 10**9,
+        "total_steps": 10**9,
+        "steps_per_epoch": 6,
+    }
+    for step in range(1, 7):
+        loop.position = Position(0, step, step)
+        loop.after_step({"loss": torch.tensor(float(step)), "acc": torch.tensor(step / 10)})
+    rows = [(row["step"], row["loss"], row["acc"]) for row in loop.tracker.history]
+    assert rows == [(3, 2.0, pytest.approx(0.2)), (6, 5.0, pytest.approx(0.5))]
