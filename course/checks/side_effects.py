@@ -180,18 +180,21 @@ def _flattened(values: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]
 
 
 def _copied(value: Any) -> Any:
-    torch = sys.modules["torch"]
-    return value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+    return value.detach().clone() if _is_tensor(value) else copy.deepcopy(value)
 
 
 def _equal(now: Any, before: Any) -> bool:
     """텐서라면 모양과 자료형과 모든 값이 같은가. 제자리의 NaN은 같은 것으로 봅니다."""
-    torch = sys.modules["torch"]
-    if not isinstance(before, torch.Tensor):
+    if not _is_tensor(before):
         return bool(now == before)
-    if not isinstance(now, torch.Tensor) or now.shape != before.shape or now.dtype != before.dtype:
+    if not _is_tensor(now) or now.shape != before.shape or now.dtype != before.dtype:
         return False
     return bool(((now == before) | ((now != now) & (before != before))).all())
+
+
+def _is_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")  # 아무도 불러오지 않았다면 텐서일 리 없습니다.
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from course.checks.recognising import Wrong, recognise
+from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 from nlpbook.summarization.config import SummarizationConfig
 from nlpbook.summarization.config_files import (
@@ -114,7 +115,9 @@ def wrong_results(path: Path) -> Wrong:
 @todo("1-3")
 def test_what_is_nearer_to_the_person_comes_first(loading, setting):
     """기본값 < 파일 < 환경 변수 < 명령줄 < 시도."""
-    config = require_config(loading(setting, OVERRIDES, TRIAL, ENVIRONMENT))
+    given = {"overrides": list(OVERRIDES), "trial": dict(TRIAL), "environment": dict(ENVIRONMENT)}
+    with no_side_effects(inputs=given):
+        config = require_config(loading(setting, **given))
     got, layers = looked_at(config), layers_of(setting)
     want = of(layers[name] for name in NAMES)
     name = next((name for name in LOOKED_AT if got[name] != want[name]), None)
