@@ -149,6 +149,7 @@ from nlpbook.classification.arguments import TrainArguments
 import torch
 args = TrainArguments()
 args.model.pretrained = sys.argv[1]
+args.model.seq_len = 64
 torch.manual_seed(0)
 model = NSMCModel(args)
 print(float(model.lang_model.bert.embeddings.word_embeddings.weight.double().sum()), model.infer_one("별로").label)

@@ -139,7 +139,8 @@ Loop.optimize = optimize_or_die
 """
 WHILE_SAVING = """
 def replace_or_die(source, target):
-    saves.append(target)
+    if Path(target).name == "last.pt":
+        saves.append(target)
     if len(saves) == {save}:
         os.kill(os.getpid(), KILL)
     return replace(source, target)

@@ -150,10 +150,10 @@ def test_step3_shows_loss_groups_and_a_picture(project, tmp_path):
 
 @slow
 def test_step4_uses_its_config_and_lets_options_override_it(project, tmp_path):
-    """`config` 사전의 값을 고치면 그 값으로 학습하고, 명령줄의 옵션은 그보다 앞섭니다."""
+    """`my_config` 사전에 적은 값으로 학습하고, 명령줄의 옵션은 그보다 앞섭니다."""
     script = project / STEP4.name
     source = script.read_text(encoding="utf-8")
-    changed = source.replace('"batch_size": 8,', '"batch_size": 5,').replace('"dropout": 0.1,', '"dropout": 0.3,')
+    changed = source.replace("\nmy_config = {}\n", '\nmy_config = {"batch_size": 5, "dropout": 0.3}\n')
     script.write_text(changed, encoding="utf-8")
     assert changed != source
     small = {"d_embed": 16, "num_layers": 1, "max_seq_len": 16, "num_epochs": 1, "dropout": 0.2, "stride": 400}

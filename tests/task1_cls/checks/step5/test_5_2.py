@@ -50,7 +50,7 @@ class CommandLine:
             if isinstance(error, SystemExit):
                 more = {"expected": "등록만 함", "got": "실행함", "symptom": "run-now"}
                 fail(idea="등록과 실행", **more)
-            if re.search(r"'function' object has no attribute '(options|groups)'", str(error)):
+            if re.search(r"'function' object has no attribute '(options|groups|leaves)'", str(error)):
                 more = {"expected": "with_options(설정 클래스)(함수)", "got": "with_options(함수)(…)"}
                 fail(idea="with_options", symptom="options-first", **more)
             raise
