@@ -11,7 +11,10 @@ import os
 from functools import cache
 from typing import Any
 
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # 검사 프로세스는 갈라집니다.
+# 검사 프로세스는 갈라집니다(fork). 갈라진 뒤에 새로 뜬 쓰레드에서는 PyTorch가 수의 정밀도를 바꾸지 못하므로("Invalid
+# thread pool"), 가중치도 한 쓰레드로 읽습니다.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
 
 import torch
 
