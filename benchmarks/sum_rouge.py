@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "solutions" / "task2-summarization")]
 
 import step3_rouge_metrics as lesson  # noqa: E402
 
+from console_text import make_printable  # noqa: E402
 from nlpbook.summarization.baselines import CONSTANT, lead  # noqa: E402
 from nlpbook.summarization.rouge_tokenizers import rouge_tokenizer  # noqa: E402
 
@@ -78,4 +79,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

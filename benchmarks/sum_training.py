@@ -26,6 +26,7 @@ from step1_config_and_model import load_config, load_model_and_tokenizer  # noqa
 from step2_dialogue_dataset import Collator, DialogueSummarizationDataset, length_batches  # noqa: E402
 from step3_rouge_metrics import compute_rouge, summarize  # noqa: E402
 
+from console_text import make_printable  # noqa: E402
 from nlpbook.hardware import cpu_has_bf16  # noqa: E402
 from nlpbook.optimization import decay_groups  # noqa: E402
 from nlpbook.summarization.baselines import CONSTANT, lead  # noqa: E402
@@ -117,4 +118,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

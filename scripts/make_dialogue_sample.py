@@ -26,6 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from console_text import make_printable  # noqa: E402
+
 DATA = ROOT / "data" / "dialogue-sample"
 SCENARIOS = Path(__file__).resolve().parent / "dialogue-scenarios"
 COLUMNS = ("fname", "dialogue", "summary", "topic")
@@ -572,4 +576,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

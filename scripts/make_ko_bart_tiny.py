@@ -36,6 +36,7 @@ from transformers import BartConfig, BartForConditionalGeneration, PreTrainedTok
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from console_text import make_printable  # noqa: E402
 from nlpbook.hardware import cpu_has_bf16  # noqa: E402
 
 # KoBART의 차례를 따릅니다: 시작 0, 끝 1, <usr> 2, 채움 3, 가림 4, 모르는 글자 5.
@@ -367,4 +368,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()
