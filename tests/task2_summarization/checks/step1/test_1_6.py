@@ -151,9 +151,9 @@ def require_rows(trial: Trial) -> None:
 
 def require_place(trial: Trial) -> None:
     """옳은 행을 다른 자리에 적었으면 그렇다고 말합니다."""
-    if not close(trial.got, trial.before[trial.ids], 1e-6):
+    if not matches(trial.got, trial.before[trial.ids], 1e-6):
         return
-    changed = [row for row in trial.old if not close(trial.after[row], trial.before[row], 1e-6)]
+    changed = [row for row in trial.old if not matches(trial.after[row], trial.before[row], 1e-6)]
     end = list(range(len(trial.before) - len(NEW_TAGS), len(trial.before)))
     expected = f"{trial.ids[0]}~{trial.ids[-1]}번 행"
     if changed == end and matches(trial.after[end], trial.want, ATOL):

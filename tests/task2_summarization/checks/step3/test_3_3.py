@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from course.checks.recognising import Wrong, explained, recognise, require_value, sound, when
-from course.checks.words import close, fail, todo
+from course.checks.words import close, fail, matches, todo
 from tests.task2_summarization.checks.step3.common import KEYS, overlap
 
 IDEA = "ROUGE"
@@ -209,7 +209,7 @@ def test_lists_of_different_lengths_stop_it(score, longer):
         fail(idea="짝", expected="ValueError", got=f"IndexError: {error}", symptom="index-error")
     shown = f"rouge1 {got['rouge1']:.4f}"
     symptom = None
-    if close([got[key] for key in KEYS], values(), ATOL):
+    if matches([got[key] for key in KEYS], values(), ATOL):
         symptom = "not-strict"
     message = "" if symptom else "길이가 다른 두 목록에서 점수가 나왔습니다."
     fail(message, idea="짝", expected="ValueError", got=shown, symptom=symptom)
