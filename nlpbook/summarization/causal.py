@@ -98,3 +98,17 @@ def continue_prompts(model: Any, tokenizer: Any, dialogues: Sequence[str], max_l
     prompt = batch["input_ids"].to(model.device)
     ids = model.generate(input_ids=prompt, attention_mask=batch["attention_mask"].to(model.device))
     return ids[:, prompt.shape[1] :]
+
+
+def summarize_by_continuing(
+    model: Any, tokenizer: Any, dialogues: Sequence[str], max_len: int = 512, batch_size: int = 16
+) -> list[str]:
+    """대화와 같은 차례의 요약들. 길이와 빔은 `model.generation_config`를 따릅니다."""
+    summaries: list[str] = []
+    was_training = model.training
+    model.eval()
+    for first in range(0, len(dialogues), batch_size):
+        ids = continue_prompts(model, tokenizer, dialogues[first : first + batch_size], max_len)
+        summaries += [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    model.train(was_training)
+    return summaries

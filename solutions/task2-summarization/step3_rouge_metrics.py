@@ -28,6 +28,7 @@ from step2_dialogue_dataset import IGNORED, Collator, DialogueSummarizationDatas
 
 from nlpbook.cli import run_script
 from nlpbook.summarization.baselines import CONSTANT, lead
+from nlpbook.summarization.causal import summarize_by_continuing
 from nlpbook.summarization.dialogues import read_dialogues
 from nlpbook.summarization.rouge_tokenizers import RougeTokenizer, rouge_tokenizer
 
@@ -120,6 +121,8 @@ def summarize(
     Returns:
         대화와 같은 차례의 요약들.
     """
+    if not model.config.is_encoder_decoder:  # 디코더뿐인 모델은 대화를 이어 쓰는 것으로 요약합니다.
+        return summarize_by_continuing(model, tokenizer, dialogues, max_len, batch_size)
     dataset = DialogueSummarizationDataset(dialogues, None, tokenizer, encoder_max_len=max_len)
     collate = Collator(tokenizer.pad_token_id, model.config.decoder_start_token_id)
     order = sorted(range(len(dataset)), key=lambda index: -len(dataset[index]["input_ids"]))  # 긴 것부터
