@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,19 @@ class EndlessReading(Exception):
     """설정 파일을 너무 많이 읽었습니다."""
 
 
+@cache
+def file_at(path: Path) -> Any:
+    return read_config_file(path)
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory) -> dict[str, Path]:
+    return write(tmp_path_factory.mktemp("family"), **FAMILY)
+
+
 @pytest.fixture
 def walk(step1, monkeypatch) -> Callable[[Path], Any]:
     """`with_inheritance`를 부릅니다. 1-1의 자리에는 옳은 것을 대신 두고, 맴돌며 읽으면 멈춥니다."""
-    kept: dict[Path, Any] = {}
     count = 0
 
     def reading(path: Path | str) -> Any:
@@ -73,10 +82,7 @@ def walk(step1, monkeypatch) -> Callable[[Path], Any]:
         count += 1
         if count > MOST_READS:
             raise EndlessReading
-        key = Path(path).resolve()
-        if key not in kept:
-            kept[key] = read_config_file(path)
-        return copy.deepcopy(kept[key])
+        return copy.deepcopy(file_at(Path(path).resolve()))
 
     monkeypatch.setattr(step1, "merged", layered)
     monkeypatch.setattr(step1, "read_config_file", reading)
@@ -102,10 +108,9 @@ def wrong_results() -> Wrong:
 
 
 @todo("1-2")
-def test_a_file_is_laid_upon_all_its_parents(walk, tmp_path):
+def test_a_file_is_laid_upon_all_its_parents(walk, family):
     """부모의 부모까지, 적힌 차례대로 포개고 이 파일의 것을 맨 위에 얹습니다."""
-    files = write(tmp_path, **FAMILY)
-    got = values_of(walk(files["mine"]))
+    got = values_of(walk(family["mine"]))
     require_dict(got, "values", IDEA)
     want = layered(ROOT, LEFT, RIGHT, MINE)
     if got != want:
@@ -126,17 +131,16 @@ def differing(want: Tree, got: Tree) -> tuple[str, str]:
 
 
 @todo("1-2")
-def test_a_file_without_parents_is_itself(walk, tmp_path):
+def test_a_file_without_parents_is_itself(walk, family):
     """물려받지 않는 파일은 적힌 그대로입니다."""
-    got = values_of(walk(write(tmp_path, **FAMILY)["right"]))
+    got = values_of(walk(family["right"]))
     assert_equal(got, RIGHT, idea=IDEA, message="물려받지 않는 파일의 값이 적힌 것과 다릅니다.")
 
 
 @todo("1-2")
-def test_every_value_keeps_where_it_was_written(walk, tmp_path):
+def test_every_value_keeps_where_it_was_written(walk, family):
     """값은 어느 파일 몇 번째 줄에 적혔는지 기억합니다."""
-    files = write(tmp_path, **FAMILY)
-    training = walk(files["mine"]).get("training", {})
+    training = walk(family["mine"]).get("training", {})
     for name, file in {"learning_rate": "root", "logging_steps": "right", "num_train_epochs": "mine"}.items():
         one = training.get(name)
         if one is None:

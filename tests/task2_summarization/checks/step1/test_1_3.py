@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
+from copy import deepcopy
+from functools import cache, reduce
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -54,16 +55,21 @@ LOOKED_AT = (
 )
 
 
-@pytest.fixture
-def setting(tmp_path) -> Path:
-    return write(tmp_path, mine=FILE)["mine"]
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory) -> Path:
+    return write(tmp_path_factory.mktemp("configs"), mine=FILE)["mine"]
+
+
+@cache
+def file_layer(path: Path) -> Layer:
+    return read_config_file(path).values
 
 
 @pytest.fixture
 def loading(step1, monkeypatch) -> Callable[..., Any]:
     """`load_config`를 부릅니다. 1-1과 1-2의 자리에는 옳은 것을 대신 두고, 셸에는 다른 환경 변수를 둡니다."""
     monkeypatch.setattr(step1, "merged", layered)
-    monkeypatch.setattr(step1, "with_inheritance", lambda path, children=(): read_config_file(path).values)
+    monkeypatch.setattr(step1, "with_inheritance", lambda path, children=(): deepcopy(file_layer(Path(path))))
     for name in ("MODEL_NAME", "OUTPUT_DIR", "WANDB_ENTITY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in SHELL.items():
@@ -73,7 +79,7 @@ def loading(step1, monkeypatch) -> Callable[..., Any]:
 
 def layers_of(path: Path) -> dict[str, Layer]:
     return {
-        "file": read_config_file(path).values,
+        "file": file_layer(path),
         "environment": environment_layer(ENVIRONMENT),
         "command-line": command_line_layer(OVERRIDES),
         "trial": trial_layer(TRIAL),
