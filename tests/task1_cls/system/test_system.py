@@ -229,6 +229,38 @@ def test_resuming_a_finished_training_changes_nothing(trained, tmp_path):
     assert_same_as_never_stopped(tmp_path / "task1-cls" / "tiny-1", trained)
 
 
+def test_a_renamed_copy_is_made_longer_in_its_new_place(trained, tmp_path):
+    """옮기고 이름을 바꾼 실행을 늘려 이어 하고 평가합니다. 바꿀 수 없는 옵션은 이름을 대어 거절합니다."""
+    shutil.copytree(trained, tmp_path / "out" / "task1-cls" / "new-2")
+    chosen = ["--output", str(tmp_path / "out"), "--job_name", "new", "--job_version", "2"]
+    refused = run("train", "--resume", "--train_batch", "5", *chosen)
+    assert "--train_batch(그때 4, 지금 5)" in refused.stderr
+    longer = run("train", "--resume", "--num_epochs", "4", *chosen)
+    assert longer.returncode == 0, longer.stderr
+    state = final_state(tmp_path / "out" / "task1-cls" / "new-2")
+    assert state["position"]["epoch"] == 3
+    assert state["position"]["step"] == final_state(trained)["position"]["step"] * 4 // 3
+    tested = run("test", *chosen)
+    assert tested.returncode == 0, tested.stderr
+    assert [one.name for one in (tmp_path / "out" / "task1-cls").iterdir()] == ["new-2"]
+
+
+def test_reviews_changed_since_are_noticed_by_name(trained, tmp_path):
+    shutil.copytree(trained.parents[1], tmp_path / "out")
+    corpus = Path(shutil.copytree(support.tiny_corpus(), tmp_path / support.tiny_corpus().name))
+    again = ["train", "--resume", "--output", str(tmp_path / "out"), "--data_home", str(tmp_path)]
+    same = run(*again)
+    assert same.returncode == 0, same.stderr  # 다른 폴더에 있어도 내용이 같으면 같은 글입니다.
+    train_file = corpus / "ratings_train.txt"
+    text = train_file.read_text(encoding="utf-8")
+    train_file.write_text(text.replace("train 3", "train 8"), encoding="utf-8", newline="\n")
+    changed = run(*again)
+    assert changed.returncode == 1
+    assert "ratings_train.txt의 내용이 바뀌었습니다" in changed.stderr
+    accepted = run(*again, "--accept_changed_data")
+    assert "바뀐 글로 이어 갑니다" in accepted.stdout
+
+
 def test_evaluation_writes_json_page_and_picture(trained):
     done = run("test", *only_for("test", tiny_options(trained.parents[1])))
     assert done.returncode == 0, done.stderr
