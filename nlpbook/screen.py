@@ -64,7 +64,14 @@ def progress_bar(description: str, total: int, shown: bool = True) -> Iterator[A
     ]
     with Progress(*columns, console=console, transient=True, disable=not shown) as bars:
         bar = bars.add_task(description, total=total, note="")
-        yield lambda count=1, note="": bars.update(bar, advance=count, **({"note": note} if note else {}))
+
+        def advance(count: int = 1, note: str = "") -> None:
+            if note:
+                bars.update(bar, advance=count, note=note)
+            else:
+                bars.update(bar, advance=count)
+
+        yield advance
 
 
 def _tenths(description: str, total: int) -> Callable[..., None]:
