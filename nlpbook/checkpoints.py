@@ -31,6 +31,13 @@ from nlpbook.loss_guard import diverged
 from nlpbook.paths import aside_of, full_disk_explained, shown, written_aside
 
 LAST = "last.pt"
+OLD_NAMES = {  # 예전 판이 적은 이름 → 지금의 이름. 두 과제의 옛 체크포인트를 그대로 이어 합니다.
+    "model": "model_state_dict",
+    "optimizer": "optimizer_state_dict",
+    "scheduler": "scheduler_state_dict",
+    "scaler": "scaler_state_dict",
+    "rng": "rng_states",
+}
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class CheckpointSaver:
         Raises:
             UserError: 가중치가 NaN이나 무한대일 때. 앞서 저장한 것은 그대로입니다.
         """
-        require_finite_weights(state.get("model", {}), state)
+        require_finite_weights(with_current_names(state).get("model_state_dict", {}), state)
         write_state(self.last_state, state)
 
     def load_last(self, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -189,10 +196,10 @@ def load_state(path: Path | str, device: torch.device | str = "cpu", needed: Ite
     """저장한 상태를 읽습니다. 텐서와 수, 문자열만 읽고 코드는 실행하지 않습니다(weights_only).
 
     PyTorch는 읽을 때 내용이 바뀌었는지 보지 않습니다. 파일은 zip이고 조각마다 CRC-32가 적혀 있으므로 여기서 봅니다
-    (1 GB에 1초쯤).
+    (1 GB에 1초쯤). 예전 판이 적은 이름(`OLD_NAMES`)은 지금의 이름으로도 찾을 수 있습니다.
 
     Args:
-        needed: 있어야 하는 이름들.
+        needed: 있어야 하는 이름들, 지금의 것으로.
 
     Raises:
         UserError: 파일이 없거나, 깨졌거나, 코드가 들었거나, 있어야 하는 이름이 없을 때.
@@ -208,9 +215,16 @@ def load_state(path: Path | str, device: torch.device | str = "cpu", needed: Ite
         raise _unreadable(path, type(error).__name__) from error
     if damaged:
         raise _unreadable(path, f"{Path(damaged).name}의 내용이 저장할 때와 다릅니다")
-    if not isinstance(state, dict) or not set(needed) <= state.keys():
+    state = with_current_names(state) if isinstance(state, dict) else None
+    if state is None or not set(needed) <= state.keys():
         raise UserError(f"{shown(path)} 은(는) 이 과제의 체크포인트가 아닙니다. train이 만든 .pt 파일을 주세요.")
     return state
+
+
+def with_current_names(state: dict[str, Any]) -> dict[str, Any]:
+    """예전 이름으로 적힌 것을 지금의 이름으로도 찾을 수 있게 한 상태."""
+    renamed = {new: state[old] for old, new in OLD_NAMES.items() if old in state}
+    return {**state, **renamed}
 
 
 def _unreadable(path: Path, why: str) -> UserError:
@@ -235,7 +249,7 @@ def require_finite_weights(weights: Any, state: dict[str, Any]) -> None:
 
     Args:
         weights: 저장할 가중치. 모듈이나, 이름 → 텐서인 사전. 다른 것은 보지 않습니다.
-        state: 함께 저장할 것. 몇 걸음째인지(`position`)와 학습률(`scheduler`)을 여기에서 읽습니다.
+        state: 함께 저장할 것. 몇 스텝째인지(`position`)와 학습률(`scheduler_state_dict`)을 여기에서 읽습니다.
 
     Raises:
         UserError: 가중치에 NaN이나 무한대가 있을 때.
@@ -244,7 +258,8 @@ def require_finite_weights(weights: Any, state: dict[str, Any]) -> None:
     tensors = [one for one in named.values() if isinstance(one, torch.Tensor)] if isinstance(named, dict) else []
     if all(bool(torch.isfinite(one).all()) for one in tensors):
         return
-    step, lr = state["position"]["step"], state["scheduler"]["_last_lr"][0]
+    step = state["position"]["step"]
+    lr = with_current_names(state)["scheduler_state_dict"]["_last_lr"][0]
     raise diverged(step, "가중치가 NaN이나 무한대가 되었습니다", f"약 {lr:.1e}")
 
 

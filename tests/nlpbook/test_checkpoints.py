@@ -118,11 +118,11 @@ def test_a_failed_save_leaves_the_old_last_state(tmp_path, monkeypatch):
 @pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
 def test_ruined_weights_do_not_replace_the_last_state(tmp_path, bad):
     saver = CheckpointSaver(tmp_path)
-    state = {"position": {"step": 1_234}, "scheduler": {"_last_lr": [3e-2]}}
-    saver.save_last({"model": {"w": torch.zeros(2)}, **state})
+    state = {"position": {"step": 1_234}, "scheduler_state_dict": {"_last_lr": [3e-2]}}
+    saver.save_last({"model_state_dict": {"w": torch.zeros(2)}, **state})
     with pytest.raises(UserError, match=r"^1,234걸음째에 가중치가 .*3.0e-02"):
-        saver.save_last({"model": {"v": torch.zeros(2), "w": torch.tensor([1.0, bad])}, **state})
-    assert torch.equal(saver.load_last()["model"]["w"], torch.zeros(2))
+        saver.save_last({"model_state_dict": {"v": torch.zeros(2), "w": torch.tensor([1.0, bad])}, **state})
+    assert torch.equal(saver.load_last()["model_state_dict"]["w"], torch.zeros(2))
 
 
 def test_a_failed_save_leaves_the_old_best(tmp_path, monkeypatch):
@@ -221,10 +221,26 @@ def test_a_missing_weights_file_is_reported(tmp_path, model):
 
 def test_the_last_state_comes_back(tmp_path):
     saver = CheckpointSaver(tmp_path)
-    saver.save_last({"model": {"w": torch.arange(3)}, "history": [{"step": 1, "loss": 0.5}], "rng": [rng_state()]})
+    history = [{"step": 1, "loss": 0.5}]
+    saver.save_last({"model_state_dict": {"w": torch.arange(3)}, "history": history, "rng_states": [rng_state()]})
     state = saver.load_last()
-    assert state["model"]["w"].tolist() == [0, 1, 2]
-    assert state["history"] == [{"step": 1, "loss": 0.5}]
+    assert state["model_state_dict"]["w"].tolist() == [0, 1, 2]
+    assert state["history"] == history
+
+
+OLD_STATES = {
+    "classification": {"model": 11, "optimizer": 12, "scheduler": 13, "scaler": 14, "position": 15, "rng": 16},
+    "language": {"model_state_dict": 11, "optimizer_state_dict": 12, "scheduler": 13, "scaler": 14, "position": 15}
+    | {"rng": 16},
+}
+
+
+@pytest.mark.parametrize("old", OLD_STATES.values(), ids=OLD_STATES)
+def test_a_state_with_the_old_names_is_read_under_the_current_ones(tmp_path, old):
+    checkpoints.write_state(tmp_path / "last.pt", old)
+    names = [f"{name}_state_dict" for name in ("model", "optimizer", "scheduler", "scaler")]
+    state = load_state(tmp_path / "last.pt", needed=[*names, "position", "rng_states"])
+    assert [state[name] for name in (*names, "position", "rng_states")] == [11, 12, 13, 14, 15, 16]
 
 
 @pytest.mark.parametrize("content", [b"", b"half", None], ids=["empty", "broken", "missing"])
@@ -261,9 +277,9 @@ def draw() -> tuple:
 
 def test_random_numbers_continue_where_they_were_saved(tmp_path):
     draw()
-    CheckpointSaver(tmp_path).save_last({"rng": rng_state()})
+    CheckpointSaver(tmp_path).save_last({"rng_states": rng_state()})
     expected = [draw(), draw()]
-    set_rng_state(CheckpointSaver(tmp_path).load_last()["rng"])
+    set_rng_state(CheckpointSaver(tmp_path).load_last()["rng_states"])
     assert [draw(), draw()] == expected
 
 
