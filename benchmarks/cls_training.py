@@ -23,34 +23,34 @@ sys.path[:0] = [str(ROOT / "solutions" / "task1-cls"), str(ROOT)]
 import torch  # noqa: E402
 from lightning.fabric import Fabric  # noqa: E402
 
-from step4_training_loops import NSMCModel, TrainingLoop  # noqa: E402
+from step4_training_loops import NSMCModel, Trainer  # noqa: E402
 
 from console_text import make_printable  # noqa: E402
 from nlpbook.checkpoints import CheckpointSaver  # noqa: E402
-from nlpbook.classification.arguments import TrainArguments  # noqa: E402
+from nlpbook.classification.config import TrainConfig  # noqa: E402
 from nlpbook.hardware import accelerator_of, precision_of  # noqa: E402
 from nlpbook.process import prepare_process  # noqa: E402
 
 
-def settings(asked: argparse.Namespace) -> TrainArguments:
-    args = TrainArguments()
-    args.data.home, args.data.name = asked.data_home or args.data.home, asked.data_name
-    args.data.max_train_samples, args.data.max_valid_samples = asked.samples, 32
-    args.hardware.train_batch = asked.batch
-    args.learning.num_epochs, args.learning.val_interval, args.printing.print_every = 1, 1, 1
-    return args
+def settings(asked: argparse.Namespace) -> TrainConfig:
+    config = TrainConfig()
+    config.data.home, config.data.name = asked.data_home or config.data.home, asked.data_name
+    config.data.max_train_samples, config.data.max_valid_samples = asked.samples, 32
+    config.hardware.train_batch = asked.batch
+    config.learning.num_epochs, config.learning.val_interval, config.printing.print_every = 1, 1, 1
+    return config
 
 
 def ours(asked: argparse.Namespace) -> float:
     """4단계의 루프로 한 에포크. 초당 예문 수."""
-    args = settings(asked)
+    config = settings(asked)
     accelerator = accelerator_of("auto")
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision_of("auto", accelerator))
     with tempfile.TemporaryDirectory() as folder:
-        loop = TrainingLoop(fabric, NSMCModel(args), CheckpointSaver(folder))
+        trainer = Trainer(fabric, NSMCModel(config), CheckpointSaver(folder))
         started = time.perf_counter()
-        loop.run()
-        return len(loop.train_loader.dataset) / (time.perf_counter() - started)
+        trainer.train()
+        return len(trainer.train_loader.dataset) / (time.perf_counter() - started)
 
 
 def plain(asked: argparse.Namespace) -> float:

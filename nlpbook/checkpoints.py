@@ -102,7 +102,7 @@ class CheckpointSaver:
         Args:
             weights: 이름 → 텐서. 어느 장치에 있어도 됩니다.
             value: `metric`의 값.
-            step: 몇 걸음째인지.
+            step: 몇 스텝째인지.
         """
         target = self.folder / f"step={step:06d}-{self.metric}={value:.6f}.safetensors"
         own = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
@@ -245,7 +245,7 @@ def digest_of(tensors: dict[str, torch.Tensor]) -> str:
 
 
 def require_finite_weights(weights: Any, state: dict[str, Any]) -> None:
-    """망가진 가중치로 멀쩡한 체크포인트를 덮어쓰지 않게 합니다. 손실은 다음 걸음에야 NaN이 됩니다.
+    """망가진 가중치로 멀쩡한 체크포인트를 덮어쓰지 않게 합니다. 손실은 다음 스텝에야 NaN이 됩니다.
 
     Args:
         weights: 저장할 가중치. 모듈이나, 이름 → 텐서인 사전. 다른 것은 보지 않습니다.

@@ -1,4 +1,4 @@
-"""Ctrl-C와 SIGTERM을 걸음 사이에서 받아들입니다. 가중치를 고치는 도중이 아니므로 멈춘 자리를 그대로 저장할 수 있습니다.
+"""Ctrl-C와 SIGTERM을 스텝 사이에서 받아들입니다. 가중치를 고치는 도중이 아니므로 멈춘 자리를 그대로 저장할 수 있습니다.
 
 SIGTERM은 컨테이너나 작업 관리기(SLURM, Kubernetes)가 프로세스를 내릴 때 보냅니다. Ctrl-C와 같게 다룹니다.
 """
@@ -18,7 +18,7 @@ class InterruptFlag:
     """`with` 안에서 첫 Ctrl-C나 SIGTERM은 `requested`만 참으로 바꾸고, 두 번째는 바로 멈춥니다(KeyboardInterrupt).
 
     Args:
-        enabled: 거짓이면 아무것도 바꾸지 않습니다(프로세스가 여럿이면 서로 다른 걸음에서 멈추기 때문입니다).
+        enabled: 거짓이면 아무것도 바꾸지 않습니다(프로세스가 여럿이면 서로 다른 스텝에서 멈추기 때문입니다).
     """
 
     def __init__(self, enabled: bool = True) -> None:
@@ -40,7 +40,7 @@ class InterruptFlag:
             raise KeyboardInterrupt
         self.requested = True
         again = " 한 번 더 누르면 바로 멈춥니다." if number == signal.SIGINT else ""
-        print(f"\n이번 걸음을 마치고 저장한 뒤 멈춥니다.{again}", file=sys.stderr, flush=True)
+        print(f"\n이번 스텝을 마치고 저장한 뒤 멈춥니다.{again}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
 
 
 def follow_schedule(scheduler: LambdaLR) -> None:
-    """다음 걸음의 학습률을 지금의 계획에 맞춥니다. 이어 하면서 에포크를 늘리면, 저장된 학습률은 옛 계획의 것입니다."""
+    """다음 스텝의 학습률을 지금의 계획에 맞춥니다. 이어 하면서 에포크를 늘리면, 저장된 학습률은 옛 계획의 것입니다."""
     for group, base, rule in zip(
         scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
     ):

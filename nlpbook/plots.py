@@ -24,7 +24,7 @@ def learning_curve(history: list[dict[str, float]], path: Path | str, best_step:
         history: `Tracker.history`. `loss`, `acc`, `val_loss`, `val_acc`가 있는 줄을 씁니다. 앞의 둘은 지난 줄부터의
             평균입니다.
         path: 저장할 PNG.
-        best_step: 가장 좋은 체크포인트의 걸음. 있으면 세로줄로 표시합니다.
+        best_step: 가장 좋은 체크포인트의 스텝. 있으면 세로줄로 표시합니다.
     """
     figure, (left, right) = new_figure(1, 2, (11, 4))
     for axis, names, ylabel in (

@@ -47,7 +47,7 @@ def with_given(saved: Kind, asked: Kind, given: Collection[str], changeable: Col
 
 
 def finished_already(epochs: int, num_epochs: int, bad_epochs: int = 0) -> str:
-    """더 걸을 것이 없는 학습을 시작하려 할 때의 말. 무엇을 주면 더 할 수 있는지 알립니다.
+    """더 할 스텝이 없는 학습을 시작하려 할 때의 말. 무엇을 주면 더 할 수 있는지 알립니다.
 
     Args:
         epochs: 마친 에포크 수.

@@ -1,4 +1,6 @@
-"""모든 과제가 함께 쓰는 옵션들. 과제의 설정은 이것을 묶음으로 담거나(`args.learning.seed`) 물려받습니다(`config.seed`).
+"""모든 과제가 함께 쓰는 옵션들.
+
+과제의 설정은 이것을 묶음으로 담거나(`config.learning.seed`) 물려받습니다(`config.seed`).
 
 과제마다 다른 기본값은 `with_defaults`로 바꿉니다. 이름과 설명과 범위는 여기에만 있습니다.
 """
@@ -65,7 +67,7 @@ class LearningOptions(Settings):
     max_grad_norm: float = option(1.0, "기울기의 크기를 자르는 한계.", min=0, group="learning")
     seed: int = option(7, "난수 시드.", min=0, max=2**32 - 1, group="learning")
     save_every: int = option(
-        0, "이만큼의 걸음마다 이어 할 상태를 저장합니다. 0이면 검증할 때만 저장합니다.", min=0, group="learning"
+        0, "이만큼의 스텝마다 이어 할 상태를 저장합니다. 0이면 검증할 때만 저장합니다.", min=0, group="learning"
     )
     resume: bool = option(False, "마지막으로 멈춘 학습을 이어 합니다.", group="learning")
     accept_changed_data: bool = option(False, "이어 할 때, 시작한 뒤에 글이 바뀌었어도 받아들입니다.", group="learning")

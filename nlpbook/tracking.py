@@ -27,7 +27,7 @@ class Tracker:
             logger.log_metrics(row, step)
 
     def restore(self, history: list[dict[str, float]]) -> None:
-        """이어 하는 학습: 체크포인트까지의 기록을 다시 적습니다. 그 뒤의 것은 다시 할 걸음이므로 버립니다."""
+        """이어 하는 학습: 체크포인트까지의 기록을 다시 적습니다. 그 뒤의 것은 다시 할 스텝이므로 버립니다."""
         self.history = []
         for row in history:
             metrics = {name: value for name, value in row.items() if name != "step"}

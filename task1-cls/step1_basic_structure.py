@@ -7,7 +7,7 @@
     python step1_basic_structure.py    # 네 부품과, 토큰으로 나눈 리뷰 한 줄을 보여 줍니다 (약 8초)
 
 배우는 것
-    - `LightningModule`: PyTorch의 `nn.Module`에 학습의 각 걸음을 적는 자리를 더한 클래스
+    - `LightningModule`: PyTorch의 `nn.Module`에 학습의 각 스텝을 적는 자리를 더한 클래스
     - `AutoConfig` · `AutoTokenizer` · `AutoModelForSequenceClassification`: 이름으로 알맞은 클래스를 찾는 세 입구
     - 미세조정(fine-tuning): 많은 글로 미리 배운 몸통에, 우리 과제의 작은 머리를 새로 얹어 함께 배우는 방법
 
@@ -24,7 +24,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 # 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
 
-from nlpbook.classification.arguments import Arguments, TrainArguments  # noqa: E402
+from nlpbook.classification.config import ClassificationConfig, TrainConfig  # noqa: E402
 from nlpbook.classification.nsmc import NsmcCorpus  # noqa: E402
 from nlpbook.cli import run_script  # noqa: E402
 from nlpbook.limits import require_positions  # noqa: E402
@@ -36,7 +36,7 @@ class NSMCModel(LightningModule):
     """네 부품을 가진 감성분석 모델. 다음 단계들이 이 클래스를 이어받아 자랍니다.
 
     Args:
-        args: 설정. `args.data`가 말뭉치를, `args.model.pretrained`가 사전학습 모델을 가리킵니다.
+        config: 설정. `config.data`가 말뭉치를, `config.model.pretrained`가 사전학습 모델을 가리킵니다.
 
     Attributes:
         data: 말뭉치. 라벨의 수와 예문을 압니다.
@@ -45,13 +45,13 @@ class NSMCModel(LightningModule):
         lang_model: (배치, 길이) 토큰 번호 → (배치, 라벨 수) 로짓.
     """
 
-    def __init__(self, args: Arguments) -> None:
+    def __init__(self, config: ClassificationConfig) -> None:
         super().__init__()
-        self.args = args
-        pretrained = resolve_pretrained(args.model.pretrained)  # 폴더의 경로 또는 허브 이름
+        self.config = config
+        pretrained = resolve_pretrained(config.model.pretrained)  # 폴더의 경로 또는 허브 이름
 
         # [TODO 1-1] 설정을 건네며 NSMC 말뭉치를 만들어 self.data에 담으세요.
-        # 힌트: 설정(args)을 건네지 않으면, --data_name을 무엇으로 주든 내장 말뭉치만 읽게 됩니다.
+        # 힌트: 설정(config)을 건네지 않으면, --data_name을 무엇으로 주든 내장 말뭉치만 읽게 됩니다.
         todo("1-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.data
         # [END 1-1]
 
@@ -71,9 +71,8 @@ class NSMCModel(LightningModule):
         # 힌트: from_config는 모양만 만들고, from_pretrained는 배운 가중치까지 가져옵니다.
         todo("1-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.lang_model
         # [END 1-4]
-        require_positions(
-            args.model.pretrained, args.model.seq_len, self.lang_model
-        )  # 모델이 아는 자리보다 긴 문장은 못 읽습니다.
+        # 모델이 아는 위치보다 긴 문장은 읽을 수 없습니다.
+        require_positions(self.config.model.pretrained, self.config.model.seq_len, self.lang_model)
 
 
 def count_parameters(module: torch.nn.Module) -> int:
@@ -83,7 +82,7 @@ def count_parameters(module: torch.nn.Module) -> int:
 
 def main() -> None:
     torch.manual_seed(7)
-    model = NSMCModel(TrainArguments()).eval()
+    model = NSMCModel(TrainConfig()).eval()
 
     print("■ 부품")
     print(f"  말뭉치        {model.data}")

@@ -1,10 +1,10 @@
-"""3단계 · 한 걸음의 학습과 평가
+"""3단계 · 학습과 평가의 한 스텝
 
 2단계까지 우리는 모델과 배치를 준비했습니다. 이 단계에서는 배치 하나가 모델을 지나며 무엇이 되는지를 적습니다.
-학습에서는 손실(loss)이, 검증에서는 예측이, 서비스에서는 확률이 됩니다. 반복은 아직 없습니다. 한 걸음이 옳아야
-만 걸음이 옳습니다.
+학습에서는 손실(loss)이, 검증에서는 예측이, 서비스에서는 확률이 됩니다. 반복은 아직 없습니다. 한 스텝이 옳아야
+만 스텝이 옳습니다.
 
-    python step3_training_steps.py     # 학습 한 걸음의 손실과, 문장 하나의 예측을 보여 줍니다 (약 8초)
+    python step3_training_steps.py     # 학습 한 스텝의 손실과, 문장 하나의 예측을 보여 줍니다 (약 8초)
 
 배우는 것
     - 순전파(forward)와 손실: 라벨을 함께 주면 모델이 교차 엔트로피를 셉니다
@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 
 import step2_data_processing
 
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.config import TrainConfig
 from nlpbook.classification.metrics import accuracy
 from nlpbook.cli import run_script
 from nlpbook.text import normalized
@@ -47,7 +47,7 @@ class NSMCModel(step2_data_processing.NSMCModel):
     """배치 하나, 문장 하나를 다룰 줄 아는 모델."""
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int = 0) -> dict[str, Tensor]:
-        """학습 한 걸음의 손실과 정확도. 가중치를 고치는 일은 부른 쪽이 합니다.
+        """학습 한 스텝의 손실과 정확도. 가중치를 고치는 일은 부른 쪽이 합니다.
 
         Args:
             batch: `input_ids`, `attention_mask`: (배치, 길이). `labels`: (배치,).
@@ -107,7 +107,7 @@ class NSMCModel(step2_data_processing.NSMCModel):
         text = normalized(text)  # 'ㅈㅗㅎㄷㅏ'로 풀어 적은 글도 배운 글과 같은 '좋다'로 모아서(NFC) 읽습니다.
         # [TODO 3-4] 문장을 모델에 넣고, 로짓을 확률로 바꾸어 negative와 positive에 담으세요.
         # 힌트: 로짓은 확률이 아닙니다. 두 값의 합이 1이 되려면 어떤 함수가, 어느 축으로 필요할까요?
-        #       긴 글은 args.model.seq_len에서 자르고(truncation), 입력은 모델이 있는 장치로 옮기세요.
+        #       긴 글은 config.model.seq_len에서 자르고(truncation), 입력은 모델이 있는 장치로 옮기세요.
         todo("3-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: negative, positive
         # [END 3-4]
         return Prediction(text, negative=negative, positive=positive)
@@ -115,31 +115,31 @@ class NSMCModel(step2_data_processing.NSMCModel):
 
 def main() -> None:
     torch.manual_seed(7)
-    model = NSMCModel(TrainArguments())
+    model = NSMCModel(TrainConfig())
     optimizer = model.configure_optimizers()
     batch = next(iter(model.train_dataloader()))
 
-    print("■ 같은 배치로 다섯 걸음: 손실이 줄어들면, 한 걸음이 옳게 이어진 것입니다")
+    print("■ 같은 배치로 다섯 스텝: 손실이 줄어들면, 한 스텝이 옳게 이어진 것입니다")
     model.train()
     for step in range(1, 6):
         outputs = model.training_step(batch)
         optimizer.zero_grad()
         outputs["loss"].backward()
         optimizer.step()
-        print(f"  {step}걸음  손실 {outputs['loss'].item():.4f}  정확도 {outputs['acc'].item():.3f}")
+        print(f"  {step}스텝  손실 {outputs['loss'].item():.4f}  정확도 {outputs['acc'].item():.3f}")
 
     model.eval()
     outputs = model.validation_step(next(iter(model.val_dataloader())))
     print("\n■ 검증 배치")
     for name, tensor in outputs.items():
         print(f"  {name:<8}{tuple(tensor.shape)!s:<10}{tensor.dtype}")
-    print(f"  정확도  {accuracy(outputs['preds'], outputs['labels']).item():.3f}  ← 다섯 걸음으로는 아직 이만큼입니다")
+    print(f"  정확도  {accuracy(outputs['preds'], outputs['labels']).item():.3f}  ← 다섯 스텝으로는 아직 이만큼입니다")
 
     print("\n■ 문장 하나")
     answer = model.infer_one("배우들 연기가 좋아서 두 번 봤어요")
     print(f"  {answer.text} → {answer.label} (긍정 {answer.positive:.3f}, 부정 {answer.negative:.3f})")
 
-    # 더 해 보기: 학습률을 100배로 하면 다섯 걸음의 손실은 어떻게 될까요?
+    # 더 해 보기: 학습률을 100배로 하면 다섯 스텝의 손실은 어떻게 될까요?
 
 
 if __name__ == "__main__":

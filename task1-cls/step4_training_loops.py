@@ -1,6 +1,6 @@
-"""4단계 · 학습 루프: 만 걸음을 걷고, 가장 좋은 곳을 기억하고, 멈춘 곳에서 다시 걷기
+"""4단계 · 학습 루프: 만 스텝을 되풀이하고, 가장 좋은 것을 남기고, 멈춘 곳에서 이어 하기
 
-3단계의 한 걸음을 되풀이합니다. 도중에 검증해 가장 좋은 가중치를 남기고, 언제 꺼져도 그 자리에서 이어 갑니다.
+3단계의 학습 스텝을 되풀이합니다. 도중에 검증해 가장 좋은 가중치를 남기고, 언제 꺼져도 그 자리에서 이어 갑니다.
 Lightning Fabric이 장치와 정밀도, 여러 프로세스를 맡으므로, 루프는 CPU 하나에서나 GPU 여덟 개에서나 같은 코드입니다.
 
     python step4_training_loops.py     # 짧은 학습과 검증, 그리고 멈췄다가 이어 하기 (약 15초)
@@ -16,7 +16,6 @@ Lightning Fabric이 장치와 정밀도, 여러 프로세스를 맡으므로, �
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.fabric import Fabric
@@ -24,10 +23,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import get_linear_schedule_with_warmup
 
-import step3_training_steps
+from step3_training_steps import NSMCModel
 
-from nlpbook.checkpoints import CheckpointSaver, all_rng_states, set_rng_state
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.checkpoints import CheckpointSaver, all_rng_states, load_state, set_rng_state
+from nlpbook.classification.config import TrainConfig
 from nlpbook.classification.metrics import accuracy
 from nlpbook.cli import run_script
 from nlpbook.hardware import use_fast_attention
@@ -40,10 +39,6 @@ from nlpbook.resuming import finished_already
 from nlpbook.screen import progress_bar, say
 from nlpbook.tracking import Tracker
 from todo import todo
-
-
-class NSMCModel(step3_training_steps.NSMCModel):
-    """학습 루프가 쓰는 모델. 3단계와 같고, 이름만 이 단계로 옮겨 옵니다."""
 
 
 def gather(fabric: Fabric, values: Tensor, count: int) -> Tensor:
@@ -67,7 +62,7 @@ def gather(fabric: Fabric, values: Tensor, count: int) -> Tensor:
     return everyone
 
 
-class TrainingLoop:
+class Trainer:
     """모델 하나를 처음부터 끝까지(또는 멈춘 곳부터 끝까지) 학습합니다.
 
     Args:
@@ -77,41 +72,46 @@ class TrainingLoop:
         tracker: 값을 적을 곳.
 
     Attributes:
-        position: 몇 에포크, 몇 배치, 몇 걸음까지 왔는지.
-        total_steps: 학습 전체의 걸음 수.
-        val_steps: 검증 사이의 걸음 수.
+        position: 몇 에포크, 몇 배치, 몇 스텝까지 왔는지.
+        total_steps: 학습 전체의 스텝 수.
+        val_steps: 검증 사이의 스텝 수.
     """
 
     def __init__(
         self, fabric: Fabric, model: NSMCModel, saver: CheckpointSaver, tracker: Tracker | None = None
     ) -> None:
-        self.fabric, self.args, self.saver, self.tracker = fabric, model.args, saver, tracker or Tracker()
+        self.fabric = fabric
+        self.config = model.config
+        self.saver = saver
+        self.tracker = tracker or Tracker()
+        self.position = Position()
+        self.recent: list[Tensor] = []  # 아직 적지 않은 스텝마다의 (손실, 정확도), 저마다 (2,)
+
         use_fast_attention(model.lang_model, fabric.device.type)
         # 계산이 일어나는 lang_model을 감쌉니다: 정밀도(autocast)와 여러 프로세스의 기울기 맞추기가 여기서 끼어듭니다.
         model.lang_model, self.optimizer = fabric.setup(model.lang_model, model.configure_optimizers())
         self.model = model.to(fabric.device)
-        rank, processes = fabric.global_rank, fabric.world_size
-        self.train_loader = fabric.setup_dataloaders(
-            training_loader(model.train_dataloader(), self.args.learning.seed, rank, processes),
+
+        rank = fabric.global_rank
+        processes = fabric.world_size
+        learning = self.config.learning
+        self.train_loader, self.val_loader = fabric.setup_dataloaders(
+            training_loader(model.train_dataloader(), learning.seed, rank, processes),
+            evaluation_loader(model.val_dataloader(), rank, processes),
             use_distributed_sampler=False,  # 나누는 일은 로더가 이미 했습니다.
         )
-        self.val_loader = fabric.setup_dataloaders(
-            evaluation_loader(model.val_dataloader(), rank, processes), use_distributed_sampler=False
-        )
         self.steps_per_epoch = len(self.train_loader)
-        self.total_steps = self.args.learning.num_epochs * self.steps_per_epoch
-        self.val_steps = steps_between(self.args.learning.val_interval, self.steps_per_epoch)
-        self.print_steps = steps_between(self.args.printing.print_every, self.steps_per_epoch)
-        self.scheduler = get_linear_schedule_with_warmup(
-            self.optimizer, round(self.args.learning.warmup_rate * self.total_steps), self.total_steps
-        )
-        self.position = Position()
-        self.recent: list[Tensor] = []  # 아직 적지 않은 걸음마다의 (손실, 정확도), 저마다 (2,)
-        torch.manual_seed(self.args.learning.seed + rank)  # 드롭아웃은 프로세스마다 다르게
+        self.total_steps = learning.num_epochs * self.steps_per_epoch
+        self.val_steps = steps_between(learning.val_interval, self.steps_per_epoch)
+        self.print_steps = steps_between(self.config.printing.print_every, self.steps_per_epoch)
 
-    def run(self) -> None:
-        """남은 걸음을 모두 걷습니다. Ctrl-C를 받으면 하던 걸음을 마치고 저장한 뒤 멈춥니다."""
-        num_epochs = self.args.learning.num_epochs
+        warmup_steps = round(learning.warmup_rate * self.total_steps)
+        self.scheduler = get_linear_schedule_with_warmup(self.optimizer, warmup_steps, self.total_steps)
+        torch.manual_seed(learning.seed + rank)  # 드롭아웃은 프로세스마다 다르게
+
+    def train(self) -> None:
+        """남은 스텝을 모두 배웁니다. Ctrl-C를 받으면 하던 스텝을 마치고 저장한 뒤 멈춥니다."""
+        num_epochs = self.config.learning.num_epochs
         if self.position.step >= self.total_steps and self.fabric.is_global_zero:
             say(finished_already(num_epochs, num_epochs))
         self.model.train()
@@ -120,8 +120,8 @@ class TrainingLoop:
             progress_bar("학습", self.total_steps, self.fabric.is_global_zero) as self.advance,
         ):
             self.advance(self.position.step)
-            # [TODO 4-1] 남은 에포크마다 self.remaining_batches()의 배치를 하나씩 꺼내 self.optimize로 학습하세요.
-            # 힌트: 걸음이 끝날 때마다 self.after_step(outputs)을, 에포크가 끝날 때마다 self.position.next_epoch()를
+            # [TODO 4-1] 남은 에포크마다 self.remaining_batches()의 배치를 하나씩 꺼내 self.train_step으로 학습하세요.
+            # 힌트: 스텝이 끝날 때마다 self.after_step(outputs)을, 에포크가 끝날 때마다 self.position.next_epoch()를
             #       부릅니다. 이어 하는 학습은 0번 에포크가 아니라 self.position.epoch에서 시작합니다.
             todo("4-1")  # 여기를 지우고 채워 주세요.
             # [END 4-1]
@@ -131,7 +131,7 @@ class TrainingLoop:
         self.train_loader.batch_sampler.start_at(self.position.epoch, self.position.batch)
         return self.train_loader
 
-    def optimize(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """배치 하나로 가중치를 한 번 고칩니다.
 
         Args:
@@ -142,11 +142,29 @@ class TrainingLoop:
         """
         # [TODO 4-2] 기울기를 지우고, 손실을 구해 역전파하고, 기울기를 자르고, 가중치와 학습률을 고치세요.
         # 힌트: self.model.training_step → self.fabric.backward → self.fabric.clip_gradients → step.
-        #       자르는 한계는 args.learning.max_grad_norm입니다. 어느 한 박자를 빠뜨리면 무엇이 달라질까요?
+        #       자르는 한계는 config.learning.max_grad_norm입니다. 어느 한 박자를 빠뜨리면 무엇이 달라질까요?
         todo("4-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: outputs
         # [END 4-2]
         self.position.next_batch()
         return outputs
+
+    def after_step(self, outputs: dict[str, Tensor]) -> None:
+        """한 스텝 뒤에 할 일: 화면에 적기, 때가 되면 검증하기, 멈추라는 신호가 왔으면 저장하고 멈추기."""
+        self.advance()
+        step = self.position.step
+        self.recent.append(torch.stack([outputs["loss"].detach(), outputs["acc"].detach()]))
+        if step % self.print_steps == 0:
+            self.report()
+        # [TODO 4-4] val_steps 스텝마다, 그리고 맨 마지막 스텝(total_steps)에서 검증하고 self.record에 건네세요.
+        # 힌트: self.evaluate(self.val_loader)는 드롭아웃을 끈 평가 모드에서 해야 하고, 끝나면 학습 모드로
+        #       돌아와야 합니다.
+        todo("4-4")  # 여기를 지우고 채워 주세요.
+        # [END 4-4]
+        save_every = self.config.learning.save_every
+        if self.interrupt.requested or (save_every and step % save_every == 0):
+            self.save_checkpoint()
+        if self.interrupt.requested:
+            raise KeyboardInterrupt
 
     def evaluate(self, loader: DataLoader) -> dict[str, float]:
         """검증 데이터 전체의 평균 손실과 정확도. 프로세스가 몇이든 같은 값입니다."""
@@ -158,28 +176,10 @@ class TrainingLoop:
         )
         return {"val_loss": loss.double().mean().item(), "val_acc": accuracy(preds, labels).item()}
 
-    def after_step(self, outputs: dict[str, Tensor]) -> None:
-        """한 걸음 뒤에 할 일: 화면에 적기, 때가 되면 검증하기, 멈추라는 신호가 왔으면 저장하고 멈추기."""
-        self.advance()
-        step = self.position.step
-        self.recent.append(torch.stack([outputs["loss"].detach(), outputs["acc"].detach()]))
-        if step % self.print_steps == 0:
-            self.report()
-        # [TODO 4-4] val_steps 걸음마다, 그리고 맨 마지막 걸음(total_steps)에서 검증하고 self.record에 건네세요.
-        # 힌트: self.evaluate(self.val_loader)는 드롭아웃을 끈 평가 모드에서 해야 하고, 끝나면 학습 모드로
-        #       돌아와야 합니다.
-        todo("4-4")  # 여기를 지우고 채워 주세요.
-        # [END 4-4]
-        save_every = self.args.learning.save_every
-        if self.interrupt.requested or (save_every and step % save_every == 0):
-            self.save_last()
-        if self.interrupt.requested:
-            raise KeyboardInterrupt
-
     def report(self) -> None:
         """지난번 뒤의 평균을 적습니다. 배치 하나의 값은 운에 흔들립니다.
 
-        수를 꺼내는 `.tolist()`는 GPU를 기다리게 하므로 걸음마다 부르지 않습니다.
+        수를 꺼내는 `.tolist()`는 GPU를 기다리게 하므로 스텝마다 부르지 않습니다.
 
         Raises:
             UserError: 손실이 NaN이나 무한대가 되었을 때.
@@ -192,7 +192,7 @@ class TrainingLoop:
         if self.fabric.is_global_zero:
             self.tracker.log(step, loss=loss, acc=acc, lr=lr)
             epoch = step / self.steps_per_epoch
-            say(self.args.printing.tag_format_on_training.format(step=step, epoch=epoch, loss=loss, acc=acc, lr=lr))
+            say(self.config.printing.tag_format_on_training.format(step=step, epoch=epoch, loss=loss, acc=acc, lr=lr))
 
     def record(self, metrics: dict[str, float]) -> None:
         """검증 값을 적고, 체크포인트를 남깁니다."""
@@ -200,9 +200,9 @@ class TrainingLoop:
         if self.fabric.is_global_zero:
             self.tracker.log(step, **metrics)
             epoch = step / self.steps_per_epoch
-            say(self.args.printing.tag_format_on_validate.format(step=step, epoch=epoch, **metrics))
+            say(self.config.printing.tag_format_on_validate.format(step=step, epoch=epoch, **metrics))
             self.keep_if_good(metrics)
-        self.save_last()
+        self.save_checkpoint()
 
     def keep_if_good(self, metrics: dict[str, float]) -> None:
         """검증 값이 손에 든 것들보다 나으면 가중치를 남깁니다. 0번 프로세스만 부릅니다.
@@ -211,40 +211,41 @@ class TrainingLoop:
             metrics: 이름 → 값. 예: `{"val_loss": 0.41, "val_acc": 0.83}`.
         """
         weights = self.model.lang_model.state_dict()
-        # [TODO 4-5] saver가 고르는 값(saver.metric)을 꺼내, 남길 만하면 가중치와 값, 걸음 수를 저장하세요.
-        # 힌트: saver.is_worth_keeping(값)과 saver.save_best(가중치, 값, 걸음 수)가 있습니다. 고르는 값의 이름은
+        # [TODO 4-5] saver가 고르는 값(saver.metric)을 꺼내, 남길 만하면 가중치와 값, 스텝 수를 저장하세요.
+        # 힌트: saver.is_worth_keeping(값)과 saver.save_best(가중치, 값, 스텝 수)가 있습니다. 고르는 값의 이름은
         #       설정(saving_mode)에 따라 val_acc일 수도, val_loss일 수도 있습니다.
         todo("4-5")  # 여기를 지우고 채워 주세요.
         # [END 4-5]
 
-    def save_last(self) -> None:
+    def save_checkpoint(self) -> None:
         """지금의 모든 상태를 저장합니다. 난수는 프로세스마다 다르므로 모아서 담습니다."""
         everyone = all_rng_states(self.fabric)
         if self.fabric.is_global_zero:
             self.tracker.save()
             self.saver.save_last(
                 {
-                    "model": self.model.lang_model.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "scheduler": self.scheduler.state_dict(),
-                    "scaler": self.fabric.strategy.precision.state_dict(),
+                    "model_state_dict": self.model.lang_model.state_dict(),
+                    "optimizer_state_dict": self.optimizer.state_dict(),
+                    "scheduler_state_dict": self.scheduler.state_dict(),
+                    "scaler_state_dict": self.fabric.strategy.precision.state_dict(),
                     "position": self.position.to_dict(),
-                    "rng": everyone,
+                    "rng_states": everyone,
                     "history": self.tracker.history,
                     "recent": self.recent,
                 }
             )
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """`save_last`가 저장한 상태로 되돌립니다. 그 뒤의 `run()`은 한 번도 멈추지 않은 학습과 같아집니다.
+    def load_checkpoint(self, path: Path | str) -> None:
+        """저장된 상태(`last.pt`)로 되돌립니다. 그 뒤의 `train()`은 한 번도 멈추지 않은 학습과 같아집니다.
 
-        Args:
-            state: `saver.load_last()`의 결과.
+        Raises:
+            UserError: 파일이 없거나 깨졌을 때.
         """
-        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        state = load_state(path, self.fabric.device)
+        self.fabric.strategy.precision.load_state_dict(state["scaler_state_dict"])
         # [TODO 4-6] 저장된 상태에서 가중치, 옵티마이저, 스케줄러, 진행(position), 난수를 되돌리세요.
         # 힌트: 가중치는 self.model.lang_model의 것입니다. position은 Position(**…)으로 되살리고, 난수는
-        #       set_rng_state에 이 프로세스의 것(state["rng"][self.fabric.global_rank])을 줍니다.
+        #       set_rng_state에 이 프로세스의 것(state["rng_states"][self.fabric.global_rank])을 줍니다.
         todo("4-6")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.position
         # [END 4-6]
         self.tracker.restore(state["history"])
@@ -252,28 +253,31 @@ class TrainingLoop:
 
 
 def main() -> None:
-    args = TrainArguments()
-    args.data.max_train_samples, args.data.max_valid_samples = 384, 100
-    args.learning.num_epochs, args.learning.val_interval, args.printing.print_every = 2, 0.5, 0.25
+    config = TrainConfig()
+    config.data.max_train_samples = 384
+    config.data.max_valid_samples = 100
+    config.learning.num_epochs = 2
+    config.learning.val_interval = 0.5
+    config.printing.print_every = 0.25
     prepare_process()
     fabric = Fabric(accelerator="auto", devices=1)
     with tempfile.TemporaryDirectory() as folder:
-        saver = CheckpointSaver(Path(folder), args.learning.saving_mode, num_saving=2)
-        fabric.seed_everything(args.learning.seed, verbose=False)
+        saver = CheckpointSaver(Path(folder), config.learning.saving_mode, num_saving=2)
+        fabric.seed_everything(config.learning.seed, verbose=False)
         print("■ 짧은 학습: 리뷰 384개, 2 에포크")
-        TrainingLoop(fabric, NSMCModel(args), saver).run()
+        Trainer(fabric, NSMCModel(config), saver).train()
         print("\n■ 남은 체크포인트 (좋은 것부터)")
         for one in saver.checkpoints():
             print(f"  {one.path.name}")
 
         print("\n■ 에포크를 하나 늘려 이어 하기")
-        args.learning.num_epochs = 3
-        loop = TrainingLoop(fabric, NSMCModel(args), saver)
-        loop.restore(saver.load_last(fabric.device))
-        print(f"  {loop.position.step}걸음에서 이어 갑니다")
-        loop.run()
+        config.learning.num_epochs = 3
+        trainer = Trainer(fabric, NSMCModel(config), saver)
+        trainer.load_checkpoint(saver.last_state)
+        print(f"  {trainer.position.step}스텝에서 이어 갑니다")
+        trainer.train()
 
-    # 더 해 보기: optimize의 zero_grad()를 지우면 기울기의 크기는 어떻게 변할까요? 짐작한 뒤 clip 앞에서 찍어 보세요.
+    # 더 해 보기: train_step의 zero_grad()를 지우면 기울기의 크기는 어떻게 변할까요? 짐작한 뒤 clip 앞에서 찍어 보세요.
 
 
 if __name__ == "__main__":

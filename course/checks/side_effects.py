@@ -1,6 +1,6 @@
 """부작용을 보는 낱말들: 자리의 코드가 부른 쪽의 것을 바꾸어 놓지 않는지.
 
-    with no_side_effects(inputs=batch, settings=model.args, weights=model, modes=model, gradients=model):
+    with no_side_effects(inputs=batch, settings=model.config, weights=model, modes=model, gradients=model):
         got = model.validation_step(batch, 0)
 
 값이 옳아도 이것이 어긋나면 다른 곳에서 탈이 납니다. 그래서 자리의 코드를 부르는 곳에서는 언제나 함께 봅니다.
@@ -87,13 +87,13 @@ class InputsKept(Kept):
 
 
 class SettingsKept(Kept):
-    """설정의 모든 값. 학생에게는 `args.data.name`처럼 적습니다.
+    """설정의 모든 값. 학생에게는 `config.data.name`처럼 적습니다.
 
     Args:
         name: 학생이 설정을 부르는 이름.
     """
 
-    def __init__(self, settings: Any, name: str = "args") -> None:
+    def __init__(self, settings: Any, name: str = "config") -> None:
         self._settings, self._name = settings, name
         self._before = self._now()
 
@@ -116,7 +116,7 @@ class WeightsKept(Kept):
 
     def check(self) -> None:
         if any(one._version != version for one, version in self._versions):
-            fail(idea="한 걸음의 나눔", expected="그대로", got="바뀐 가중치", symptom="weights-changed")
+            fail(idea="한 스텝의 나눔", expected="그대로", got="바뀐 가중치", symptom="weights-changed")
 
 
 class ModesKept(Kept):
@@ -144,9 +144,9 @@ class GradientsKept(Kept):
         for one, before in self._grads:
             now = one.grad
             if before is not None and before.any() and (now is None or not now.any()):
-                fail(idea="한 걸음의 나눔", expected="그대로", got="지운 기울기", symptom="grads-cleared")
+                fail(idea="한 스텝의 나눔", expected="그대로", got="지운 기울기", symptom="grads-cleared")
             if now is not None and (before is None or not _equal(now, before)):
-                fail(idea="한 걸음의 나눔", expected="기울기 없음", got="기울기 있음", symptom="backward-inside")
+                fail(idea="한 스텝의 나눔", expected="기울기 없음", got="기울기 있음", symptom="backward-inside")
 
 
 class RandomStateKept(Kept):

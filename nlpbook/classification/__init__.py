@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # 편집기가 늦게 읽는 이름의 형을 알게 합니다.
-    from nlpbook.classification.arguments import ClassificationTrainArguments
+    from nlpbook.classification.config import ClassificationTrainArguments
     from nlpbook.classification.datasets import ClassificationDataset, data_collator
     from nlpbook.classification.nsmc import ClassificationExample, NsmcCorpus
 
 HOMES = {
     "ClassificationDataset": "datasets",
     "ClassificationExample": "nsmc",
-    "ClassificationTrainArguments": "arguments",
+    "ClassificationTrainArguments": "config",
     "NsmcCorpus": "nsmc",
     "data_collator": "datasets",
 }

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from nlpbook.classification.arguments import Arguments
+from nlpbook.classification.config import ClassificationConfig
 from nlpbook.rows import IntegerRows
 from nlpbook.text import normalized
 
@@ -17,8 +17,8 @@ class ClassificationDataset(Dataset):
     """한 갈래(train, valid, test)의 예문을 한 번만 토큰으로 바꾸어 갖고 있습니다.
 
     Args:
-        args: 설정. `args.model.seq_len`(또는 `max_seq_length`)에서 자릅니다.
-        corpus: `get_examples(mode, args)`와 `get_labels()`가 있는 말뭉치.
+        config: 설정. `config.model.seq_len`(또는 `max_seq_length`)에서 자릅니다. ratsnlp처럼 `args`라고 적어도 됩니다.
+        corpus: `get_examples(mode, config)`와 `get_labels()`가 있는 말뭉치.
         tokenizer: Hugging Face의 빠른(fast) 토크나이저.
         mode: `"train"`, `"valid"`, `"test"`.
 
@@ -28,16 +28,27 @@ class ClassificationDataset(Dataset):
     데이터를 읽는 보조 프로세스에는 번호만 공유 메모리로 건너갑니다. 예문의 글(`examples`)은 이 프로세스에만 있습니다.
     """
 
-    def __init__(self, args: Arguments, corpus: Any, tokenizer: Any, mode: str = "train") -> None:
+    def __init__(
+        self,
+        config: ClassificationConfig | None = None,
+        corpus: Any = None,
+        tokenizer: Any = None,
+        mode: str = "train",
+        *,
+        args: ClassificationConfig | None = None,
+    ) -> None:
+        config = config or args
+        if config is None or corpus is None or tokenizer is None:
+            raise TypeError("설정(config), 말뭉치(corpus), 토크나이저(tokenizer)를 모두 건네 주세요")
         self.mode = mode
-        self.examples = corpus.get_examples(mode, args)
+        self.examples = corpus.get_examples(mode, config)
         number_of = {label: number for number, label in enumerate(corpus.get_labels())}
         self.labels = [number_of[example.label] for example in self.examples]
         self._labels = torch.tensor(self.labels, dtype=torch.int64)  # (예문,)
         ids = tokenizer(
             [normalized(example.text) for example in self.examples],  # 어떤 말뭉치에서 왔든
             truncation=True,
-            max_length=args.model.seq_len,
+            max_length=config.model.seq_len,
             return_attention_mask=False,
             return_token_type_ids=False,
         )["input_ids"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nlpbook.classification.arguments import TestArguments, TrainArguments
+from nlpbook.classification.config import TestConfig, TrainConfig
 from nlpbook.classification.metrics import ClassificationReport
 from nlpbook.limits import require_format, require_positions
 
@@ -12,22 +12,22 @@ VALIDATE_LINE = {"step": 1, "epoch": 0.5, "val_loss": 0.5, "val_acc": 0.5}
 EVALUATE_LINE = ClassificationReport(count=1, accuracy=0.5, f1=0.5, confusion=[[1, 0], [0, 1]]).to_dict()
 
 
-def require_trainable(args: TrainArguments) -> None:
+def require_trainable(config: TrainConfig) -> None:
     """이 설정으로 끝까지 학습할 수 있는지, 학습하기 전에 봅니다.
 
     Raises:
         UserError: 모델을 찾을 수 없거나, 문장이 모델보다 길거나, 줄의 모양이 틀렸을 때.
     """
-    require_format("tag_format_on_training", args.printing.tag_format_on_training, TRAINING_LINE)
-    require_format("tag_format_on_validate", args.printing.tag_format_on_validate, VALIDATE_LINE)
-    require_format("tag_format_on_evaluate", args.printing.tag_format_on_evaluate, EVALUATE_LINE)
-    require_positions(args.model.pretrained, args.model.seq_len)
+    require_format("tag_format_on_training", config.printing.tag_format_on_training, TRAINING_LINE)
+    require_format("tag_format_on_validate", config.printing.tag_format_on_validate, VALIDATE_LINE)
+    require_format("tag_format_on_evaluate", config.printing.tag_format_on_evaluate, EVALUATE_LINE)
+    require_positions(config.model.pretrained, config.model.seq_len)
 
 
-def require_testable(args: TestArguments) -> None:
+def require_testable(config: TestConfig) -> None:
     """이 설정으로 평가 결과를 적을 수 있는지, 평가하기 전에 봅니다.
 
     Raises:
         UserError: 줄의 모양이 틀렸을 때.
     """
-    require_format("tag_format_on_evaluate", args.printing.tag_format_on_evaluate, EVALUATE_LINE)
+    require_format("tag_format_on_evaluate", config.printing.tag_format_on_evaluate, EVALUATE_LINE)

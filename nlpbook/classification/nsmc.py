@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from nlpbook.classification.arguments import Arguments, DataArguments, TrainArguments
+from nlpbook.classification.config import ClassificationConfig, DataConfig, TrainConfig
 from nlpbook.corpora import find_corpus, read_nsmc
 from nlpbook.errors import UserError
 
@@ -30,7 +30,7 @@ class NsmcCorpus:
     """영화 리뷰와 긍정·부정 라벨.
 
     Args:
-        args: 말뭉치가 어디 있는지(`args.data`). 생략하면 내장 말뭉치입니다.
+        config: 말뭉치가 어디 있는지(`config.data`). 생략하면 내장 말뭉치입니다.
 
     Attributes:
         labels: 라벨 문자열. 순서가 곧 모델의 출력 번호입니다.
@@ -40,11 +40,11 @@ class NsmcCorpus:
     labels = ("0", "1")
     label_names = ("부정", "긍정")
 
-    def __init__(self, args: Arguments | None = None) -> None:
-        self.args = args or TrainArguments()
+    def __init__(self, config: ClassificationConfig | None = None) -> None:
+        self.config = config or TrainConfig()
 
     def __repr__(self) -> str:
-        where = self.args.data
+        where = self.config.data
         return f"NsmcCorpus(name={where.name!r}, labels={self.labels})"
 
     @property
@@ -54,19 +54,19 @@ class NsmcCorpus:
     def get_labels(self) -> list[str]:
         return list(self.labels)
 
-    def get_examples(self, mode: str, args: Arguments | None = None) -> list[ClassificationExample]:
+    def get_examples(self, mode: str, config: ClassificationConfig | None = None) -> list[ClassificationExample]:
         """한 갈래의 예문 전부를 파일 순서대로 돌려줍니다.
 
         Args:
             mode: `"train"`, `"valid"`(또는 `"val"`), `"test"`.
-            args: 이 말뭉치를 만들 때와 다른 곳을 읽으려면 줍니다.
+            config: 이 말뭉치를 만들 때와 다른 곳을 읽으려면 줍니다.
 
         Raises:
             UserError: 파일이 없거나 형식이 틀렸을 때.
         """
         if mode not in ("train", "valid", "val", "test"):
             raise ValueError(f"mode는 train, valid, test 가운데 하나입니다: {mode!r}")
-        data = (args or self.args).data
+        data = (config or self.config).data
         if mode == "test":
             folder = find_corpus(data.home, data.name, [data.train_file, data.test_file])
             return self._read(folder / data.test_file)[: data.max_test_samples]
@@ -82,7 +82,7 @@ class NsmcCorpus:
         return [ClassificationExample(text, label) for text, label in read_nsmc(path, self.labels)]
 
 
-def training_files(data: DataArguments) -> list[Path]:
+def training_files(data: DataConfig) -> list[Path]:
     """학습할 때 읽는 파일들: 학습 파일과, 따로 있으면 검증 파일.
 
     Raises:

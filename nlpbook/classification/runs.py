@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nlpbook import runs
-from nlpbook.classification.arguments import CHANGEABLE, Arguments, TrainArguments
+from nlpbook.classification.config import CHANGEABLE, ClassificationConfig, TrainConfig
 from nlpbook.classification.nsmc import training_files
 from nlpbook.errors import UserError
 from nlpbook.fingerprints import fingerprint, require_same_data
@@ -23,7 +23,7 @@ from nlpbook.resuming import with_given
 from nlpbook.runs import Place, claim, latest_run, name_after, new_version, require_name, take_up
 from nlpbook.screen import say
 
-AnyArguments = TypeVar("AnyArguments", bound=Arguments)
+AnyConfig = TypeVar("AnyConfig", bound=ClassificationConfig)
 
 
 class RunFolder(runs.RunFolder):
@@ -36,36 +36,36 @@ class RunFolder(runs.RunFolder):
     test = Place("test.json")
 
     @classmethod
-    def of(cls, args: Arguments) -> RunFolder:
+    def of(cls, config: ClassificationConfig) -> RunFolder:
         """이름과 버전이 정해진 설정의 실행 폴더."""
-        return cls(_home(args) / f"{args.env.job_name}-{args.env.job_version}")
+        return cls(_home(config) / f"{config.env.job_name}-{config.env.job_version}")
 
 
-def new_run(args: Arguments) -> RunFolder:
+def new_run(config: ClassificationConfig) -> RunFolder:
     """이 설정의 새 실행 폴더를 차지합니다.
 
-    비워 둔 이름과 버전을 정해 `args.env`에 적고, 상대 경로는 절대 경로로 바꿉니다: 나중에 다른 폴더에서 평가해도 같은
+    비워 둔 이름과 버전을 정해 `config.env`에 적고, 상대 경로는 절대 경로로 바꿉니다: 나중에 다른 폴더에서 평가해도 같은
     데이터를 찾아야 합니다.
 
     Raises:
         UserError: 같은 이름과 버전의 실행이 이미 있거나, 폴더 이름 한 마디로 쓸 수 없는 이름일 때.
     """
-    env = args.env
+    env = config.env
     if env.job_name is None:
-        env.job_name = name_after(args.model.pretrained)
+        env.job_name = name_after(config.model.pretrained)
     require_name("job_name", env.job_name)
     fixed = env.job_version is not None
     env.job_version = require_name("job_version", env.job_version) if fixed else new_version()
-    args.data.home = _absolute(args.data.home)
-    args.model.output = _absolute(args.model.output)
-    if Path(args.model.pretrained).expanduser().is_dir():
-        args.model.pretrained = _absolute(args.model.pretrained)
-    run = claim(RunFolder.of(args), fixed_name=fixed)
+    config.data.home = _absolute(config.data.home)
+    config.model.output = _absolute(config.model.output)
+    if Path(config.model.pretrained).expanduser().is_dir():
+        config.model.pretrained = _absolute(config.model.pretrained)
+    run = claim(RunFolder.of(config), fixed_name=fixed)
     env.job_version = run.path.name.removeprefix(f"{env.job_name}-")
     return run
 
 
-def find_run(args: Arguments, with_checkpoint: bool = False) -> RunFolder:
+def find_run(config: ClassificationConfig, with_checkpoint: bool = False) -> RunFolder:
     """이름과 버전에 맞는 실행 가운데 가장 나중에 시작한 것.
 
     Args:
@@ -75,7 +75,7 @@ def find_run(args: Arguments, with_checkpoint: bool = False) -> RunFolder:
         UserError: 하나도 없을 때.
     """
     wanted = any_weights if with_checkpoint else None
-    return latest_run(RunFolder, _home(args), args.env.job_name, args.env.job_version, wanted)
+    return latest_run(RunFolder, _home(config), config.env.job_name, config.env.job_version, wanted)
 
 
 def run_again(run: RunFolder) -> RunFolder:
@@ -91,15 +91,17 @@ def run_again(run: RunFolder) -> RunFolder:
     return take_up(run)
 
 
-def arguments_of(run: RunFolder, kind: type[AnyArguments]) -> AnyArguments:
+def config_of(run: RunFolder, kind: type[AnyConfig]) -> AnyConfig:
     """그 실행의 설정. 폴더를 옮겼거나 이름을 바꾸었으면, 적힌 것이 아니라 지금 놓인 곳을 따릅니다."""
-    args, path = kind.load(run.arguments), run.path.resolve()
-    args.model.output, args.env.project = str(path.parent.parent), path.parent.name
-    args.env.job_name, args.env.job_version = run.split_name(args.env.job_name, args.env.job_version)
-    return args
+    config = kind.load(run.arguments)
+    path = run.path.resolve()
+    config.model.output = str(path.parent.parent)
+    config.env.project = path.parent.name
+    config.env.job_name, config.env.job_version = run.split_name(config.env.job_name, config.env.job_version)
+    return config
 
 
-def resumed_arguments(run: RunFolder, asked: TrainArguments, given: Collection[str]) -> TrainArguments:
+def resumed_config(run: RunFolder, asked: TrainConfig, given: Collection[str]) -> TrainConfig:
     """이어 할 설정: 그때의 설정에, 지금 적은 것 가운데 바꾸어도 되는 것을 얹습니다.
 
     Args:
@@ -108,24 +110,24 @@ def resumed_arguments(run: RunFolder, asked: TrainArguments, given: Collection[s
     Raises:
         UserError: 바꿀 수 없는 옵션을 그때와 다르게 주었을 때.
     """
-    return with_given(arguments_of(run, TrainArguments), asked, given, CHANGEABLE)
+    return with_given(config_of(run, TrainConfig), asked, given, CHANGEABLE)
 
 
-def check_data(run: RunFolder, args: TrainArguments, resuming: bool) -> None:
+def check_data(run: RunFolder, config: TrainConfig, resuming: bool) -> None:
     """읽을 글의 지문을 실행에 적습니다. 이어 하는 것이면 처음의 것과 같은지 봅니다.
 
     Raises:
         UserError: 글이 없거나, 처음과 다른데 `accept_changed_data`가 아닐 때.
     """
-    now = fingerprint(training_files(args.data))
+    now = fingerprint(training_files(config.data))
     before = run.noted().get("data") if resuming else None
-    changed = require_same_data(before, now, args.learning.accept_changed_data)
+    changed = require_same_data(before, now, config.learning.accept_changed_data)
     if changed:
         say(f"바뀐 글로 이어 갑니다: {', '.join(changed)}.")
     run.note(data=now)
 
 
-def start_from(args: TrainArguments) -> Path | None:
+def start_from(config: TrainConfig) -> Path | None:
     """`--init_from`이 가리키는 것에서 시작하도록 설정을 고칩니다.
 
     Returns:
@@ -134,18 +136,16 @@ def start_from(args: TrainArguments) -> Path | None:
     Raises:
         UserError: 체크포인트가 없거나, 어느 모델의 것인지 알 수 없을 때.
     """
-    source = Path(args.learning.init_from or "").expanduser()
+    source = Path(config.learning.init_from or "").expanduser()
     if source.suffix != ".safetensors":
         folder = RunFolder(source).model
-        args.model.pretrained = str(folder) if folder.is_dir() else str(args.learning.init_from)
+        config.model.pretrained = str(folder) if folder.is_dir() else str(config.learning.init_from)
         return None
     run = RunFolder(source.resolve().parent.parent)
     if not source.is_file():
         raise UserError(f"체크포인트 파일이 없습니다: {shown(source)}. --init_from의 경로를 확인해 주세요.")
     if run.arguments.is_file():
-        args.model.pretrained = (
-            str(run.model) if run.model.is_dir() else arguments_of(run, TrainArguments).model.pretrained
-        )
+        config.model.pretrained = str(run.model) if run.model.is_dir() else config_of(run, TrainConfig).model.pretrained
     return source
 
 
@@ -158,5 +158,5 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().resolve())
 
 
-def _home(args: Arguments) -> Path:
-    return Path(args.model.output).expanduser() / require_name("project", args.env.project)
+def _home(config: ClassificationConfig) -> Path:
+    return Path(config.model.output).expanduser() / require_name("project", config.env.project)

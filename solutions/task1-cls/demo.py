@@ -9,7 +9,7 @@ import json
 
 import step5_cli_and_serving as step5
 
-from nlpbook.classification.arguments import ServeArguments
+from nlpbook.classification.config import ServeConfig
 from nlpbook.cli import Options, run_script
 from nlpbook.screen import Stopwatch, console, say
 
@@ -36,7 +36,7 @@ def main() -> None:
     step5.test(Options.of(job_name="demo"))
 
     console.rule("3. 몇 문장에 답하기")
-    _, run_folder, model = step5.load_trained(ServeArguments, Options.of(job_name="demo"))
+    _, run_folder, model = step5.load_trained(ServeConfig, Options.of(job_name="demo"))
     for sentence in SENTENCES:
         answer = model.eval().infer_one(sentence)
         say(f"  {answer.label}  긍정 {answer.positive:6.1%}   {answer.text}")

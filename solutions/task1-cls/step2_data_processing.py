@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 import step1_basic_structure
 
 from nlpbook.borders import without_weights
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.config import TrainConfig
 from nlpbook.classification.datasets import ClassificationDataset
 from nlpbook.cli import run_script
 from nlpbook.loaders import padding_waste, training_loader
@@ -40,16 +40,16 @@ class NSMCModel(step1_basic_structure.NSMCModel):
             모든 학습 파라미터를 꼭 한 번씩 가진 AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101).
         """
         # 두 묶음: [{"params": 행렬들, "weight_decay": …}, {"params": 편향과 정규화 층, "weight_decay": 0}]
-        groups = decay_groups(self.lang_model, self.args.learning.weight_decay)
+        groups = decay_groups(self.lang_model, self.config.learning.weight_decay)
         # [TODO 2-1] 위의 두 묶음과 설정의 학습률로 AdamW를 만들어 optimizer에 담으세요.
-        # 힌트: 학습률은 args.learning.learning_rate입니다. 적지 않으면 PyTorch의 기본값이 쓰입니다.
-        optimizer = AdamW(groups, lr=self.args.learning.learning_rate)
+        # 힌트: 학습률은 config.learning.learning_rate입니다. 적지 않으면 PyTorch의 기본값이 쓰입니다.
+        optimizer = AdamW(groups, lr=self.config.learning.learning_rate)
         # [END 2-1]
         return optimizer
 
     def dataset(self, mode: str) -> ClassificationDataset:
         """한 갈래("train", "valid", "test")의 데이터셋. 예문은 여기서 한 번만 토큰 번호로 바뀝니다."""
-        return ClassificationDataset(args=self.args, corpus=self.data, tokenizer=self.lm_tokenizer, mode=mode)
+        return ClassificationDataset(self.config, self.data, self.lm_tokenizer, mode)
 
     def train_dataloader(self) -> DataLoader:
         """학습 배치. 에포크마다 순서가 바뀝니다."""
@@ -59,10 +59,10 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         dataset = self.dataset("train")
         loader = DataLoader(
             dataset,
-            batch_size=self.args.hardware.train_batch,
+            batch_size=self.config.hardware.train_batch,
             sampler=RandomSampler(dataset, replacement=False),
             collate_fn=self.collate,
-            num_workers=self.args.hardware.workers,
+            num_workers=self.config.hardware.workers,
             drop_last=False,
         )
         # [END 2-2]
@@ -75,10 +75,10 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         dataset = self.dataset("valid")
         loader = DataLoader(
             dataset,
-            batch_size=self.args.hardware.infer_batch,
+            batch_size=self.config.hardware.infer_batch,
             sampler=SequentialSampler(dataset),
             collate_fn=self.collate,
-            num_workers=self.args.hardware.workers,
+            num_workers=self.config.hardware.workers,
             drop_last=False,
         )
         # [END 2-3]
@@ -91,10 +91,10 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         dataset = self.dataset("test")
         loader = DataLoader(
             dataset,
-            batch_size=self.args.hardware.infer_batch,
+            batch_size=self.config.hardware.infer_batch,
             sampler=SequentialSampler(dataset),
             collate_fn=self.collate,
-            num_workers=self.args.hardware.workers,
+            num_workers=self.config.hardware.workers,
             drop_last=False,
         )
         # [END 2-4]
@@ -127,7 +127,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
 
 def main() -> None:
     torch.manual_seed(7)
-    model = NSMCModel(TrainArguments())
+    model = NSMCModel(TrainConfig())
     loader = model.train_dataloader()
     batch = next(iter(loader))
 
@@ -142,7 +142,7 @@ def main() -> None:
         print(f"  {name}  예문 {len(one.dataset):>6,}개  배치 {len(one):>4}개  크기 {one.batch_size}")
 
     print("\n■ 채움의 낭비: 모델이 계산하는 자리 가운데 빈칸의 비율")
-    longest = model.args.model.seq_len
+    longest = model.config.model.seq_len
     real = sum(loader.dataset.lengths) / len(loader.dataset)
     print(f"  모두 {longest}칸으로         {1 - real / longest:.1%}")
     print(f"  배치마다 가장 긴 문장으로  {padding_waste(loader):.1%}")

@@ -9,8 +9,8 @@
 
 배우는 것
     - Flask-Classful: 웹 API를 클래스 하나로. 모델은 서버가 뜰 때 한 번만 읽습니다
-    - Typer: 타입 힌트가 곧 명령줄 옵션. 이름과 설명은 nlpbook/classification/arguments.py에 한 번만 적혀 있습니다
-    - 설정의 흐름: 옵션 → 설정(args) → 말뭉치 → 데이터셋 → 로더 → 모델 → 루프 → 실행 폴더. 거꾸로 묻지 않습니다
+    - Typer: 타입 힌트가 곧 명령줄 옵션. 이름과 설명은 nlpbook/classification/config.py에 한 번만 적혀 있습니다
+    - 설정의 흐름: 옵션 → 설정(config) → 말뭉치 → 데이터셋 → 로더 → 모델 → 루프 → 실행 폴더. 거꾸로 묻지 않습니다
     - Fabric: CPU, GPU 하나, 여러 프로세스를 인수 네 개로 고르기
 """
 
@@ -23,16 +23,16 @@ from flask import Flask, jsonify, render_template, request
 from flask_classful import FlaskView, route
 from lightning.fabric import Fabric
 
-from step4_training_loops import NSMCModel, TrainingLoop, gather
+from step4_training_loops import NSMCModel, Trainer, gather
 
 from nlpbook import plots
 from nlpbook.checkpoints import Checkpoint, CheckpointSaver, load_weights
 from nlpbook.classification import reports, runs
-from nlpbook.classification.arguments import Arguments, ServeArguments, TestArguments, TrainArguments
+from nlpbook.classification.config import ClassificationConfig, ServeConfig, TestConfig, TrainConfig
 from nlpbook.classification.limits import require_testable, require_trainable
 from nlpbook.classification.metrics import ClassificationReport, classification_report
 from nlpbook.classification.plots import confusion_matrix
-from nlpbook.classification.runs import RunFolder, arguments_of, find_run
+from nlpbook.classification.runs import RunFolder, config_of, find_run
 from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.exports import complete_tokenizer, write_model_card
 from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast_attention
@@ -55,18 +55,18 @@ class WebAPI(FlaskView):
 
     route_base = "/"
 
-    def __init__(self, served: tuple[NSMCModel, ServeArguments]) -> None:
-        self.model, self.args = served
+    def __init__(self, served: tuple[NSMCModel, ServeConfig]) -> None:
+        self.model, self.config = served
 
     @route("/", methods=["GET"])
     def index(self) -> str:
         return render_template(
-            self.args.server.page, model_name=f"{self.args.env.job_name}-{self.args.env.job_version}"
+            self.config.server.page, model_name=f"{self.config.env.job_name}-{self.config.env.job_version}"
         )
 
     @route("/healthz", methods=["GET"])
     def healthz(self) -> Any:
-        return jsonify(status="ok", model=self.args.env.job_name)
+        return jsonify(status="ok", model=self.config.env.job_name)
 
     @route("/api", methods=["POST"])
     def api(self) -> Any:
@@ -85,10 +85,10 @@ class WebAPI(FlaskView):
         return jsonify(answer)
 
 
-def build_web_app(model: NSMCModel, args: ServeArguments) -> Flask:
+def build_web_app(model: NSMCModel, config: ServeConfig) -> Flask:
     """모델을 물고 있는 Flask 앱."""
     app = new_web_app(__name__)
-    WebAPI.register(app, route_base="/", init_argument=(model.eval(), args))
+    WebAPI.register(app, route_base="/", init_argument=(model.eval(), config))
     return app
 
 
@@ -98,14 +98,14 @@ def build_cli() -> typer.Typer:
     # [TODO 5-2] train, test, serve 함수를 같은 이름의 명령으로 cli에 등록하세요.
     # 힌트: cli.command("이름")(함수)는 @cli.command("이름")을 함수 위에 쓴 것과 같습니다. 함수는 먼저
     #       with_options(설정 클래스)로 감싸야 옵션이 생깁니다. 세 명령의 설정 클래스는 서로 다릅니다.
-    cli.command("train")(with_options(TrainArguments)(train))
-    cli.command("test")(with_options(TestArguments)(test))
-    cli.command("serve")(with_options(ServeArguments)(serve))
+    cli.command("train")(with_options(TrainConfig)(train))
+    cli.command("test")(with_options(TestConfig)(test))
+    cli.command("serve")(with_options(ServeConfig)(serve))
     # [END 5-2]
     return cli
 
 
-def arguments_from(kind: type[Arguments], options: dict[str, Any]) -> Arguments:
+def arguments_from(kind: type[ClassificationConfig], options: dict[str, Any]) -> ClassificationConfig:
     """납작한 옵션을 묶음 설정으로 옮깁니다.
 
     Args:
@@ -114,52 +114,54 @@ def arguments_from(kind: type[Arguments], options: dict[str, Any]) -> Arguments:
         options: 옵션 이름 → 값. 예: `{"data_name": "nsmc", "seq_len": 64, …}`. 빠진 것은 기본값이 됩니다.
 
     Returns:
-        예: `args.data.name == "nsmc"`, `args.model.seq_len == 64`.
+        예: `config.data.name == "nsmc"`, `config.model.seq_len == 64`.
     """
-    # [TODO 5-3] 옵션마다 제 묶음의 제 필드로 값을 옮겨, kind의 설정 args를 만드세요.
+    # [TODO 5-3] 옵션마다 제 묶음의 제 필드로 값을 옮겨, kind의 설정 config를 만드세요.
     # 힌트: 옵션의 이름과 필드의 이름은 다를 수 있습니다(data_name → data 묶음의 name). 필드의 이름은 field.name입니다.
     groups: dict[str, dict[str, Any]] = {group: {} for group in kind.groups()}
     for name, value in options.items():
         group, field = kind.options()[name]
         groups[group][field.name] = value
-    args = kind(**{group: kind.groups()[group](**values) for group, values in groups.items()})
+    config = kind(**{group: kind.groups()[group](**values) for group, values in groups.items()})
     # [END 5-3]
-    return args
+    return config
 
 
-def make_fabric(args: Arguments) -> Fabric:
+def make_fabric(config: ClassificationConfig) -> Fabric:
     """설정에 맞는 장치, 정밀도, 프로세스 수의 Fabric. 여러 프로세스는 `launch()`를 부를 때 시작합니다."""
-    accelerator = accelerator_of(args.hardware.accelerator)  # "auto" → 이 기계에 있는 것
-    precision = precision_of(args.hardware.precision, accelerator)  # "auto" → 이 장치가 잘하는 것
-    strategy = strategy_of(args.hardware.strategy, accelerator, args.hardware.devices)  # 여럿이면 "ddp"
+    accelerator = accelerator_of(config.hardware.accelerator)  # "auto" → 이 기계에 있는 것
+    precision = precision_of(config.hardware.precision, accelerator)  # "auto" → 이 장치가 잘하는 것
+    strategy = strategy_of(config.hardware.strategy, accelerator, config.hardware.devices)  # 여럿이면 "ddp"
     # [TODO 5-4] 위에서 고른 장치, 방법, 정밀도와 설정의 장치 수로 Fabric을 만들어 fabric에 담으세요.
     # 힌트: 인수의 이름은 accelerator, strategy, devices, precision입니다. 적지 않은 것은 Fabric이 알아서 고릅니다.
     #       장치 수를 적지 않으면 GPU가 여덟 개인 기계에서는 무슨 일이 생길까요?
-    fabric = Fabric(accelerator=accelerator, strategy=strategy, devices=args.hardware.devices, precision=precision)
+    fabric = Fabric(accelerator=accelerator, strategy=strategy, devices=config.hardware.devices, precision=precision)
     # [END 5-4]
     return fabric
 
 
 def train(options: Options) -> None:
     """모델을 학습해 실행 폴더에 남깁니다. --resume은 멈춘 학습을 이어 하고, --init_from은 다른 모델에서 시작합니다."""
-    args = arguments_from(TrainArguments, options)
-    resume, run_folder, weights = args.learning.resume, None, None
+    config = arguments_from(TrainConfig, options)
+    resume = config.learning.resume
+    run_folder = None
+    weights = None
     if resume:
-        run_folder = find_run(args)
-        args = runs.resumed_arguments(run_folder, args, options.given)
-    elif args.learning.init_from:
-        weights = runs.start_from(args)
-    require_trainable(args)
-    fabric = make_fabric(args)
+        run_folder = find_run(config)
+        config = runs.resumed_config(run_folder, config, options.given)
+    elif config.learning.init_from:
+        weights = runs.start_from(config)
+    require_trainable(config)
+    fabric = make_fabric(config)
     fabric.launch()
-    fabric.seed_everything(args.learning.seed, verbose=False)
+    fabric.seed_everything(config.learning.seed, verbose=False)
     if fabric.is_global_zero:
-        run_folder = runs.run_again(run_folder) if run_folder else runs.new_run(args)
-    args, run_folder = fabric.broadcast((args, run_folder))  # 실행 폴더의 이름은 0번이 정합니다.
+        run_folder = runs.run_again(run_folder) if run_folder else runs.new_run(config)
+    config, run_folder = fabric.broadcast((config, run_folder))  # 실행 폴더의 이름은 0번이 정합니다.
     with held(run_folder, enabled=fabric.is_global_zero), log_to(run_folder.log, enabled=fabric.is_global_zero):
         if fabric.is_global_zero:
-            runs.check_data(run_folder, args, resume)
-        model = NSMCModel(args)
+            runs.check_data(run_folder, config, resume)
+        model = NSMCModel(config)
         if weights:
             load_weights(model.lang_model, weights)
         fit(fabric, model, run_folder, resume)
@@ -167,32 +169,41 @@ def train(options: Options) -> None:
 
 def fit(fabric: Fabric, model: NSMCModel, run_folder: RunFolder, resume: bool) -> None:
     """학습하고, 결과를 실행 폴더에 남깁니다."""
-    watch, args = Stopwatch(), model.args
-    saver = CheckpointSaver(run_folder.checkpoints, args.learning.saving_mode, args.learning.num_saving)
-    state = saver.load_last(fabric.device) if resume else None
-    loop = TrainingLoop(fabric, model, saver)
+    watch = Stopwatch()
+    config = model.config
+    saver = CheckpointSaver(run_folder.checkpoints, config.learning.saving_mode, config.learning.num_saving)
+    trainer = Trainer(fabric, model, saver)
+    if resume:
+        trainer.load_checkpoint(saver.last_state)
+        follow_schedule(trainer.scheduler)  # 에포크를 늘려 이어 하면 학습률의 계획도 새로 그립니다.
     if fabric.is_global_zero:
-        args.save(run_folder.arguments)
-        loop.tracker = Tracker(file_loggers(run_folder.path))
-        say(f"실행 폴더: {run_folder}")
-        train_set, valid_set = loop.train_loader.dataset, loop.val_loader.dataset
-        say(f"학습 {len(train_set):,}개, 검증 {len(valid_set):,}개, 모두 {loop.total_steps:,}걸음")
-        say(f"장치 {fabric.device.type} × {fabric.world_size}, 정밀도 {fabric.strategy.precision.precision}")
-        for example in train_set.examples[: args.data.num_check]:
-            say(f"  {model.data.label_names[int(example.label)]}  {example.text}")
-    if state is not None:
-        loop.restore(state)
-        follow_schedule(loop.scheduler)  # 에포크를 늘려 이어 하면 학습률의 계획도 새로 그립니다.
-        loop.tracker.save()
-        say(f"{loop.position.step:,}걸음에서 이어 갑니다.")
+        config.save(run_folder.arguments)
+        trainer.tracker.loggers = file_loggers(run_folder.path)
+        trainer.tracker.restore(trainer.tracker.history)  # 이어 하면, 지난 기록부터 다시 적습니다.
+        report_start(trainer, run_folder)
     try:
-        loop.run()
+        trainer.train()
     except KeyboardInterrupt:
         say("여기까지 저장했습니다. 같은 명령에 --resume을 붙이면 이어 갑니다.")
         raise
     if fabric.is_global_zero:
-        export(model, saver, loop.tracker, run_folder)
+        export(model, saver, trainer.tracker, run_folder)
         say(f"{watch.seconds:.0f}초 걸렸습니다. 이어서: python {Path(__file__).name} test")
+
+
+def report_start(trainer: Trainer, run_folder: RunFolder) -> None:
+    """무엇을 얼마나, 무엇으로 배울지 적습니다."""
+    config = trainer.config
+    fabric = trainer.fabric
+    train_set = trainer.train_loader.dataset
+    valid_set = trainer.val_loader.dataset
+    say(f"실행 폴더: {run_folder}")
+    say(f"학습 {len(train_set):,}개, 검증 {len(valid_set):,}개, 모두 {trainer.total_steps:,}스텝")
+    say(f"장치 {fabric.device.type} × {fabric.world_size}, 정밀도 {fabric.strategy.precision.precision}")
+    for example in train_set.examples[: config.data.num_check]:
+        say(f"  {trainer.model.data.label_names[int(example.label)]}  {example.text}")
+    if trainer.position.step:
+        say(f"{trainer.position.step:,}스텝에서 이어 갑니다.")
 
 
 def export(model: NSMCModel, saver: CheckpointSaver, tracker: Tracker, run_folder: RunFolder) -> None:
@@ -201,43 +212,45 @@ def export(model: NSMCModel, saver: CheckpointSaver, tracker: Tracker, run_folde
     load_weights(model.lang_model, best.path)
     with folder_written_aside(run_folder.model) as aside:
         model.lang_model.save_pretrained(aside)
-        complete_tokenizer(model.lm_tokenizer, model.args.model.seq_len).save_pretrained(aside)
+        complete_tokenizer(model.lm_tokenizer, model.config.model.seq_len).save_pretrained(aside)
         facts = {
-            "바탕 모델": Path(model.args.model.pretrained).name,
-            "말뭉치": model.args.data.name,
+            "바탕 모델": Path(model.config.model.pretrained).name,
+            "말뭉치": model.config.data.name,
             saver.metric: f"{best.value:.4f}",
         }
         write_model_card(aside, "영화 리뷰 감성분석", "text-classification", facts, "배우들 연기가 좋아요")
     plots.learning_curve(tracker.history, run_folder.learning_curve, best.step)
-    say(f"가장 좋은 체크포인트: {best.step:,}걸음, {saver.metric}={best.value:.4f}")
+    say(f"가장 좋은 체크포인트: {best.step:,}스텝, {saver.metric}={best.value:.4f}")
     say(f"학습 곡선: {run_folder.learning_curve}")
 
 
-def load_trained(kind: type[Arguments], options: Options) -> tuple[Arguments, RunFolder, NSMCModel]:
+def load_trained(
+    kind: type[ClassificationConfig], options: Options
+) -> tuple[ClassificationConfig, RunFolder, NSMCModel]:
     """학습해 둔 모델과 그때의 설정. 명령줄에 적은 옵션만 그때의 설정을 덮어씁니다. 장치는 지금의 것을 씁니다."""
     asked = arguments_from(kind, options)
     run_folder = find_run(asked, with_checkpoint=True)
-    args = arguments_of(run_folder, kind)
-    args.hardware = asked.hardware
+    config = config_of(run_folder, kind)
+    config.hardware = asked.hardware
     for name in options.given:
         group, field = kind.options()[name]
-        setattr(getattr(args, group), field.name, options[name])
+        setattr(getattr(config, group), field.name, options[name])
     if "pretrained" not in options.given and run_folder.model.is_dir():
-        args.model.pretrained = str(run_folder.model)  # 실행 폴더가 제 모델과 토크나이저를 갖고 있습니다.
-    return args, run_folder, NSMCModel(args)
+        config.model.pretrained = str(run_folder.model)  # 실행 폴더가 제 모델과 토크나이저를 갖고 있습니다.
+    return config, run_folder, NSMCModel(config)
 
 
 def test(options: Options) -> None:
     """가장 좋은 체크포인트(--all이면 모두)를 평가 데이터로 재고, 표와 오답 페이지를 남깁니다."""
-    args, run_folder, model = load_trained(TestArguments, options)
-    require_testable(args)
-    train_args = TrainArguments.load(run_folder.arguments)
-    saver = CheckpointSaver(run_folder.checkpoints, train_args.learning.saving_mode)
-    chosen = saver.checkpoints() if args.evaluation.all else [saver.best()]
-    if args.evaluation.checkpoint:
-        chosen = [Checkpoint(Path(args.evaluation.checkpoint), value=float("nan"), step=0)]
+    config, run_folder, model = load_trained(TestConfig, options)
+    require_testable(config)
+    train_config = TrainConfig.load(run_folder.arguments)
+    saver = CheckpointSaver(run_folder.checkpoints, train_config.learning.saving_mode)
+    chosen = saver.checkpoints() if config.evaluation.all else [saver.best()]
+    if config.evaluation.checkpoint:
+        chosen = [Checkpoint(Path(config.evaluation.checkpoint), value=float("nan"), step=0)]
     load_weights(model.lang_model, chosen[0].path)  # 없는 파일이나 다른 모델의 것은, 평가 데이터를 읽기 전에 알립니다.
-    fabric = make_fabric(args)
+    fabric = make_fabric(config)
     fabric.launch()
     use_fast_attention(model.lang_model, fabric.device.type)
     model.lang_model = fabric.setup_module(model.lang_model)
@@ -250,11 +263,11 @@ def test(options: Options) -> None:
         report, probs = evaluate(fabric, model.eval(), loader)
         if fabric.is_global_zero:
             if not results:
-                publish(args, model, run_folder, report, probs, loader)
+                publish(config, model, run_folder, report, probs, loader)
             results[checkpoint.path.name] = report.to_dict()
-            say(f"{checkpoint.path.name}: " + args.printing.tag_format_on_evaluate.format(**report.to_dict()))
+            say(f"{checkpoint.path.name}: " + config.printing.tag_format_on_evaluate.format(**report.to_dict()))
     if fabric.is_global_zero:
-        data = {"name": args.data.name, "file": args.data.test_file, "max_samples": args.data.max_test_samples}
+        data = {"name": config.data.name, "file": config.data.test_file, "max_samples": config.data.max_test_samples}
         write_json(run_folder.test, {"data": data, "checkpoints": results})
         say(f"결과: {run_folder} 폴더의 test.json, mistakes.html, confusion_matrix.png")
 
@@ -274,35 +287,36 @@ def evaluate(fabric: Fabric, model: Any, loader: Any) -> tuple[ClassificationRep
 
 
 def publish(
-    args: TestArguments, model: NSMCModel, run_folder: RunFolder, report: ClassificationReport, probs: Any, loader: Any
+    config: TestConfig, model: NSMCModel, run_folder: RunFolder, report: ClassificationReport, probs: Any, loader: Any
 ) -> None:
     """평가 하나를 혼동표와 오답 페이지로 남깁니다."""
-    names, order = model.data.label_names, loader.sampler.order
+    names = model.data.label_names
+    order = loader.sampler.order
     dataset = loader.dataset
     mistakes = reports.confident_mistakes(
         [dataset.examples[i].text for i in order],
         [dataset.labels[i] for i in order],
         probs,
         names,
-        args.evaluation.num_mistakes,
+        config.evaluation.num_mistakes,
     )
-    subtitle = f"{args.env.job_name}-{args.env.job_version} · {args.data.name} {args.data.test_file}"
+    subtitle = f"{config.env.job_name}-{config.env.job_version} · {config.data.name} {config.data.test_file}"
     reports.write_mistakes_page(run_folder.mistakes, mistakes, report, subtitle)
-    confusion_matrix(report.confusion, ["negative", "positive"], run_folder.confusion_matrix, args.data.name)
+    confusion_matrix(report.confusion, ["negative", "positive"], run_folder.confusion_matrix, config.data.name)
     console.print(reports.confusion_table(report, names))
 
 
 def serve(options: Options) -> None:
     """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
-    asked = arguments_from(ServeArguments, options).server
+    asked = arguments_from(ServeConfig, options).server
     require_servable(asked.page, asked.host, asked.port)
-    args, run_folder, model = load_trained(ServeArguments, options)
-    saving_mode = TrainArguments.load(run_folder.arguments).learning.saving_mode
+    config, run_folder, model = load_trained(ServeConfig, options)
+    saving_mode = TrainConfig.load(run_folder.arguments).learning.saving_mode
     load_weights(model.lang_model, CheckpointSaver(run_folder.checkpoints, saving_mode).best().path)
-    model.to(accelerator_of(args.hardware.accelerator))
+    model.to(accelerator_of(config.hardware.accelerator))
     model.infer_one("첫 요청이 느리지 않도록 한 번 미리 대답해 봅니다")
-    say(f"http://{args.server.host}:{args.server.port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
-    listen(build_web_app(model, args), args.server.host, args.server.port, args.server.threads)
+    say(f"http://{config.server.host}:{config.server.port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
+    listen(build_web_app(model, config), config.server.host, config.server.port, config.server.threads)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def test_changed_input_is_named(batch, change, names):
 def test_changed_setting_is_named_as_the_student_writes_it():
     config = Config()
     failure = told(lambda: setattr(config, "rate", 0.2), settings=config)
-    assert (failure.symptom, failure.values["name"]) == ("settings-changed", "args.learning.rate")
+    assert (failure.symptom, failure.values["name"]) == ("settings-changed", "config.learning.rate")
     assert (failure.expected, failure.got) == ("0.1000", "0.2000")
 
 

@@ -34,7 +34,7 @@ def model() -> nn.Module:
 
 
 def offer(saver: CheckpointSaver, *values: float) -> list[int]:
-    """값들을 차례로 내놓고(1걸음부터), 남은 것의 걸음을 좋은 순서로 돌려줍니다."""
+    """값들을 차례로 내놓고(1스텝부터), 남은 것의 스텝을 좋은 순서로 돌려줍니다."""
     for step, value in enumerate(values, start=1):
         if saver.is_worth_keeping(value):
             saver.save_best({"w": torch.tensor([float(step)])}, value, step)
@@ -120,7 +120,7 @@ def test_ruined_weights_do_not_replace_the_last_state(tmp_path, bad):
     saver = CheckpointSaver(tmp_path)
     state = {"position": {"step": 1_234}, "scheduler_state_dict": {"_last_lr": [3e-2]}}
     saver.save_last({"model_state_dict": {"w": torch.zeros(2)}, **state})
-    with pytest.raises(UserError, match=r"^1,234걸음째에 가중치가 .*3.0e-02"):
+    with pytest.raises(UserError, match=r"^1,234스텝째에 가중치가 .*3.0e-02"):
         saver.save_last({"model_state_dict": {"v": torch.zeros(2), "w": torch.tensor([1.0, bad])}, **state})
     assert torch.equal(saver.load_last()["model_state_dict"]["w"], torch.zeros(2))
 

@@ -8,7 +8,7 @@ import pytest
 import typer
 from rich.cells import cell_len
 
-from nlpbook.classification.arguments import TestArguments, TrainArguments
+from nlpbook.classification.config import TestConfig, TrainConfig
 from nlpbook.cli import EXIT_INTERRUPTED, EXIT_USAGE, EXIT_USER_ERROR, new_app, run, with_options
 from nlpbook.errors import UserError
 from nlpbook.settings import PANELS
@@ -32,8 +32,8 @@ def command_line(capsys, monkeypatch):
             call.train(options)
 
         app = new_app("시험용 명령줄")
-        app.command("train")(with_options(TrainArguments)(train))
-        app.command("test")(with_options(TestArguments)(lambda options: None))
+        app.command("train")(with_options(TrainConfig)(train))
+        app.command("test")(with_options(TestConfig)(lambda options: None))
         with pytest.raises(SystemExit) as ended:
             run(app, list(words))
         shown = capsys.readouterr()
@@ -70,7 +70,7 @@ def test_options_left_out_have_their_defaults(command_line):
         "valid_file": None,
         "resume": False,
     }
-    assert set(options) == set(TrainArguments.options())
+    assert set(options) == set(TrainConfig.options())
 
 
 def test_given_holds_only_what_was_typed_even_if_it_equals_the_default(command_line):
@@ -115,9 +115,9 @@ def test_no_command_shows_the_help(command_line):
 def test_help_lists_every_option_under_its_panel(command_line):
     result = command_line("train", "--help")
     assert result.code == 0
-    for group in TrainArguments.groups():
+    for group in TrainConfig.groups():
         assert PANELS[group] in result.out
-    for name in TrainArguments.options():
+    for name in TrainConfig.options():
         assert f"--{name}" in result.out
     assert "이 도움말을 보여 줍니다" in result.out
     assert PANELS["server"] not in result.out
@@ -180,7 +180,7 @@ def test_help_fits_the_width_and_loses_no_text(command_line, monkeypatch, column
     shown = command_line(*words).out
     assert max(map(cell_len, shown.splitlines())) <= columns
     assert "…" not in shown
-    texts = [field.metadata["help"] for _, field in TrainArguments.options().values()] if len(words) > 1 else []
+    texts = [field.metadata["help"] for _, field in TrainConfig.options().values()] if len(words) > 1 else []
     for text in ["학습합니다.", *texts]:
         assert text.replace(" ", "") in "".join(shown.split())
 

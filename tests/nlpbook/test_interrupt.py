@@ -1,4 +1,4 @@
-"""Ctrl-C와 SIGTERM: 걸음 사이에서 멈추기, 두 번째에는 바로, 나오면 되돌리기."""
+"""Ctrl-C와 SIGTERM: 스텝 사이에서 멈추기, 두 번째에는 바로, 나오면 되돌리기."""
 
 from __future__ import annotations
 

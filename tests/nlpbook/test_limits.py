@@ -14,7 +14,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from nlpbook.classification.arguments import PrintingArguments, TestArguments, TrainArguments
+from nlpbook.classification.config import PrintingConfig, TestConfig, TrainConfig
 from nlpbook.classification.limits import EVALUATE_LINE, VALIDATE_LINE, require_testable, require_trainable
 from nlpbook.errors import UserError
 from nlpbook.limits import position_limit, require_format, require_positions
@@ -98,16 +98,16 @@ def test_a_bad_line_is_refused_with_the_names_that_can_be_used(template, said):
 
 
 def test_the_default_lines_are_good():
-    require_trainable(TrainArguments())
-    require_testable(TestArguments())
+    require_trainable(TrainConfig())
+    require_testable(TestConfig())
 
 
-@pytest.mark.parametrize("option", [name for name in PrintingArguments.options() if name.startswith("tag_format")])
+@pytest.mark.parametrize("option", [name for name in PrintingConfig.options() if name.startswith("tag_format")])
 def test_every_line_is_tried_before_the_training(option):
-    args = TrainArguments()
-    setattr(args.printing, option, "{nonsense}")
+    config = TrainConfig()
+    setattr(config.printing, option, "{nonsense}")
     with pytest.raises(UserError, match=option):
-        require_trainable(args)
+        require_trainable(config)
 
 
 def test_the_sample_names_are_those_of_a_real_report():

@@ -20,7 +20,7 @@ def guarded(*losses: float) -> LossGuard:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_stops_with_its_first_step_and_rate(bad):
-    with pytest.raises(UserError, match=rf"^1,201걸음째에 손실이 {bad}.*학습률 3\.0e-03.*--learning_rate"):
+    with pytest.raises(UserError, match=rf"^1,201스텝째에 손실이 {bad}.*학습률 3\.0e-03.*--learning_rate"):
         guarded(2.0, bad, math.nan).check()
 
 

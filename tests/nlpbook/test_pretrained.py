@@ -145,13 +145,13 @@ except UserError as error:
 ANSWER = """
 import sys
 from step3_training_steps import NSMCModel
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.config import TrainConfig
 import torch
-args = TrainArguments()
-args.model.pretrained = sys.argv[1]
-args.model.seq_len = 64
+config = TrainConfig()
+config.model.pretrained = sys.argv[1]
+config.model.seq_len = 64
 torch.manual_seed(0)
-model = NSMCModel(args)
+model = NSMCModel(config)
 print(float(model.lang_model.bert.embeddings.word_embeddings.weight.double().sum()), model.infer_one("별로").label)
 """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nlpbook.classification import arguments
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.config import CHANGEABLE as CLS_CHANGEABLE
+from nlpbook.classification.config import TrainConfig
 from nlpbook.errors import UserError
 from nlpbook.language import config
 from nlpbook.language.config import LMConfig
@@ -31,18 +31,16 @@ def test_options_that_would_make_another_training_are_refused_by_name():
 
 
 def test_settings_in_groups_are_changed_in_their_group():
-    saved, asked = TrainArguments(), TrainArguments()
+    saved, asked = TrainConfig(), TrainConfig()
     asked.learning.num_epochs, asked.data.home = 9, "elsewhere"
-    made = with_given(saved, asked, {"num_epochs", "data_home"}, arguments.CHANGEABLE)
+    made = with_given(saved, asked, {"num_epochs", "data_home"}, CLS_CHANGEABLE)
     assert (made.learning.num_epochs, made.data.home) == (9, "elsewhere")
     asked.hardware.train_batch = 7
     with pytest.raises(UserError, match=r"--train_batch\(그때 32, 지금 7\)"):
-        with_given(saved, asked, {"train_batch"}, arguments.CHANGEABLE)
+        with_given(saved, asked, {"train_batch"}, CLS_CHANGEABLE)
 
 
-@pytest.mark.parametrize(
-    ("kind", "changeable"), [(LMConfig, config.CHANGEABLE), (TrainArguments, arguments.CHANGEABLE)]
-)
+@pytest.mark.parametrize(("kind", "changeable"), [(LMConfig, config.CHANGEABLE), (TrainConfig, CLS_CHANGEABLE)])
 def test_every_changeable_option_exists(kind, changeable):
     assert set(changeable) <= set(kind.options())
 

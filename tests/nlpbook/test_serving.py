@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from course.checks.loading import load_step
-from nlpbook.classification.arguments import ServeArguments
+from nlpbook.classification.config import ServeConfig
 from nlpbook.errors import UserError
 from nlpbook.paths import ROOT
 from nlpbook.serving import MAX_CHARACTERS, listen, new_app, require_servable
@@ -45,9 +45,9 @@ def model() -> Positive:
 
 @pytest.fixture
 def client(step5, model):
-    args = ServeArguments()
-    args.env.job_name = "<script>alert(1)</script>"
-    return step5.build_web_app(model, args).test_client()
+    config = ServeConfig()
+    config.env.job_name = "<script>alert(1)</script>"
+    return step5.build_web_app(model, config).test_client()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nlpbook.classification import nsmc
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.config import TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus, split_for_validation
 from nlpbook.corpora import read_nsmc
 from nlpbook.errors import UserError
@@ -31,13 +31,13 @@ def test_validation_split_keeps_at_least_one_example_on_each_side():
 
 
 @pytest.fixture
-def corpus(write_reviews) -> tuple[NsmcCorpus, TrainArguments]:
+def corpus(write_reviews) -> tuple[NsmcCorpus, TrainConfig]:
     """검증 파일이 없는, 학습 100개와 평가 20개의 말뭉치."""
     write_reviews("mine/ratings_test.txt", [(f"평가 {i}", "1") for i in range(20)])
     path = write_reviews("mine/ratings_train.txt", [(f"학습 {i}", str(i % 2)) for i in range(100)])
-    args = TrainArguments()
-    args.data.home, args.data.name = str(path.parents[1]), "mine"
-    return NsmcCorpus(args), args
+    config = TrainConfig()
+    config.data.home, config.data.name = str(path.parents[1]), "mine"
+    return NsmcCorpus(config), config
 
 
 def test_train_and_validation_share_the_train_file_without_overlap(corpus):
@@ -62,16 +62,16 @@ def test_a_validation_file_is_used_whole_and_leaves_train_whole(corpus, write_re
 
 
 def test_a_named_validation_file_that_is_missing_is_an_error(corpus):
-    reader, args = corpus
-    args.data.valid_file = "my_valid.txt"
+    reader, config = corpus
+    config.data.valid_file = "my_valid.txt"
     with pytest.raises(UserError, match="my_valid.txt"):
         reader.get_examples("valid")
 
 
 def test_max_samples_cap_each_split_on_its_own(corpus):
-    reader, args = corpus
+    reader, config = corpus
     whole = reader.get_examples("train")
-    args.data.max_train_samples, args.data.max_valid_samples, args.data.max_test_samples = 7, 3, 1000
+    config.data.max_train_samples, config.data.max_valid_samples, config.data.max_test_samples = 7, 3, 1000
     assert reader.get_examples("train") == whole[:7]
     assert [len(reader.get_examples(mode)) for mode in ("valid", "test")] == [3, 20]
 
@@ -83,7 +83,7 @@ def test_an_unknown_split_is_refused(corpus):
 
 def test_a_missing_file_of_ones_own_corpus_is_named(write_reviews, tmp_path):
     write_reviews("home/mine/ratings_test.txt", [("리뷰", "1")])
-    args = TrainArguments()
-    args.data.home, args.data.name = str(tmp_path / "home"), "mine"
+    config = TrainConfig()
+    config.data.home, config.data.name = str(tmp_path / "home"), "mine"
     with pytest.raises(UserError, match="mine.ratings_train.txt"):
-        NsmcCorpus(args).get_examples("train")
+        NsmcCorpus(config).get_examples("train")

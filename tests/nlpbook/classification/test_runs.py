@@ -4,45 +4,45 @@ from __future__ import annotations
 
 import pytest
 
-from nlpbook.classification.arguments import TestArguments, TrainArguments
+from nlpbook.classification.config import TestConfig, TrainConfig
 from nlpbook.classification.runs import RunFolder, find_run, new_run
 from nlpbook.errors import UserError
 
 
 @pytest.fixture
-def args_for(tmp_path):
-    """`args_for(이름, 버전)`은 임시 폴더에 실행을 남기는 설정입니다."""
+def config_for(tmp_path):
+    """`config_for(이름, 버전)`은 임시 폴더에 실행을 남기는 설정입니다."""
 
-    def make(name: str | None = None, version: str | None = None, kind=TrainArguments):
-        args = kind()
-        args.model.output = str(tmp_path)
-        args.env.job_name, args.env.job_version = name, version
-        return args
+    def make(name: str | None = None, version: str | None = None, kind=TrainConfig):
+        config = kind()
+        config.model.output = str(tmp_path)
+        config.env.job_name, config.env.job_version = name, version
+        return config
 
     return make
 
 
 @pytest.fixture
-def train(args_for):
+def train(config_for):
     """`train(이름, 버전, 시각)`은 그때 시작한 실행을 하나 남깁니다."""
 
     def make(name: str, version: str, started: int) -> RunFolder:
-        args = args_for(name, version)
-        run = new_run(args)
-        args.save(run.arguments)
+        config = config_for(name, version)
+        run = new_run(config)
+        config.save(run.arguments)
         run.note(started=f"2026-01-01T00:0{started // 60}:{started % 60:02d}+00:00", pid=None)
         return run
 
     return make
 
 
-def test_a_new_run_is_named_after_its_model_and_start(args_for, tmp_path):
-    args = args_for()
-    args.model.pretrained = "beomi/KcELECTRA-base"
-    run = new_run(args)
-    assert args.env.job_name == "KcELECTRA-base"
-    assert run.path == tmp_path / "task1-cls" / f"KcELECTRA-base-{args.env.job_version}"
-    assert run.path == RunFolder.of(args).path
+def test_a_new_run_is_named_after_its_model_and_start(config_for, tmp_path):
+    config = config_for()
+    config.model.pretrained = "beomi/KcELECTRA-base"
+    run = new_run(config)
+    assert config.env.job_name == "KcELECTRA-base"
+    assert run.path == tmp_path / "task1-cls" / f"KcELECTRA-base-{config.env.job_version}"
+    assert run.path == RunFolder.of(config).path
     assert run.path.is_dir()
 
 
@@ -65,48 +65,48 @@ def test_everything_of_a_run_lives_in_its_folder(tmp_path):
     ("name", "version", "expected"),
     [(None, None, "b-1"), ("a", None, "a-2"), (None, "1", "b-1"), ("a", "1", "a-1"), ("a-b", None, "a-b-1")],
 )
-def test_the_latest_fitting_run_is_found(train, args_for, name, version, expected):
+def test_the_latest_fitting_run_is_found(train, config_for, name, version, expected):
     train("a-b", "1", started=50)
     train("a", "1", started=100)
     train("a", "2", started=200)
     train("b", "1", started=300)
-    assert find_run(args_for(name, version, TestArguments)).path.name == expected
+    assert find_run(config_for(name, version, TestConfig)).path.name == expected
 
 
-def test_runs_of_other_projects_do_not_count(train, args_for):
+def test_runs_of_other_projects_do_not_count(train, config_for):
     train("a", "1", started=1)
-    args = args_for()
-    args.env.project = "task2"
+    config = config_for()
+    config.env.project = "task2"
     with pytest.raises(UserError, match="task2"):
-        find_run(args)
+        find_run(config)
 
 
-def test_an_unfinished_folder_is_not_a_run(train, args_for, tmp_path):
+def test_an_unfinished_folder_is_not_a_run(train, config_for, tmp_path):
     run = train("a", "1", started=1)
     (tmp_path / "task1-cls" / "half-made").mkdir()
-    assert find_run(args_for()).path == run.path
+    assert find_run(config_for()).path == run.path
 
 
-def test_no_fitting_run_says_what_was_wanted_and_to_train_first(train, args_for):
+def test_no_fitting_run_says_what_was_wanted_and_to_train_first(train, config_for):
     train("a", "1", started=1)
     with pytest.raises(UserError, match=r"'c-\*'.*먼저 train"):
-        find_run(args_for("c"))
+        find_run(config_for("c"))
 
 
-def test_a_run_remembers_where_its_data_and_model_are(args_for, tmp_path, monkeypatch):
+def test_a_run_remembers_where_its_data_and_model_are(config_for, tmp_path, monkeypatch):
     """상대 경로로 학습한 실행을 다른 폴더에서 평가해도 같은 데이터를 찾습니다."""
     (tmp_path / "mine").mkdir()
     monkeypatch.chdir(tmp_path)
-    args = args_for("a", "1")
-    args.data.home, args.model.pretrained = "reviews", "mine"
-    new_run(args)
-    assert args.data.home == str(tmp_path / "reviews")
-    assert args.model.pretrained == str(tmp_path / "mine")
+    config = config_for("a", "1")
+    config.data.home, config.model.pretrained = "reviews", "mine"
+    new_run(config)
+    assert config.data.home == str(tmp_path / "reviews")
+    assert config.model.pretrained == str(tmp_path / "mine")
 
 
-def test_a_run_that_stopped_before_saving_does_not_hide_the_one_before(train, args_for):
+def test_a_run_that_stopped_before_saving_does_not_hide_the_one_before(train, config_for):
     good, stopped = train("a", "1", started=1), train("a", "2", started=2)
     good.checkpoints.mkdir()
     (good.checkpoints / "step=000001-val_acc=0.5.safetensors").touch()
-    assert find_run(args_for(), with_checkpoint=True).path == good.path
-    assert find_run(args_for()).path == stopped.path
+    assert find_run(config_for(), with_checkpoint=True).path == good.path
+    assert find_run(config_for()).path == stopped.path

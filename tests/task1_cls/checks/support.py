@@ -77,26 +77,26 @@ def tiny_corpus() -> Path:
     return folder
 
 
-def tiny_args(**learning: Any) -> Any:
-    """작은 모델과 말뭉치를 가리키는 `TrainArguments`. 어느 값도 기본값과 다릅니다."""
-    from nlpbook.classification.arguments import TrainArguments
+def tiny_config(**learning: Any) -> Any:
+    """작은 모델과 말뭉치를 가리키는 `TrainConfig`. 어느 값도 기본값과 다릅니다."""
+    from nlpbook.classification.config import TrainConfig
 
-    args = TrainArguments()
-    args.data.home, args.data.name = str(tiny_corpus().parent), tiny_corpus().name
-    args.model.pretrained, args.model.seq_len = str(tiny_model()), SEQ_LEN
-    args.model.output = str(workspace() / "output")
-    args.hardware.train_batch, args.hardware.infer_batch = 4, 8
-    args.hardware.accelerator, args.hardware.precision = "cpu", "32-true"
-    args.learning.learning_rate, args.learning.num_epochs = 3e-3, 2
+    config = TrainConfig()
+    config.data.home, config.data.name = str(tiny_corpus().parent), tiny_corpus().name
+    config.model.pretrained, config.model.seq_len = str(tiny_model()), SEQ_LEN
+    config.model.output = str(workspace() / "output")
+    config.hardware.train_batch, config.hardware.infer_batch = 4, 8
+    config.hardware.accelerator, config.hardware.precision = "cpu", "32-true"
+    config.learning.learning_rate, config.learning.num_epochs = 3e-3, 2
     for name, value in learning.items():
-        setattr(args.learning, name, value)
-    return args
+        setattr(config.learning, name, value)
+    return config
 
 
 def build(module: Any, device: str = "cpu", **learning: Any) -> Any:
     """시드를 정해 만든 그 단계의 모델, 평가 모드. 분류 머리의 가중치를 키워 예측이 고루 나오게 합니다."""
     torch.manual_seed(1)
-    model = module.NSMCModel(tiny_args(**learning))
+    model = module.NSMCModel(tiny_config(**learning))
     head = getattr(getattr(model, "lang_model", None), "classifier", None)
     if isinstance(head, torch.nn.Linear):
         with torch.no_grad():
@@ -115,8 +115,8 @@ def _batch(count: int, mode: str) -> dict[str, torch.Tensor]:
     from nlpbook.classification.datasets import ClassificationDataset, data_collator
     from nlpbook.classification.nsmc import NsmcCorpus
 
-    args = tiny_args()
-    dataset = ClassificationDataset(args, NsmcCorpus(args), tokenizer(), mode)
+    config = tiny_config()
+    dataset = ClassificationDataset(config, NsmcCorpus(config), tokenizer(), mode)
     return data_collator([dataset[i] for i in range(count)])
 
 

@@ -23,7 +23,7 @@ if not FOLDER.is_dir():
 
 @pytest.fixture
 def model():
-    return load_step(FOLDER, "step2_data_processing").NSMCModel(support.tiny_args())
+    return load_step(FOLDER, "step2_data_processing").NSMCModel(support.tiny_config())
 
 
 def test_the_loaders_carry_neither_weights_nor_texts(model):
@@ -37,9 +37,9 @@ def test_the_loaders_carry_neither_weights_nor_texts(model):
 
 def test_what_crosses_does_not_grow_with_the_corpus(model):
     def crossing(count: int) -> int:
-        args = support.tiny_args()
-        args.data.max_train_samples = count
-        return len(ForkingPickler.dumps(ClassificationDataset(args, NsmcCorpus(args), model.lm_tokenizer)))
+        config = support.tiny_config()
+        config.data.max_train_samples = count
+        return len(ForkingPickler.dumps(ClassificationDataset(config, NsmcCorpus(config), model.lm_tokenizer)))
 
     assert abs(crossing(22) - crossing(2)) < 50
 
@@ -57,7 +57,7 @@ def test_workers_that_start_afresh_give_the_same_batches(model):
     expected = [batch["input_ids"].tolist() for batch in loader]
     sys.path.insert(0, str(FOLDER))  # 새 프로세스는 이 프로세스의 sys.path를 물려받습니다.
     try:
-        model.args.hardware.workers = 1
+        model.config.hardware.workers = 1
         afresh = evaluation_loader(model.val_dataloader())
         afresh.multiprocessing_context = "spawn"
         assert [batch["input_ids"].tolist() for batch in afresh] == expected

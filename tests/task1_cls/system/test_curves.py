@@ -7,16 +7,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.config import TrainConfig
 from nlpbook.position import Position
 from nlpbook.tracking import Tracker
 
 
 def test_a_point_is_the_mean_since_the_last_one(load):
-    kind = load(4).TrainingLoop
-    loop = kind.__new__(kind)
-    loop.__dict__ |= {
-        "args": TrainArguments(),
+    kind = load(4).Trainer
+    trainer = kind.__new__(kind)
+    trainer.__dict__ |= {
+        "config": TrainConfig(),
         "tracker": Tracker(),
         "fabric": SimpleNamespace(is_global_zero=True),
         "scheduler": SimpleNamespace(get_last_lr=lambda: [0.1]),
@@ -29,7 +29,7 @@ def test_a_point_is_the_mean_since_the_last_one(load):
         "steps_per_epoch": 6,
     }
     for step in range(1, 7):
-        loop.position = Position(0, step, step)
-        loop.after_step({"loss": torch.tensor(float(step)), "acc": torch.tensor(step / 10)})
-    rows = [(row["step"], row["loss"], row["acc"]) for row in loop.tracker.history]
+        trainer.position = Position(0, step, step)
+        trainer.after_step({"loss": torch.tensor(float(step)), "acc": torch.tensor(step / 10)})
+    rows = [(row["step"], row["loss"], row["acc"]) for row in trainer.tracker.history]
     assert rows == [(3, 2.0, pytest.approx(0.2)), (6, 5.0, pytest.approx(0.5))]

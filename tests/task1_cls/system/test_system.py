@@ -18,7 +18,7 @@ import pytest
 from safetensors.torch import load_file
 
 from course.home import ROOT
-from nlpbook.checkpoints import CheckpointSaver
+from nlpbook.checkpoints import OLD_NAMES, CheckpointSaver, write_state
 from tests.task1_cls.checks import support
 
 SCRIPT = ROOT / "solutions" / "task1-cls" / "step5_cli_and_serving.py"
@@ -115,8 +115,8 @@ from pathlib import Path
 sys.path.insert(0, {str(SCRIPT.parent)!r})
 import step5_cli_and_serving as step5
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
-Loop, saves = step5.TrainingLoop, []
-optimize, save_last, replace = Loop.optimize, Loop.save_last, Path.replace
+Trainer, saves = step5.Trainer, []
+train_step, replace = Trainer.train_step, Path.replace
 {moment}
 step5.run(step5.build_cli())
 """
@@ -131,11 +131,11 @@ step5.run(step5.build_cli())
 
 
 BEFORE_STEP = """
-def optimize_or_die(self, batch):
+def step_or_die(self, batch):
     if self.position.step == {step}:
         os.kill(os.getpid(), KILL)
-    return optimize(self, batch)
-Loop.optimize = optimize_or_die
+    return train_step(self, batch)
+Trainer.train_step = step_or_die
 """
 WHILE_SAVING = """
 def replace_or_die(source, target):
@@ -147,22 +147,22 @@ def replace_or_die(source, target):
 Path.replace = replace_or_die
 """
 CTRL_C = """
-def optimize_then_interrupt(self, batch):
-    outputs = optimize(self, batch)
+def step_then_interrupt(self, batch):
+    outputs = train_step(self, batch)
     if self.position.step == {step}:
         os.kill(os.getpid(), signal.SIGINT)
     return outputs
-Loop.optimize = optimize_then_interrupt
+Trainer.train_step = step_then_interrupt
 """
 WEIGHTS_OF_NAN = """
 import torch
-def optimize_and_ruin(self, batch):
-    outputs = optimize(self, batch)
+def step_and_ruin(self, batch):
+    outputs = train_step(self, batch)
     if self.position.step == {step}:
         with torch.no_grad():
             self.model.lang_model.classifier.bias.fill_(float("nan"))
     return outputs
-Loop.optimize = optimize_and_ruin
+Trainer.train_step = step_and_ruin
 """
 SEEDED_STEPS = sorted(random.Random(20261122).sample(range(5, 18), 3))
 
@@ -184,8 +184,8 @@ def test_killed_training_resumes_to_the_same_bits(trained, tmp_path, step, save_
     assert killed.returncode not in (0, 1)
     resumed = run("train", "--resume", "--output", str(tmp_path))
     assert resumed.returncode == 0, resumed.stderr
-    came_back_at = step if save_every else step // 4 * 4  # 검증은 네 걸음마다 했습니다.
-    assert f"{came_back_at}걸음에서 이어 갑니다" in resumed.stdout
+    came_back_at = step if save_every else step // 4 * 4  # 검증은 네 스텝마다 했습니다.
+    assert f"{came_back_at}스텝에서 이어 갑니다" in resumed.stdout
     assert_same_as_never_stopped(tmp_path / "task1-cls" / "tiny-1", trained)
 
 
@@ -199,27 +199,27 @@ def test_training_killed_while_saving_resumes_to_the_same_bits(trained, tmp_path
 
 
 def test_interrupted_training_saves_where_it_stopped(trained, tmp_path):
-    """Ctrl-C를 누르면 하던 걸음을 마치고 저장한 뒤, 이어 하는 법을 알립니다."""
+    """Ctrl-C를 누르면 하던 스텝을 마치고 저장한 뒤, 이어 하는 법을 알립니다."""
     stopped = train_until(CTRL_C.format(step=3), tmp_path)
     assert stopped.returncode == 130
     assert "--resume" in stopped.stdout
     assert "Traceback" not in stopped.stderr
     resumed = run("train", "--resume", "--output", str(tmp_path))
-    assert "3걸음에서 이어 갑니다" in resumed.stdout
+    assert "3스텝에서 이어 갑니다" in resumed.stdout
     assert_same_as_never_stopped(tmp_path / "task1-cls" / "tiny-1", trained)
 
 
 def test_weights_that_became_nan_do_not_overwrite_the_last_state(tmp_path):
-    """기울기가 넘쳐 가중치가 망가져도 그 걸음의 손실은 멀쩡합니다. 걸음마다 저장해도 망가지기 전의 것이 남습니다."""
+    """기울기가 넘쳐 가중치가 망가져도 그 스텝의 손실은 멀쩡합니다. 스텝마다 저장해도 망가지기 전의 것이 남습니다."""
     import torch
 
     stopped = train_until(WEIGHTS_OF_NAN.format(step=5), tmp_path, save_every=1)
     assert stopped.returncode == 1
     (error,) = stopped.stderr.strip().splitlines()
-    assert error.startswith("오류: 5걸음째에 가중치가 NaN이나 무한대가 되었습니다(학습률 약 ")
+    assert error.startswith("오류: 5스텝째에 가중치가 NaN이나 무한대가 되었습니다(학습률 약 ")
     state = final_state(tmp_path / "task1-cls" / "tiny-1")
     assert state["position"]["step"] == 4
-    assert all(torch.isfinite(one).all() for one in state["model"].values())
+    assert all(torch.isfinite(one).all() for one in state["model_state_dict"].values())
 
 
 def test_resuming_a_finished_training_changes_nothing(trained, tmp_path):
@@ -229,12 +229,21 @@ def test_resuming_a_finished_training_changes_nothing(trained, tmp_path):
     assert_same_as_never_stopped(tmp_path / "task1-cls" / "tiny-1", trained)
 
 
+def write_old_state(run_folder: Path) -> None:
+    """마지막 상태를 예전 판이 적던 이름으로 다시 적습니다."""
+    old_name = {new: old for old, new in OLD_NAMES.items()}
+    state = {old_name.get(name, name): value for name, value in final_state(run_folder).items()}
+    assert {"model", "optimizer", "scheduler", "scaler", "rng"} <= state.keys()
+    write_state(run_folder / "checkpoints" / "last.pt", state)
+
+
 def test_a_renamed_copy_is_made_longer_in_its_new_place(trained, tmp_path):
-    """옮기고 이름을 바꾼 실행을 늘려 이어 하고 평가합니다. 바꿀 수 없는 옵션은 이름을 대어 거절합니다."""
+    """예전 판의 실행을 옮기고 이름을 바꾸어 늘려 이어 하고 평가합니다. 바꿀 수 없는 옵션은 이름을 대어 거절합니다."""
     shutil.copytree(trained, tmp_path / "out" / "task1-cls" / "new-2")
     chosen = ["--output", str(tmp_path / "out"), "--job_name", "new", "--job_version", "2"]
     refused = run("train", "--resume", "--train_batch", "5", *chosen)
     assert "--train_batch(그때 4, 지금 5)" in refused.stderr
+    write_old_state(tmp_path / "out" / "task1-cls" / "new-2")
     longer = run("train", "--resume", "--num_epochs", "4", *chosen)
     assert longer.returncode == 0, longer.stderr
     state = final_state(tmp_path / "out" / "task1-cls" / "new-2")

@@ -20,7 +20,7 @@ if not FOLDER.is_dir():
 
 @pytest.fixture(scope="module")
 def model():
-    return load_step(FOLDER, "step3_training_steps").NSMCModel(support.tiny_args()).eval()
+    return load_step(FOLDER, "step3_training_steps").NSMCModel(support.tiny_config()).eval()
 
 
 @pytest.mark.parametrize("text", support.SENTENCES)
@@ -37,7 +37,7 @@ def test_texts_nobody_sees_are_predicted_like_an_empty_one(model):
 def test_a_corpus_of_decomposed_reviews_gives_the_same_tokens(model):
     def dataset(form: str) -> ClassificationDataset:
         examples = [ClassificationExample(unicodedata.normalize(form, text), "1") for text in support.SENTENCES]
-        corpus = SimpleNamespace(get_examples=lambda mode, args: examples, get_labels=NsmcCorpus().get_labels)
-        return ClassificationDataset(support.tiny_args(), corpus, model.lm_tokenizer)
+        corpus = SimpleNamespace(get_examples=lambda mode, config: examples, get_labels=NsmcCorpus().get_labels)
+        return ClassificationDataset(support.tiny_config(), corpus, model.lm_tokenizer)
 
     assert [*dataset("NFD")] == [*dataset("NFC")]

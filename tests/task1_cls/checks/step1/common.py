@@ -63,21 +63,25 @@ class Trial:
         self.model: Any = None
 
 
-def limited_args() -> Any:
+def limited_config() -> Any:
     """작은 모델과 말뭉치의 설정. 예문 수의 상한까지 적혀 있어, 설정을 통째로 건네지 않으면 드러납니다."""
-    args = support.tiny_args()
-    args.data.max_train_samples, args.data.max_valid_samples, args.data.max_test_samples = SPLITS.values()
-    return args
+    config = support.tiny_config()
+    config.data.max_train_samples, config.data.max_valid_samples, config.data.max_test_samples = SPLITS.values()
+    return config
 
 
 def attempt(module: Any, todo_id: str) -> Trial:
     """이 TODO의 자리만 학생의 것으로 하여 `__init__`을 부릅니다."""
-    args = limited_args()
-    args.model.pretrained = ALIAS
+    config = limited_config()
+    config.model.pretrained = ALIAS
     target, trial = PART[todo_id], Trial()
     stand_ins = {
         name: value
-        for name, value in (("data", NsmcCorpus(args)), ("lm_config", config()), ("lm_tokenizer", support.tokenizer()))
+        for name, value in (
+            ("data", NsmcCorpus(config)),
+            ("lm_config", right_config()),
+            ("lm_tokenizer", support.tokenizer()),
+        )
         if name != target
     }
 
@@ -107,10 +111,10 @@ def attempt(module: Any, todo_id: str) -> Trial:
     with pytest.MonkeyPatch.context() as patch:
         _find_models_without_the_hub(module, patch)
         _ignore_other_todos(module, todo_id, patch)
-        _watch_settings(args, trial, todo_id, patch)
+        _watch_settings(config, trial, todo_id, patch)
         _watch_library(trial, patch)
         try:
-            trial.model.__init__(args)
+            trial.model.__init__(config)
         except Exception as error:  # noqa: BLE001 - 다른 TODO의 예외일 수 있습니다. 담은 것을 보고 판단합니다.
             trial.error = error
         for one in (trial.value, stand_ins.get("data"), NsmcCorpus):
@@ -144,11 +148,11 @@ def _ignore_other_todos(module: Any, todo_id: str, patch: pytest.MonkeyPatch) ->
         patch.setattr(module, "todo", lambda one: real(one) if one == todo_id else None)
 
 
-def _watch_settings(args: Any, trial: Trial, todo_id: str, patch: pytest.MonkeyPatch) -> None:
+def _watch_settings(config: Any, trial: Trial, todo_id: str, patch: pytest.MonkeyPatch) -> None:
     """이 TODO의 자리가 부른 쪽의 설정(묶음들까지)을 바꾸면 적어 둡니다."""
-    groups = {name: getattr(args, name) for name in args.groups()}
-    watched = [args, *groups.values()]
-    names = {id(args): "args"} | {id(group): f"args.{name}" for name, group in groups.items()}
+    groups = {name: getattr(config, name) for name in config.groups()}
+    watched = [config, *groups.values()]
+    names = {id(config): "config"} | {id(group): f"config.{name}" for name, group in groups.items()}
     place = _region(trial.model, todo_id)
 
     def noticing(self: Any, name: str, value: Any) -> None:
@@ -268,7 +272,7 @@ def _region(model: Any, todo_id: str) -> Callable[[str, int], bool] | None:
     return lambda name, line: name == file and region.begin < line <= region.end
 
 
-def config() -> Any:
+def right_config() -> Any:
     """1-2가 담았어야 할 설정. 부를 때마다 새것입니다."""
     from transformers import BertConfig
 

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from course.checks.words import assert_equal, fail, todo
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.config import TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus
 from tests.task1_cls.checks import support
 from tests.task1_cls.checks.step1.common import SPLITS, attempt, stored
@@ -38,18 +38,18 @@ def examples(data, mode):
     try:
         return [(one.text, one.label) for one in data.get_examples(mode)]
     except AttributeError:
-        got = type(getattr(data, "args", None)).__name__
-        symptom = "part-of-args" if got.endswith("Arguments") else "not-args"
-        fail(idea="설정", expected="args", got=got, symptom=symptom)
+        got = type(getattr(data, "config", None)).__name__
+        symptom = "part-of-config" if got.endswith("Config") else "not-config"
+        fail(idea="설정", expected="config", got=got, symptom=symptom)
 
 
 @todo("1-1")
 def test_corpus_reads_where_the_settings_say(data):
-    """말뭉치는 설정(args)이 가리키는 폴더를 읽습니다."""
+    """말뭉치는 설정(config)이 가리키는 폴더를 읽습니다."""
     got = examples(data, "train")
-    default = NsmcCorpus(TrainArguments()).get_examples("train")
+    default = NsmcCorpus(TrainConfig()).get_examples("train")
     if got == [(one.text, one.label) for one in default]:
-        fail(idea="설정의 흐름", expected=f"예문 {SPLITS['train']}개", got=f"예문 {len(got)}개", symptom="no-args")
+        fail(idea="설정의 흐름", expected=f"예문 {SPLITS['train']}개", got=f"예문 {len(got)}개", symptom="no-config")
     assert_equal(got, rows("train"), idea="설정의 흐름", message="학습 예문이 설정이 가리키는 파일과 다릅니다.")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from course.checks.words import assert_equal, fail, todo
-from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, config, stored
+from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, right_config, stored
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_config_has_the_number_of_labels(config_trial):
 @todo("1-2")
 def test_config_describes_the_pretrained_body(config_trial):
     """층, 차원, 어휘의 수는 사전학습 모델의 것입니다."""
-    got, want = config_trial.value, config()
+    got, want = config_trial.value, right_config()
     assert_equal(got.model_type, want.model_type, idea="사전학습", message="다른 종류의 모델의 설정입니다.")
     if all(getattr(got, name) == getattr(type(want)(), name) for name in SHAPES):
         fail(

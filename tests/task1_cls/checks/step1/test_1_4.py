@@ -9,7 +9,7 @@ import torch
 
 from course.checks.words import assert_equal, close, deviation, fail, matches, todo
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, config, stored
+from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, right_config, stored
 
 
 @cache
@@ -114,7 +114,7 @@ def test_model_brings_the_pretrained_weights(classifier_trial, classifier, devic
 def test_model_works_as_the_settings_say(classifier, device):
     """드롭아웃 같은 나머지도 건네받은 설정 그대로이고, 라벨을 주면 라벨 하나를 고르는 손실을 냅니다."""
     logits = logits_of(classifier, device)
-    got, want = classifier.config, config()
+    got, want = classifier.config, right_config()
     if any(getattr(got, name, None) != getattr(want, name, None) for name in SHAPES):
         return  # 다른 모양의 몸통은 가중치의 검사가 말합니다.
     rates = [{one.p for one in part.modules() if isinstance(one, torch.nn.Dropout)} for part in (classifier, twin())]
@@ -133,7 +133,7 @@ def twin() -> torch.nn.Module:
     from transformers import BertForSequenceClassification
 
     with torch.random.fork_rng(), torch.device("meta"):
-        return BertForSequenceClassification(config())
+        return BertForSequenceClassification(right_config())
 
 
 @todo("1-4")

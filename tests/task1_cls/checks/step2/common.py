@@ -67,9 +67,9 @@ def bare(load, device: str = "cpu", **learning: Any) -> Any:
     kind = load(2).NSMCModel
     model = kind.__new__(kind)
     LightningModule.__init__(model)
-    model.args = support.tiny_args(learning_rate=LR, weight_decay=DECAY, **learning)
-    model.args.data.home, model.args.data.name = str(distinct_reviews().parent), distinct_reviews().name
-    model.data = NsmcCorpus(model.args)
+    model.config = support.tiny_config(learning_rate=LR, weight_decay=DECAY, **learning)
+    model.config.data.home, model.config.data.name = str(distinct_reviews().parent), distinct_reviews().name
+    model.data = NsmcCorpus(model.config)
     model.lm_tokenizer = tokenizer()
     return model.to(device)
 
@@ -117,9 +117,9 @@ def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
     model = bare(load)
     model.train(training).collate = Collating()
     for name, value in hardware.items():
-        setattr(model.args.hardware, name, value)
+        setattr(model.config.hardware, name, value)
     name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
-    settings, modes = SettingsKept(model.args), ModesKept(model)
+    settings, modes = SettingsKept(model.config), ModesKept(model)
     with explained(*stops(size_of(mode, **hardware))):
         loader = getattr(model, name)()
     if not isinstance(loader, DataLoader):

@@ -34,7 +34,7 @@ def classifier() -> torch.nn.Module:
 @pytest.fixture
 def model(load, device):
     made = bare(load)
-    made.args.hardware.devices = 3  # 학습률에도 weight decay에도 섞이지 않는 수
+    made.config.hardware.devices = 3  # 학습률에도 weight decay에도 섞이지 않는 수
     made.lang_model = classifier()
     return made.to(device)
 
@@ -65,7 +65,7 @@ STOPS = [
 
 @pytest.fixture
 def optimizer(model):
-    settings, modes = SettingsKept(model.args), ModesKept(model)
+    settings, modes = SettingsKept(model.config), ModesKept(model)
     with explained(*STOPS):
         got = model.configure_optimizers()
     if isinstance(got, type):
@@ -85,7 +85,7 @@ def other_kind(optimizer):
 
 
 def one_step(model: Any, optimizer: Any, gradient: float) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """모든 가중치의 기울기가 `gradient`일 때 한 걸음. 가중치의 이름 → (전, 후)."""
+    """모든 가중치의 기울기가 `gradient`일 때 한 스텝. 가중치의 이름 → (전, 후)."""
     before = {name: one.detach().clone() for name, one in model.lang_model.named_parameters()}
     for parameter in model.lang_model.parameters():
         parameter.grad = torch.full_like(parameter, gradient)
@@ -203,7 +203,7 @@ def test_matrices_are_decayed_apart_from_the_gradient(model, optimizer):
 
 @todo("2-1")
 def test_first_step_is_adamw(model, optimizer):
-    """Adam의 첫걸음은 기울기의 크기와 상관없이 학습률만큼, 기울기의 반대쪽입니다."""
+    """Adam의 첫스텝은 기울기의 크기와 상관없이 학습률만큼, 기울기의 반대쪽입니다."""
     lr = float(optimizer.param_groups[0]["lr"])
     for name, (before, after) in one_step(model, optimizer, 0.5).items():
         if before.dim() >= 2 or id(model.lang_model.get_parameter(name)) not in held(optimizer):
@@ -212,7 +212,7 @@ def test_first_step_is_adamw(model, optimizer):
         # 편향까지 당긴 답은 다른 검사가 잡습니다. 여기서는 그만큼(lr x decay x 값)을 눈감습니다.
         if lr > 0 and abs(moved + lr) > lr * 0.35:
             fail(
-                "첫걸음의 크기나 방향이 Adam과 다릅니다.",
+                "첫스텝의 크기나 방향이 Adam과 다릅니다.",
                 idea="AdamW",
                 expected=f"{-lr:.4f}",
                 got=f"{moved:.4f}",

@@ -22,8 +22,8 @@ LENGTHS = [5, 13, 3, 10]  # 가장 긴 13은 어느 수의 배수로 올려도 �
 @pytest.fixture
 def collating(load):
     model = bare(load)
-    model.args.model.seq_len = 40
-    settings, modes = SettingsKept(model.args), ModesKept(model)
+    model.config.model.seq_len = 40
+    settings, modes = SettingsKept(model.config), ModesKept(model)
     manners = ("padding_side", "truncation_side", "pad_token", "model_max_length")
     own = {name: getattr(model.lm_tokenizer, name) for name in manners}
     collate = model.collate
@@ -132,7 +132,7 @@ def bare_again(model: Any) -> Any:
     """같은 부품을 가진, 평가 모드의 모델."""
     other = type(model).__new__(type(model))
     LightningModule.__init__(other)
-    other.args, other.data, other.lm_tokenizer = model.args, model.data, model.lm_tokenizer
+    other.config, other.data, other.lm_tokenizer = model.config, model.data, model.lm_tokenizer
     return other.eval()
 
 

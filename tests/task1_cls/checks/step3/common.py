@@ -21,7 +21,7 @@ ATOL = 1e-4  # CPU와 CUDA fp32의 차이는 1e-6쯤, 가장 가까운 실수(�
 
 
 def asked(step: Callable, *inputs: Any) -> Any:
-    """한 걸음의 결과. 모델이나 accuracy가 받을 수 없는 것을 건네어 멈췄으면, 무엇을 건넸는지 말합니다."""
+    """한 스텝의 결과. 모델이나 accuracy가 받을 수 없는 것을 건네어 멈췄으면, 무엇을 건넸는지 말합니다."""
     with explained(partial(_explain, given=inputs[0])):
         return step(*inputs)
 
@@ -65,8 +65,8 @@ def outputs_of(got, names, todo_name):
 
 
 def evaluated(model, step, batch, names):
-    """평가 한 걸음의 결과. 모델은 부르기 전과 같이 평가 모드이고, 결과는 모두 텐서입니다."""
-    with no_side_effects(inputs=batch, settings=model.args, weights=model, modes=model):
+    """평가 한 스텝의 결과. 모델은 부르기 전과 같이 평가 모드이고, 결과는 모두 텐서입니다."""
+    with no_side_effects(inputs=batch, settings=model.config, weights=model, modes=model):
         got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
     for name in names:
         if isinstance(got[name], tuple) and hasattr(got[name], "indices"):
@@ -78,7 +78,7 @@ def evaluated(model, step, batch, names):
 
 
 def check_mode_stays(model, step, batch, names):
-    """평가 한 걸음은 모드를 바꾸지 않습니다. 학습 도중에 불러도, 모드는 부른 쪽의 것입니다."""
+    """평가 한 스텝은 모드를 바꾸지 않습니다. 학습 도중에 불러도, 모드는 부른 쪽의 것입니다."""
     evaluated(model, step, batch, names)  # 평가 모드에서 학습 모드로 바꾸었다는 것은 여기서 말합니다.
     if any(part.training for part in model.modules()):
         return
@@ -141,7 +141,7 @@ def check_labels(got, batch, logits):
     require_dtype(got, torch.int64, "labels", symptom="not-int64")
 
 
-# ── 3-1 학습 한 걸음
+# ── 3-1 학습 한 스텝
 
 
 def smoothed(logits, labels, reduction):
@@ -151,7 +151,7 @@ def smoothed(logits, labels, reduction):
     return [("label-smoothing", loss) for loss in losses]
 
 
-# ── 3-2 검증 한 걸음
+# ── 3-2 검증 한 스텝
 
 VALIDATED, TESTED = ("preds", "labels", "loss"), ("preds", "labels", "probs")
 

@@ -34,7 +34,7 @@ def prepared(load, device):
 def model(prepared):
     """검사마다 제 것인 모델. 새로 만드는 것보다 베끼는 것이 열 배 빠릅니다."""
     made = copy.deepcopy(prepared)
-    made.args.hardware.devices = 3  # 한 걸음의 어느 값에도 섞이지 않는 수
+    made.config.hardware.devices = 3  # 한 스텝의 어느 값에도 섞이지 않는 수
     return made
 
 

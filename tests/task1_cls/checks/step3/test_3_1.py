@@ -1,4 +1,4 @@
-"""3-1의 검사: 학습 한 걸음."""
+"""3-1의 검사: 학습 한 스텝."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def steady(model):
 
 
 def trained(model, batch):
-    """학습 한 걸음의 결과. 부른 쪽의 배치와 가중치는 그대로입니다."""
-    with no_side_effects(inputs=batch, settings=model.args, weights=model):
+    """학습 한 스텝의 결과. 부른 쪽의 배치와 가중치는 그대로입니다."""
+    with no_side_effects(inputs=batch, settings=model.config, weights=model):
         return outputs_of(asked(model.training_step, batch, 0), ("loss", "acc"), "training_step")
 
 
@@ -60,7 +60,7 @@ def wrong_losses(model, batch, logits):
         ("double-softmax", cross_entropy(probs, labels)),
         ("loss-sum", mean * len(labels)),
         ("loss-divided", mean / len(labels)),
-        ("loss-divided", mean / model.args.hardware.devices),
+        ("loss-divided", mean / model.config.hardware.devices),
         ("loss-sign", -mean),
         ("no-mask", cross_entropy(unmasked_logits(model, batch), labels)),
         ("own-preds", cross_entropy(logits, logits.argmax(-1))),
@@ -138,7 +138,7 @@ def test_accuracy_is_the_share_of_right_predictions(steady, batch, logits):
     if matches(got, right.sum(), 0):
         count = f"{float(got):.0f}"
         fail(idea="정확도", expected=f"{want:.4f}", got=count, symptom="acc-count")
-    size = steady.args.hardware.train_batch
+    size = steady.config.hardware.train_batch
     wrong = [
         ("acc-percent", want * 100),
         ("acc-reversed", 1 - want),

@@ -1,4 +1,4 @@
-"""3-2의 검사: 검증 한 걸음."""
+"""3-2의 검사: 검증 한 스텝."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""3-3의 검사: 평가 한 걸음."""
+"""3-3의 검사: 평가 한 스텝."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ TEXT = "배우들 연기가 좋아서 두 번 봤어요"
 
 def inferred(model, text):
     """문장 하나의 답. 모델은 평가 모드 그대로이고, 확률은 파이썬의 수입니다."""
-    settings, weights = SettingsKept(model.args), WeightsKept(model)
+    settings, weights = SettingsKept(model.config), WeightsKept(model)
     try:
         got = asked(model.infer_one, text)
     finally:

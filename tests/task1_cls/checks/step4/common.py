@@ -54,10 +54,10 @@ def one_process(device, rank=0, processes=1):
     return OneProcess(device, rank, processes)
 
 
-def method_of(loop, function):
+def method_of(trainer, function):
     """루프의 메서드처럼 보이게 합니다. 인수를 잘못 건넸을 때의 오류가 진짜와 같아집니다."""
-    function.__qualname__ = f"TrainingLoop.{function.__name__}"
-    return MethodType(function, loop)
+    function.__qualname__ = f"Trainer.{function.__name__}"
+    return MethodType(function, trainer)
 
 
 # ── 4-1 에포크와 배치의 반복
@@ -69,7 +69,7 @@ class Batches:
     """에포크마다 배치 넷을 내는 로더. 배치에 제 (에포크, 번호)가 적혀 있고, `LengthBatchSampler`처럼 움직입니다."""
 
     def __init__(self):
-        self.batch_sampler, self.epoch, self.first, self.asked, self.loop = self, 0, 0, 0, None
+        self.batch_sampler, self.epoch, self.first, self.asked, self.trainer = self, 0, 0, 0, None
         self.started = 0  # start_at을 부른 횟수
 
     def start_at(self, epoch, batch=0):
@@ -82,7 +82,7 @@ class Batches:
     def __iter__(self):
         self.asked += 1
         if self.asked > 20:
-            never_ends(self.loop.position.epoch)
+            never_ends(self.trainer.position.epoch)
         for number in range(self.first, BATCHES):
             ids = torch.tensor([[self.epoch, number]])
             yield {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor([0])}
@@ -105,7 +105,7 @@ PER_EPOCH, TOTAL, PRINT_STEPS = 5, 10, 2
 
 @known_as("NSMCModel")
 class WithDropout(torch.nn.Module):
-    """드롭아웃이 있는 작은 모델. `TrainingLoop`의 모델처럼 lang_model만 Fabric이 감쌌습니다.
+    """드롭아웃이 있는 작은 모델. `Trainer`의 모델처럼 lang_model만 Fabric이 감쌌습니다.
 
     Attributes:
         plain: 감싸기 전의 lang_model. `parameters()`나 `state_dict()`에 두 번 나오지 않도록 튜플에 담아 둡니다.

@@ -13,22 +13,22 @@ from tests.task1_cls.checks.step4.common import one_process
 
 
 @pytest.fixture
-def new_loop(load, device):
+def new_trainer(load, device):
     """빈 루프에 검사에 필요한 것만 붙여 줍니다."""
 
     def build(**parts):
-        kind = load(4).TrainingLoop
-        loop = kind.__new__(kind)
-        loop.fabric = one_process(device)
-        loop.args = support.tiny_args()
-        loop.tracker = Tracker()
-        loop.position = Position()
-        loop.print_steps = 10**9
-        loop.recent = []
-        loop.interrupt = SimpleNamespace(requested=False)
-        loop.advance = lambda count=1: None
+        kind = load(4).Trainer
+        trainer = kind.__new__(kind)
+        trainer.fabric = one_process(device)
+        trainer.config = support.tiny_config()
+        trainer.tracker = Tracker()
+        trainer.position = Position()
+        trainer.print_steps = 10**9
+        trainer.recent = []
+        trainer.interrupt = SimpleNamespace(requested=False)
+        trainer.advance = lambda count=1: None
         for name, part in parts.items():
-            setattr(loop, name, part)
-        return loop
+            setattr(trainer, name, part)
+        return trainer
 
     return build

@@ -1,4 +1,4 @@
-"""4-2의 검사: 한 걸음의 박자."""
+"""4-2의 검사: 한 스텝의 박자."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def line_batches(device):
 
 
 def line_reference(batches, device):
-    """박자를 하나하나 손으로 셈한 것: 걸음마다의 (손실, 기울기의 크기, 고친 뒤의 가중치, 다음 학습률)."""
+    """박자를 하나하나 손으로 셈한 것: 스텝마다의 (손실, 기울기의 크기, 고친 뒤의 가중치, 다음 학습률)."""
     line = Line([]).to(device)
     weight, bias = line.weight.detach().clone(), line.bias.detach().clone()
     steps, rate = [], RATE
@@ -145,8 +145,8 @@ def line_reference(batches, device):
 
 
 @pytest.fixture
-def steps(new_loop, device):
-    """`optimize`를 세 번 부른 기록. 걸음마다의 박자, 결과, 가중치, 학습률과 손으로 셈한 값."""
+def steps(new_trainer, device):
+    """`train_step`를 세 번 부른 기록. 스텝마다의 박자, 결과, 가중치, 학습률과 손으로 셈한 값."""
     beats: list[str] = []
     line = Line(beats)
     precision = ScaledGradients(beats, line)
@@ -164,7 +164,7 @@ def steps(new_loop, device):
         return next_rate(*args, **kwargs)
 
     scheduler.step = schedule
-    loop = new_loop(
+    trainer = new_trainer(
         fabric=fabric,
         model=model,
         optimizer=optimizer,
@@ -172,13 +172,13 @@ def steps(new_loop, device):
         steps_per_epoch=3,
         total_steps=3,
     )
-    loop.args.learning.max_grad_norm = LIMIT
+    trainer.config.learning.max_grad_norm = LIMIT
     model.train()
     batches = line_batches(device)
     records = []
     for batch, want in zip(batches, line_reference(batches, device), strict=True):
         beats.clear()
-        outputs = optimize(loop, batch)
+        outputs = train_step(trainer, batch)
         records.append(
             SimpleNamespace(
                 beats=list(beats),
@@ -189,19 +189,19 @@ def steps(new_loop, device):
                 want=want,
             )
         )
-    made = SimpleNamespace(records=records, precision=precision, position=copy.copy(loop.position), told=told)
+    made = SimpleNamespace(records=records, precision=precision, position=copy.copy(trainer.position), told=told)
     made.accumulates = False
     if "step" not in records[0].beats:  # 여러 배치를 모아 고치는 답이라면, 계속 부르면 언젠가는 고칩니다.
         for _ in range(32):
-            optimize(loop, batches[1])
+            train_step(trainer, batches[1])
         made.accumulates = "step" in beats or any("step" in record.beats for record in records)
     return made
 
 
-def optimize(loop, batch):
-    """학생의 `optimize`를 부릅니다. 알아본 예외는 무엇이 틀렸는지로 바꿉니다."""
+def train_step(trainer, batch):
+    """학생의 `train_step`를 부릅니다. 알아본 예외는 무엇이 틀렸는지로 바꿉니다."""
     try:
-        return loop.optimize(batch)
+        return trainer.train_step(batch)
     except AttributeError as error:
         if match := re.search(r"'dict' object has no attribute '(loss|acc)'", str(error)):
             shown = {"expected": f'["{match[1]}"]', "got": f".{match[1]}", "name": match[1]}
@@ -220,7 +220,7 @@ BEATS = {
 
 @todo("4-2")
 def test_no_beat_is_missing(steps):
-    """한 걸음에는 순전파, 역전파, 자르기, 고치기, 학습률이 한 번씩 있습니다."""
+    """한 스텝에는 순전파, 역전파, 자르기, 고치기, 학습률이 한 번씩 있습니다."""
     first = steps.records[0]
     beats = first.beats
     if "bypass" in beats:
@@ -268,7 +268,7 @@ def test_no_beat_is_missing(steps):
             count = record.beats.count(beat)
             if count != 1:
                 fail(
-                    idea="한 걸음의 박자",
+                    idea="한 스텝의 박자",
                     expected=f"{name} 한 번",
                     got=f"{count}번",
                     symptom="beat-twice" if count > 1 else "beat-skipped",
@@ -285,7 +285,7 @@ def test_beats_come_in_order(steps):
         if not {"backward", "clip", "step", "schedule"} <= set(at):
             fail(
                 "빠진 박자가 있어 차례를 볼 수 없습니다.",
-                idea="한 걸음의 박자",
+                idea="한 스텝의 박자",
                 expected="네 박자",
                 got=" → ".join(beats),
             )
@@ -309,13 +309,13 @@ def test_beats_come_in_order(steps):
 
 @todo("4-2")
 def test_gradients_of_earlier_steps_do_not_pile_up(steps):
-    """기울기는 걸음마다 새로 구합니다."""
+    """기울기는 스텝마다 새로 구합니다."""
     if any(steps.precision.piled_up):
         fail(
-            "앞 걸음의 기울기 위에 새 기울기를 더했습니다.",
+            "앞 스텝의 기울기 위에 새 기울기를 더했습니다.",
             idea="기울기 지우기",
             expected="역전파 앞의 기울기 0",
-            got="앞 걸음의 기울기",
+            got="앞 스텝의 기울기",
             symptom=None if steps.accumulates else "no-zero-grad",
         )
 
@@ -328,7 +328,7 @@ def test_gradients_are_cut_at_the_limit(steps):
         fail(
             "앞의 박자가 틀려 자른 크기를 볼 수 없습니다.",
             idea="기울기 자르기",
-            expected="세 걸음의 기울기",
+            expected="세 스텝의 기울기",
             got="다른 것",
         )
     for one, norm in zip(used, wants, strict=True):
@@ -358,11 +358,11 @@ def cutting_symptom(used, records):
 
 @todo("4-2")
 def test_three_steps_match_the_arithmetic(steps):
-    """세 걸음의 손실, 가중치, 학습률이 손으로 셈한 것과 같습니다."""
+    """세 스텝의 손실, 가중치, 학습률이 손으로 셈한 것과 같습니다."""
     for record in steps.records:
         if not isinstance(record.outputs, dict) or not {"loss", "acc"} <= set(record.outputs):
             fail(
-                idea="걸음의 결과",
+                idea="스텝의 결과",
                 expected="loss와 acc가 든 사전",
                 got=", ".join(record.outputs) if isinstance(record.outputs, dict) else type(record.outputs).__name__,
                 symptom="not-outputs",
@@ -370,26 +370,26 @@ def test_three_steps_match_the_arithmetic(steps):
         numbers = [name for name in ("loss", "acc") if not isinstance(record.outputs[name], torch.Tensor)]
         if numbers:
             shown = {"expected": "텐서", "got": type(record.outputs[numbers[0]]).__name__, "name": numbers[0]}
-            fail(idea="걸음의 결과", symptom="loss-number", **shown)
+            fail(idea="스텝의 결과", symptom="loss-number", **shown)
         assert_close(
             record.outputs["loss"],
             record.want.loss,
             atol=1e-5,
-            idea="한 걸음",
+            idea="한 스텝",
             message="돌려준 손실이 고치기 전의 손실과 다릅니다.",
         )
         assert_close(
-            record.weights, record.want.weights, atol=1e-6, idea="한 걸음", message="고친 뒤의 가중치가 다릅니다."
+            record.weights, record.want.weights, atol=1e-6, idea="한 스텝", message="고친 뒤의 가중치가 다릅니다."
         )
         assert_close(
             record.rate,
             record.want.rate,
             atol=1e-9,
             idea="학습률 스케줄",
-            message="다음 걸음의 학습률이 다릅니다.",
+            message="다음 스텝의 학습률이 다릅니다.",
             symptom="schedule-told" if steps.told else None,
             told=", ".join(steps.told[:1]),
         )
     if steps.position.step != 3:
-        shown = {"expected": "3걸음", "got": f"{steps.position.step}걸음"}
+        shown = {"expected": "3스텝", "got": f"{steps.position.step}스텝"}
         fail(idea="진행", symptom="counted-twice", **shown)

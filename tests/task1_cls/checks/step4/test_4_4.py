@@ -21,11 +21,11 @@ from tests.task1_cls.checks.step4.common import (
 )
 
 
-def validations(new_loop, device, val_steps, rank=0, processes=1):
-    """열 걸음을 걸으며 `after_step`을 부른 기록.
+def validations(new_trainer, device, val_steps, rank=0, processes=1):
+    """열 스텝을 걸으며 `after_step`을 부른 기록.
 
     Returns:
-        (검증들, 기록들, 걸음 뒤의 모드들). 검증은 (걸음, 로더, 학습 모드인가), 기록은 (걸음, 값).
+        (검증들, 기록들, 스텝 뒤의 모드들). 검증은 (스텝, 로더, 학습 모드인가), 기록은 (스텝, 값).
     """
     evaluated, recorded, kept, modes = [], [], [], []
     model = WithDropout()
@@ -38,7 +38,7 @@ def validations(new_loop, device, val_steps, rank=0, processes=1):
     def record(self, metrics=None, **unpacked):
         recorded.append((self.position.step, "풀어서 건넨 값들" if unpacked else metrics))
 
-    loop = new_loop(
+    trainer = new_trainer(
         fabric=one_process(device, rank, processes),
         model=model,
         train_loader=range(PER_EPOCH),
@@ -49,26 +49,26 @@ def validations(new_loop, device, val_steps, rank=0, processes=1):
         total_steps=TOTAL,
         val_steps=val_steps,
         kept=kept,
-        save_last=lambda: None,
+        save_checkpoint=lambda: None,
     )
-    loop.evaluate, loop.record = method_of(loop, evaluate), method_of(loop, record)
-    loop.keep_if_good = loop.tracker.log = lambda *args, **kwargs: kept.append(loop.position.step)
-    loop.args.learning.num_epochs = TOTAL // PER_EPOCH
-    loop.model.train()
+    trainer.evaluate, trainer.record = method_of(trainer, evaluate), method_of(trainer, record)
+    trainer.keep_if_good = trainer.tracker.log = lambda *args, **kwargs: kept.append(trainer.position.step)
+    trainer.config.learning.num_epochs = TOTAL // PER_EPOCH
+    trainer.model.train()
     for step in range(1, TOTAL + 1):
-        loop.position = Position((step - 1) // PER_EPOCH, (step - 1) % PER_EPOCH + 1, step)
-        loop.after_step({"loss": torch.tensor(0.5), "acc": torch.tensor(0.5)})
+        trainer.position = Position((step - 1) // PER_EPOCH, (step - 1) % PER_EPOCH + 1, step)
+        trainer.after_step({"loss": torch.tensor(0.5), "acc": torch.tensor(0.5)})
         modes.append(dropout.training)
-        loop.model.train()
-    return loop, evaluated, recorded, modes
+        trainer.model.train()
+    return trainer, evaluated, recorded, modes
 
 
 def at(condition):
-    """그 조건에 맞는 걸음들. 조건은 (걸음, val_steps) → 검증하는 횟수."""
+    """그 조건에 맞는 스텝들. 조건은 (스텝, val_steps) → 검증하는 횟수."""
     return lambda every: [step for step in range(1, TOTAL + 1) for _ in range(int(condition(step, every)))]
 
 
-# 흔한 실수가 검증하는 걸음들. 어느 val_steps에서나 그대로여야 그 실수입니다.
+# 흔한 실수가 검증하는 스텝들. 어느 val_steps에서나 그대로여야 그 실수입니다.
 SCHEDULES = {
     "never": at(lambda step, every: False),
     "every-step": at(lambda step, every: True),
@@ -93,31 +93,31 @@ EVERY = (3, 4, 5, 1, 20)
 
 
 def check_schedule(validated, val_steps):
-    """검증한 걸음들이 val_steps의 배수와 마지막 걸음인지. `validated(3)`은 3걸음마다일 때 검증한 걸음들입니다."""
+    """검증한 스텝들이 val_steps의 배수와 마지막 스텝인지. `validated(3)`은 3스텝마다일 때 검증한 스텝들입니다."""
     got, want = validated(val_steps), sorted({*range(val_steps, TOTAL + 1, val_steps), TOTAL})
     if got == want:
         return
     every = {one: validated(one) for one in EVERY}
     names = [name for name, steps in SCHEDULES.items() if all(steps(one) == got for one, got in every.items())]
-    shown = {"idea": "검증 주기", "expected": f"{want}걸음", "got": f"{got}걸음", "every": val_steps}
+    shown = {"idea": "검증 주기", "expected": f"{want}스텝", "got": f"{got}스텝", "every": val_steps}
     symptom = SAME_NAME.get(names[0], names[0]) if names else None
-    fail(f"{val_steps}걸음마다 검증해야 하는데, 검증한 걸음이 다릅니다.", symptom=symptom, **shown)
+    fail(f"{val_steps}스텝마다 검증해야 하는데, 검증한 스텝이 다릅니다.", symptom=symptom, **shown)
 
 
 @todo("4-4")
 @pytest.mark.parametrize("val_steps", EVERY)
-def test_validation_comes_every_val_steps_and_at_the_end(new_loop, device, val_steps):
-    """val_steps 걸음마다, 그리고 맨 마지막 걸음에서 한 번씩 검증합니다."""
-    check_schedule(lambda every: [step for step, _, _ in validations(new_loop, device, every)[1]], val_steps)
+def test_validation_comes_every_val_steps_and_at_the_end(new_trainer, device, val_steps):
+    """val_steps 스텝마다, 그리고 맨 마지막 스텝에서 한 번씩 검증합니다."""
+    check_schedule(lambda every: [step for step, _, _ in validations(new_trainer, device, every)[1]], val_steps)
 
 
 @todo("4-4")
-def test_validation_reads_the_validation_loader_in_eval_mode(new_loop, device):
+def test_validation_reads_the_validation_loader_in_eval_mode(new_trainer, device):
     """검증은 드롭아웃을 끈 평가 모드에서, 검증 로더로 합니다."""
-    loop, evaluated, _, _ = validations(new_loop, device, 3)
-    if any(loader is loop.train_loader for _, loader, _ in evaluated):
+    trainer, evaluated, _, _ = validations(new_trainer, device, 3)
+    if any(loader is trainer.train_loader for _, loader, _ in evaluated):
         fail(idea="검증", expected="val_loader", got="train_loader", symptom="train-loader")
-    if others := [loader for _, loader, _ in evaluated if loader is not loop.val_loader]:
+    if others := [loader for _, loader, _ in evaluated if loader is not trainer.val_loader]:
         got = "모델의 val_dataloader()" if isinstance(others[0], ModelLoader) else type(others[0]).__name__
         fail(idea="검증", expected="self.val_loader", got=got, symptom="other-loader")
     if any(training for _, _, training in evaluated):
@@ -125,21 +125,23 @@ def test_validation_reads_the_validation_loader_in_eval_mode(new_loop, device):
 
 
 @todo("4-4")
-def test_training_mode_is_restored(new_loop, device):
+def test_training_mode_is_restored(new_trainer, device):
     """검증이 끝나면 학습 모드로 돌아옵니다."""
-    _, _, _, modes = validations(new_loop, device, 3)
+    _, _, _, modes = validations(new_trainer, device, 3)
     if not all(modes):
         fail(idea="train/eval", expected="학습 모드", got="평가 모드", symptom="stay-eval")
 
 
 @todo("4-4")
-def test_every_validation_is_recorded(new_loop, device):
+def test_every_validation_is_recorded(new_trainer, device):
     """검증할 때마다 그 값을 record에 건넵니다."""
-    loop, evaluated, recorded, _ = validations(new_loop, device, 3)
+    trainer, evaluated, recorded, _ = validations(new_trainer, device, 3)
     steps = dict.fromkeys(step for step, _, _ in evaluated)
     want = [(step, {"val_loss": 1.0 / step, "val_acc": step / 100}) for step in steps]
     if evaluated and not recorded:
-        fail(idea="기록", expected=f"{len(want)}번", got="0번", symptom="own-record" if loop.kept else "not-recorded")
+        fail(
+            idea="기록", expected=f"{len(want)}번", got="0번", symptom="own-record" if trainer.kept else "not-recorded"
+        )
     if len(recorded) < len(want):
         shown = {"expected": f"{len(want)}번", "got": f"{len(recorded)}번"}
         fail(idea="기록", symptom="not-recorded", **shown)
@@ -153,14 +155,14 @@ def test_every_validation_is_recorded(new_loop, device):
                 symptom="other-record",
             )
     steps = [step for step, _ in want], [step for step, _ in recorded]
-    assert_equal(steps[1], steps[0], idea="기록", message="record를 부른 걸음이 검증한 걸음과 다릅니다.")
+    assert_equal(steps[1], steps[0], idea="기록", message="record를 부른 스텝이 검증한 스텝과 다릅니다.")
 
 
 @todo("4-4")
-def test_every_process_validates(new_loop, device):
+def test_every_process_validates(new_trainer, device):
     """검증은 모든 프로세스가 함께 합니다. 값을 모으려면 서로가 있어야 하기 때문입니다."""
-    _, zero, zero_recorded, _ = validations(new_loop, device, 3, rank=0, processes=2)
-    _, evaluated, recorded, _ = validations(new_loop, device, 3, rank=1, processes=2)
+    _, zero, zero_recorded, _ = validations(new_trainer, device, 3, rank=0, processes=2)
+    _, evaluated, recorded, _ = validations(new_trainer, device, 3, rank=1, processes=2)
     if not evaluated or not recorded:
         fail(
             "0번이 아닌 프로세스가 검증이나 기록에 오지 않았습니다.",
@@ -173,14 +175,14 @@ def test_every_process_validates(new_loop, device):
 
 @todo("4-4")
 @pytest.mark.parametrize("step", [2, 3])
-def test_a_stop_signal_is_heard_on_any_step(new_loop, step):
-    """멈추라는 신호는 검증하는 걸음이든 아니든 들립니다."""
+def test_a_stop_signal_is_heard_on_any_step(new_trainer, step):
+    """멈추라는 신호는 검증하는 스텝이든 아니든 들립니다."""
     saved = []
-    loop = new_loop(
+    trainer = new_trainer(
         model=WithDropout(),
         evaluate=lambda loader: {"val_loss": 0.5, "val_acc": 0.5},
         record=lambda metrics: None,
-        save_last=lambda: saved.append(True),
+        save_checkpoint=lambda: saved.append(True),
         interrupt=SimpleNamespace(requested=True),
         position=Position(0, step, step),
         train_loader=range(PER_EPOCH),
@@ -191,7 +193,7 @@ def test_a_stop_signal_is_heard_on_any_step(new_loop, step):
     )
     stopped = False
     try:
-        loop.after_step({"loss": torch.tensor(0.5), "acc": torch.tensor(0.5)})
+        trainer.after_step({"loss": torch.tensor(0.5), "acc": torch.tensor(0.5)})
     except KeyboardInterrupt:
         stopped = True
     if not (stopped and saved):

@@ -34,7 +34,7 @@ class WatchedSaver(CheckpointSaver):
     def __init__(self, *args):
         super().__init__(*args)
         self.saved, self.asked = [], []
-        self.metrics, self.step = {}, 0  # 지금의 검증 값과 걸음 수
+        self.metrics, self.step = {}, 0  # 지금의 검증 값과 스텝 수
 
     def is_worth_keeping(self, value):
         self._must_be_a_number(value)
@@ -62,7 +62,7 @@ class WatchedSaver(CheckpointSaver):
             kinds = " · ".join(type(one).__name__ for one in (weights, value, step))
             fail(
                 idea="save_best의 인수",
-                expected="가중치(dict) · 값(float) · 걸음 수(int)",
+                expected="가중치(dict) · 값(float) · 스텝 수(int)",
                 got=kinds,
                 symptom="swapped",
             )
@@ -71,7 +71,7 @@ class WatchedSaver(CheckpointSaver):
             fail(idea="state_dict", expected="이름 → 텐서", got=got, symptom="not-weights")
         self._must_be_a_number(value)
         if not isinstance(step, (int, float)):
-            shown = {"expected": "걸음 수(int)", "got": type(step).__name__}
+            shown = {"expected": "스텝 수(int)", "got": type(step).__name__}
             fail(idea="진행", symptom="wrong-step", **shown)
         weights_then = {name: one.clone() for name, one in weights.items()}
         then = {"weights": weights_then, "metrics": self.metrics, "step_then": self.step}
@@ -79,25 +79,25 @@ class WatchedSaver(CheckpointSaver):
         return super().save_best(weights, value, step)
 
 
-def keep_all(new_loop, device, folder, saving_mode, num_saving, again_at=0):
+def keep_all(new_trainer, device, folder, saving_mode, num_saving, again_at=0):
     """검증 값들을 차례로 건넵니다. 검증할 때마다 가중치가 달라집니다.
 
     Args:
         again_at: 이만큼 검증한 뒤에는 새 루프가 같은 폴더에서 이어 합니다.
 
     Returns:
-        (saver, 저장했어야 하는 것들). 저장했어야 하는 것은 (값, 걸음 수, 가중치).
+        (saver, 저장했어야 하는 것들). 저장했어야 하는 것은 (값, 스텝 수, 가중치).
     """
     saver = WatchedSaver(folder, saving_mode, num_saving)
     model = WithDropout(device)
     held, want = [], []
     for number, (loss, acc) in enumerate(VALUES, start=1):
         if number in (1, again_at + 1):
-            loop = new_loop(model=model, saver=saver, steps_per_epoch=PER_EPOCH, total_steps=100)
-            loop.args.learning.saving_mode, loop.args.learning.num_saving = saving_mode, num_saving
-            loop.save_last = lambda: (folder / LAST).touch()
+            trainer = new_trainer(model=model, saver=saver, steps_per_epoch=PER_EPOCH, total_steps=100)
+            trainer.config.learning.saving_mode, trainer.config.learning.num_saving = saving_mode, num_saving
+            trainer.save_checkpoint = lambda: (folder / LAST).touch()
         step = number * 7
-        loop.position = Position(step // PER_EPOCH, step % PER_EPOCH, step)
+        trainer.position = Position(step // PER_EPOCH, step % PER_EPOCH, step)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.fill_(number)
@@ -109,7 +109,7 @@ def keep_all(new_loop, device, folder, saving_mode, num_saving, again_at=0):
         saver.metrics, saver.step = {"val_loss": loss, "val_acc": acc}, step
         given = dict(saver.metrics)
         try:
-            loop.keep_if_good(given)
+            trainer.keep_if_good(given)
         except KeyError as error:
             if isinstance(name := error.args[0], str) and name not in saver.metrics:
                 shown = {"expected": f"val_loss 또는 val_acc(지금은 {saver.metric})", "got": name}
@@ -197,17 +197,17 @@ MODES = pytest.mark.parametrize(
 
 @todo("4-5")
 @MODES
-def test_only_the_good_ones_are_saved(new_loop, device, tmp_path, saving_mode, num_saving):
+def test_only_the_good_ones_are_saved(new_trainer, device, tmp_path, saving_mode, num_saving):
     """saving_mode가 고르는 값으로, 남길 만한 것만 저장합니다."""
-    saver, want = keep_all(new_loop, device, tmp_path, saving_mode, num_saving)
+    saver, want = keep_all(new_trainer, device, tmp_path, saving_mode, num_saving)
     check_saved(saver, want, saving_mode)
 
 
 @todo("4-5")
 @MODES
-def test_the_step_is_written(new_loop, device, tmp_path, saving_mode, num_saving):
-    """걸음 수는 처음부터 센 것입니다."""
-    saver, _ = keep_all(new_loop, device, tmp_path, saving_mode, num_saving)
+def test_the_step_is_written(new_trainer, device, tmp_path, saving_mode, num_saving):
+    """스텝 수는 처음부터 센 것입니다."""
+    saver, _ = keep_all(new_trainer, device, tmp_path, saving_mode, num_saving)
     for one in saver.saved:
         if one.step != one.step_then:
             shown = {"expected": one.step_then, "got": one.step}
@@ -215,9 +215,9 @@ def test_the_step_is_written(new_loop, device, tmp_path, saving_mode, num_saving
 
 
 @todo("4-5")
-def test_the_weights_of_that_moment_are_saved(new_loop, device, tmp_path):
+def test_the_weights_of_that_moment_are_saved(new_trainer, device, tmp_path):
     """그때의 lang_model의 가중치를, lang_model의 이름으로 저장합니다."""
-    saver, want = keep_all(new_loop, device, tmp_path, "max val_acc", 2)
+    saver, want = keep_all(new_trainer, device, tmp_path, "max val_acc", 2)
     for one, (_, _, weights) in zip(saver.saved, want, strict=False):
         if set(one.weights) != set(weights):
             fail(
@@ -233,9 +233,9 @@ def test_the_weights_of_that_moment_are_saved(new_loop, device, tmp_path):
 
 
 @todo("4-5")
-def test_the_best_come_first_in_the_folder(new_loop, device, tmp_path):
+def test_the_best_come_first_in_the_folder(new_trainer, device, tmp_path):
     """폴더에는 좋은 것부터 num_saving개가 남습니다."""
-    saver, _ = keep_all(new_loop, device, tmp_path, "min val_loss", 2)
+    saver, _ = keep_all(new_trainer, device, tmp_path, "min val_loss", 2)
     kept = [one.value for one in saver.checkpoints()]
     assert_equal(
         kept,
@@ -247,10 +247,10 @@ def test_the_best_come_first_in_the_folder(new_loop, device, tmp_path):
 
 @todo("4-5")
 @pytest.mark.parametrize(("saving_mode", "num_saving"), [("max val_acc", 2), ("min val_loss", 1)])
-def test_a_resumed_training_asks_the_folder(new_loop, device, tmp_path, saving_mode, num_saving):
+def test_a_resumed_training_asks_the_folder(new_trainer, device, tmp_path, saving_mode, num_saving):
     """이어 하는 학습은 앞서 남긴 체크포인트와도 견줍니다."""
-    first, _ = keep_all(new_loop, device, tmp_path / "first", saving_mode, num_saving)
-    saver, want = keep_all(new_loop, device, tmp_path / "again", saving_mode, num_saving, again_at=2)
+    first, _ = keep_all(new_trainer, device, tmp_path / "first", saving_mode, num_saving)
+    saver, want = keep_all(new_trainer, device, tmp_path / "again", saving_mode, num_saving, again_at=2)
     got, values = [one.value for one in saver.saved], [value for value, _, _ in want]
     symptom = "own-memory" if got != [one.value for one in first.saved] else None
     message = "이어 하는 학습이 폴더에 남아 있는 것과 견주지 않았습니다."

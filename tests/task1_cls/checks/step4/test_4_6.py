@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import random
 from types import SimpleNamespace
 
@@ -12,13 +11,14 @@ import pytest
 import torch
 
 from course.checks.words import assert_close, assert_equal, fail, matches, show, todo
-from nlpbook.checkpoints import Checkpoint, CheckpointSaver, rng_state, set_rng_state
+from course.checks.workspace import workspace
+from nlpbook.checkpoints import Checkpoint, CheckpointSaver, rng_state, set_rng_state, write_state
 from nlpbook.position import Position
 from tests.task1_cls.checks.step4.common import Batches, ValLoader, WithDropout, one_process
 
 
 class Trained:
-    """드롭아웃이 있는 작은 모델과 AdamW, 스케줄러. 학생의 코드 없이 스스로 걸을 수 있습니다."""
+    """드롭아웃이 있는 작은 모델과 AdamW, 스케줄러. 학생의 코드 없이 스스로 배울 수 있습니다."""
 
     def __init__(self, seed, device):
         torch.manual_seed(seed)
@@ -28,7 +28,7 @@ class Trained:
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: 1 / (1 + step))
         self.device = device
 
-    def walk(self, count):
+    def learn(self, count):
         for _ in range(count):
             self.optimizer.zero_grad()
             inputs = torch.rand(8, 2, device=self.device) + float(np.random.rand()) + random.random()
@@ -66,12 +66,12 @@ def seeded_again(*args, **kwargs):
     fail(idea="난수", symptom="reseeded", **shown)
 
 
-def restore(loop, state):
-    """학생의 `restore`를 부릅니다. 알아본 예외는 무엇이 틀렸는지로 바꿉니다."""
-    loop.saver, loop.fabric.seed_everything = UnusedSaver(), seeded_again
-    loop.train_loader, loop.val_loader, loop.val_steps = Batches(), ValLoader(), 2
+def load_checkpoint(trainer, path):
+    """학생의 `load_checkpoint`를 부릅니다. 알아본 예외는 무엇이 틀렸는지로 바꿉니다."""
+    trainer.saver, trainer.fabric.seed_everything = UnusedSaver(), seeded_again
+    trainer.train_loader, trainer.val_loader, trainer.val_steps = Batches(), ValLoader(), 2
     try:
-        loop.restore(state)
+        trainer.load_checkpoint(path)
     except RuntimeError as error:
         if "for NSMCModel" in str(error) and "lang_model." in str(error):
             outer_model("오류")
@@ -94,8 +94,8 @@ def outer_model(got):
 
 
 @pytest.fixture
-def resumed(new_loop, device):
-    """세 걸음 걷고 저장한 학습과, 그 상태로 되돌린 새 루프. 두 프로세스 가운데 1번입니다."""
+def resumed(new_trainer, device):
+    """세 스텝 배우고 저장한 학습과, 그 상태로 되돌린 새 루프. 두 프로세스 가운데 1번입니다."""
     before = rng_state()
     seeds = {}
     for seed in (11, 22):
@@ -103,27 +103,26 @@ def resumed(new_loop, device):
         seeds[seed] = rng_state()
     old = Trained(3, device)
     random.seed(5), np.random.seed(5), torch.manual_seed(5)
-    old.walk(3)
+    old.learn(3)
     mine = rng_state()
     state = {
-        "model": old.lang_model.state_dict(),
-        "optimizer": old.optimizer.state_dict(),
-        "scheduler": old.scheduler.state_dict(),
-        "scaler": {},
+        "model_state_dict": old.lang_model.state_dict(),
+        "optimizer_state_dict": old.optimizer.state_dict(),
+        "scheduler_state_dict": old.scheduler.state_dict(),
+        "scaler_state_dict": {},
         "position": {"epoch": 1, "batch": 1, "step": 3},
-        "rng": [seeds[11], mine, seeds[22]],
+        "rng_states": [seeds[11], mine, seeds[22]],
         "history": [{"step": 3, "loss": 0.5}],
     }
-    kept = io.BytesIO()
-    torch.save(state, kept)
-    kept.seek(0)
+    path = workspace() / "step4" / "last.pt"
+    write_state(path, state)
 
     new = Trained(4, device)
     fresh = new.weights()
     random.seed(6), np.random.seed(6), torch.manual_seed(6)
     untouched, seed_before = rng_state(), torch.initial_seed()
     fabric = one_process(device, rank=1, processes=3)
-    loop = new_loop(
+    trainer = new_trainer(
         fabric=fabric,
         model=new.model,
         optimizer=new.optimizer,
@@ -131,10 +130,10 @@ def resumed(new_loop, device):
         steps_per_epoch=2,
         total_steps=8,
     )
-    restore(loop, torch.load(kept, map_location=device, weights_only=True))
+    load_checkpoint(trainer, path)
     after, seed = rng_state(), torch.initial_seed()
     yield SimpleNamespace(
-        loop=loop,
+        trainer=trainer,
         old=old,
         new=new,
         fresh=fresh,
@@ -163,9 +162,9 @@ def draw_after(seed):
 @todo("4-6")
 def test_weights_are_restored(resumed):
     """가중치가 저장한 때와 같습니다."""
-    parameters = resumed.loop.model.lang_model.parameters()
+    parameters = resumed.trainer.model.lang_model.parameters()
     got, want = torch.cat([one.detach().flatten() for one in parameters]), resumed.old.weights()
-    if matches(got, resumed.fresh, 0) and resumed.loop.model.loaded:
+    if matches(got, resumed.fresh, 0) and resumed.trainer.model.loaded:
         outer_model("맞는 이름이 없어 아무것도 바뀌지 않음")
     if matches(got, resumed.fresh, 0):
         fail(idea="이어 하기", expected=show(want), got=show(got), symptom="no-weights")
@@ -174,8 +173,8 @@ def test_weights_are_restored(resumed):
 
 @todo("4-6")
 def test_the_optimizer_remembers(resumed):
-    """AdamW가 기억하던 기울기의 평균과 걸음 수가 돌아옵니다."""
-    got, want = (one.optimizer.state_dict()["state"] for one in (resumed.loop, resumed.old))
+    """AdamW가 기억하던 기울기의 평균과 스텝 수가 돌아옵니다."""
+    got, want = (one.optimizer.state_dict()["state"] for one in (resumed.trainer, resumed.old))
     if not got:
         fail(idea="옵티마이저의 상태", expected=f"파라미터 {len(want)}개의 평균", got="없음", symptom="no-optimizer")
     for number, kept in want.items():
@@ -187,13 +186,13 @@ def test_the_optimizer_remembers(resumed):
             assert_close(
                 mine, value, atol=0, idea="옵티마이저의 상태", message=f"옵티마이저의 {name}이 저장한 때와 다릅니다."
             )
-    owned = {id(one) for group in resumed.loop.optimizer.param_groups for one in group["params"]}
-    if not all(id(one) in owned for one in resumed.loop.model.lang_model.parameters()):
+    owned = {id(one) for group in resumed.trainer.optimizer.param_groups for one in group["params"]}
+    if not all(id(one) in owned for one in resumed.trainer.model.lang_model.parameters()):
         shown = {"expected": "옵티마이저가 쥔 파라미터", "got": "새로 만든 파라미터"}
         fail(idea="옵티마이저", symptom="other-parameters", **shown)
-    rates = [[group["lr"] for group in one.optimizer.param_groups] for one in (resumed.loop, resumed.old)]
+    rates = [[group["lr"] for group in one.optimizer.param_groups] for one in (resumed.trainer, resumed.old)]
     tops = (
-        resumed.loop.args.learning.learning_rate,
+        resumed.trainer.config.learning.learning_rate,
         *(one["initial_lr"] for one in resumed.old.optimizer.param_groups),
     )
     symptom = "lr-reset" if any(matches(one, top, 1e-12) for one in rates[0] for top in tops) else None
@@ -203,18 +202,18 @@ def test_the_optimizer_remembers(resumed):
 
 @todo("4-6")
 def test_the_schedule_goes_on(resumed):
-    """학습률 스케줄이 멈춘 걸음에서 이어집니다."""
-    got, want = (one.scheduler.state_dict()["last_epoch"] for one in (resumed.loop, resumed.old))
+    """학습률 스케줄이 멈춘 스텝에서 이어집니다."""
+    got, want = (one.scheduler.state_dict()["last_epoch"] for one in (resumed.trainer, resumed.old))
     if got != want:
         fail(
-            "학습률 스케줄이 멈춘 걸음에 있지 않습니다.",
+            "학습률 스케줄이 멈춘 스텝에 있지 않습니다.",
             idea="학습률 스케줄",
-            expected=f"{want}걸음",
-            got=f"{got}걸음",
+            expected=f"{want}스텝",
+            got=f"{got}스텝",
             symptom="no-scheduler" if got == 0 else None,
         )
     assert_close(
-        resumed.loop.scheduler.get_last_lr(),
+        resumed.trainer.scheduler.get_last_lr(),
         resumed.old.scheduler.get_last_lr(),
         atol=1e-12,
         idea="학습률 스케줄",
@@ -224,8 +223,8 @@ def test_the_schedule_goes_on(resumed):
 
 @todo("4-6")
 def test_the_position_is_restored(resumed):
-    """몇 에포크, 몇 배치, 몇 걸음까지 왔는지 되살아납니다."""
-    got, want = resumed.loop.position, Position(epoch=1, batch=1, step=3)
+    """몇 에포크, 몇 배치, 몇 스텝까지 왔는지 되살아납니다."""
+    got, want = resumed.trainer.position, Position(epoch=1, batch=1, step=3)
     if isinstance(got, dict):
         fail(idea="Position", expected="Position", got="dict", symptom="position-dict")
     if got == Position():
@@ -274,15 +273,15 @@ def test_random_numbers_go_on(resumed):
 
 @todo("4-6")
 def test_two_more_steps_are_the_same_as_never_stopping(resumed):
-    """이어 한 두 걸음의 가중치가 한 번도 멈추지 않은 학습과 같습니다."""
+    """이어 한 두 스텝의 가중치가 한 번도 멈추지 않은 학습과 같습니다."""
     set_rng_state(resumed.mine)
-    resumed.old.walk(2)
-    loop = resumed.loop
+    resumed.old.learn(2)
+    trainer = resumed.trainer
     going_on = copy.copy(resumed.new)
-    going_on.lang_model = loop.model.lang_model
-    going_on.optimizer, going_on.scheduler = loop.optimizer, loop.scheduler
+    going_on.lang_model = trainer.model.lang_model
+    going_on.optimizer, going_on.scheduler = trainer.optimizer, trainer.scheduler
     set_rng_state(resumed.rng)
-    going_on.walk(2)
+    going_on.learn(2)
     assert_close(
         going_on.weights(),
         resumed.old.weights(),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nlpbook.classification.arguments import ServeArguments, TestArguments, TrainArguments
+from nlpbook.classification.config import ServeConfig, TestConfig, TrainConfig
 from nlpbook.settings import default_of
 
-KINDS = {"train": TrainArguments, "test": TestArguments, "serve": ServeArguments}
+KINDS = {"train": TrainConfig, "test": TestConfig, "serve": ServeConfig}
 
 
 # ── 5-3 옵션에서 설정으로

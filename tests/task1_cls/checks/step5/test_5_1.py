@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from course.checks.words import assert_close, assert_equal, fail, known_as, matches, show, todo
-from nlpbook.classification.arguments import ServeArguments
+from nlpbook.classification.config import ServeConfig
 
 PRAISE = "그는 \"최고\"라며  <B>울었다</B> & '또' 보자 \\ 100% 😀"
 COMPLAINT = "시간이 아깝다"
@@ -68,9 +68,9 @@ class Service:
 
     def __init__(self, step: Any) -> None:
         self.model = FakeModel()
-        args = ServeArguments()
-        args.env.job_name = "check"
-        app = step.build_web_app(self.model, args)
+        config = ServeConfig()
+        config.env.job_name = "check"
+        app = step.build_web_app(self.model, config)
         app.testing = True  # 학생의 예외가 500 속에 숨지 않게
         self.client = app.test_client()
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from course.checks.words import assert_equal, fail, show, todo
-from nlpbook.classification.arguments import Arguments
+from nlpbook.classification.config import ClassificationConfig
 from nlpbook.cli import UsageError
 from tests.task1_cls.checks.step5.common import KINDS, options_of
 
@@ -177,7 +177,7 @@ COMMANDS = [  # 적은 말과, 그 말이 뜻하는 옵션. 밑줄과 하이픈�
 @todo("5-2")
 def test_each_command_has_the_options_of_its_own_settings(command_line):
     """세 명령이 있고, --num_epochs는 train에만, --all은 test에만, --server_port는 serve에만 있습니다."""
-    common = set(Arguments.options())
+    common = set(ClassificationConfig.options())
     own = {name: sorted(set(kind.options()) - common) for name, kind in KINDS.items()}
     for name, kind in KINDS.items():
         got, want = command_line.options_of(name), set(kind.options())

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from course.checks.words import fail, todo
-from nlpbook.classification.arguments import Arguments, TrainArguments
+from nlpbook.classification.config import ClassificationConfig, TrainConfig
 from nlpbook.cli import Options
 from nlpbook.settings import UnknownSetting, WrongValue, default_of
 from tests.task1_cls.checks.step5.common import KINDS, options_of
@@ -49,7 +49,7 @@ def distinct_values(kind: type) -> dict[tuple[str, str], tuple[str, Any]]:
 def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
     """학생의 함수로 만든 설정. 알아본 예외는 무엇이 틀렸는지로 바꾸고, 모르는 예외는 그대로 둡니다."""
     try:
-        args = step.arguments_from(kind, options)
+        config = step.arguments_from(kind, options)
     except KeyError as error:
         name = error.args[0] if error.args else None
         known = isinstance(name, str) and name in kind.options() and name in options
@@ -67,7 +67,7 @@ def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
         raise
     except UnboundLocalError:
         if not options and values_arrive(step, kind):
-            more = {"expected": "모두 기본값인 설정", "got": "args가 없음", "symptom": "inside-loop"}
+            more = {"expected": "모두 기본값인 설정", "got": "config가 없음", "symptom": "inside-loop"}
             fail(idea="기본값", **more)
         raise
     except TypeError as error:
@@ -79,19 +79,19 @@ def arguments(step: Any, kind: type, options: dict[str, Any]) -> Any:
         if "'dict' object" in str(error):
             not_built("dict")
         raise
-    if not isinstance(args, kind):
-        symptom = "fixed-kind" if isinstance(args, Arguments) else "not-built"
-        more = {"expected": kind.__name__, "got": type(args).__name__, "symptom": symptom}
+    if not isinstance(config, kind):
+        symptom = "fixed-kind" if isinstance(config, ClassificationConfig) else "not-built"
+        more = {"expected": kind.__name__, "got": type(config).__name__, "symptom": symptom}
         fail(idea="설정 클래스", **more)
     for group, group_kind in kind.groups().items():
-        got = type(getattr(args, group, None))
+        got = type(getattr(config, group, None))
         if got is dict:
             not_built("dict")
         if not issubclass(got, group_kind):
             fail(
                 f"{group} 묶음의 종류가 다릅니다.", idea="묶음의 클래스", expected=group_kind.__name__, got=got.__name__
             )
-    return args
+    return config
 
 
 def values_arrive(step: Any, kind: type, options: type = dict) -> bool:
@@ -99,8 +99,8 @@ def values_arrive(step: Any, kind: type, options: type = dict) -> bool:
     values = distinct_values(kind)
     flat = dict(values.values())
     try:
-        args = step.arguments_from(kind, Options.of(**flat) if options is Options else flat)
-        return all(getattr(getattr(args, group), field) == value for (group, field), (_, value) in values.items())
+        config = step.arguments_from(kind, Options.of(**flat) if options is Options else flat)
+        return all(getattr(getattr(config, group), field) == value for (group, field), (_, value) in values.items())
     except Exception:  # noqa: BLE001  무엇으로 멈추든 가지 않은 것입니다.
         return False
 
@@ -116,7 +116,7 @@ def only_given() -> None:
 
 
 def not_built(got: str) -> None:
-    more = {"expected": "LearningArguments 등", "got": got, "symptom": "not-built"}
+    more = {"expected": "LearningConfig 등", "got": got, "symptom": "not-built"}
     fail(idea="묶음의 클래스", **more)
 
 
@@ -158,13 +158,13 @@ def _explain_unknown(error: UnknownSetting, kind: type) -> None:
         return
     group, one = kind.options()[name]
     if owner is kind and traceback.extract_tb(error.__traceback__)[-1].name == "__setattr__":
-        more = {"expected": "묶음 속의 필드", "got": f"args.{name}", "symptom": "on-top"}
+        more = {"expected": "묶음 속의 필드", "got": f"config.{name}", "symptom": "on-top"}
         fail(idea="옵션과 필드", **more)
     if owner is kind:
         more = {"expected": "묶음들", "got": f"{owner.__name__}({name}=…)", "symptom": "flat"}
         fail(idea="묶음", **more)
     if owner is kind.groups()[group] and name != one.name:
-        fail_with_option_name(kind, name, got=f"args.{group}.{name}")
+        fail_with_option_name(kind, name, got=f"config.{group}.{name}")
     if owner in kind.groups().values():
         more = {"expected": f"{group} 묶음의 {one.name}", "got": f"{owner.__name__}({name}=…)"}
         more |= {"symptom": "shared-dict", "name": name, "group": group}
@@ -174,21 +174,21 @@ def _explain_unknown(error: UnknownSetting, kind: type) -> None:
 def fail_with_option_name(kind: type, name: str, got: str) -> None:
     group, one = kind.options()[name]
     more = {"option": name, "group": group, "field": one.name, "symptom": "option-name"}
-    fail(idea="옵션과 필드", expected=f"args.{group}.{one.name}", got=got, **more)
+    fail(idea="옵션과 필드", expected=f"config.{group}.{one.name}", got=got, **more)
 
 
-def assert_fields(args: Any, want: dict[tuple[str, str], Any], message: str, idea: str, **more: Any) -> None:
+def assert_fields(config: Any, want: dict[tuple[str, str], Any], message: str, idea: str, **more: Any) -> None:
     """필드들의 값. 어긋난 것 하나를 보여 줍니다."""
     for (group, field), value in want.items():
-        got = getattr(getattr(args, group), field)
+        got = getattr(getattr(config, group), field)
         if got != value or type(got) is not type(value):
-            where = f"args.{group}.{field}"
+            where = f"config.{group}.{field}"
             fail(message, idea=idea, expected=f"{where} = {value!r}", got=f"{where} = {got!r}", **more)
 
 
-def name_moves(step: Any, args: Any, kind: type, values: dict[tuple[str, str], tuple[str, Any]]) -> None:
+def name_moves(step: Any, config: Any, kind: type, values: dict[tuple[str, str], tuple[str, Any]]) -> None:
     """옵션들이 제자리에 없을 때, 무엇을 잘못했는지 알아봅니다."""
-    got = {key: getattr(getattr(args, key[0]), key[1]) for key in values}
+    got = {key: getattr(getattr(config, key[0]), key[1]) for key in values}
     wrong = [key for key, (_, value) in values.items() if got[key] != value or type(got[key]) is not type(value)]
     shown = {"idea": "옵션과 필드", "expected": f"옵션 {len(values)}개", "got": f"{len(values) - len(wrong)}개"}
     if not wrong:
@@ -206,8 +206,8 @@ def name_moves(step: Any, args: Any, kind: type, values: dict[tuple[str, str], t
     if prefixed and wrong == prefixed:
         group = wrong[0][0]
         name = values[wrong[0]][0]
-        holder = getattr(args, group)
-        fail_with_option_name(kind, name, f"args.{group}.{name}" if hasattr(holder, name) else "옮기지 않음")
+        holder = getattr(config, group)
+        fail_with_option_name(kind, name, f"config.{group}.{name}" if hasattr(holder, name) else "옮기지 않음")
 
 
 def default_fields(kind: type) -> dict[tuple[str, str], Any]:
@@ -223,12 +223,12 @@ def test_renamed_options_reach_their_fields(step, name):
     kind = KINDS[name]
     values = distinct_values(kind)
     name_moves(step, arguments(step, kind, dict(values.values())), kind, values)
-    args = arguments(step, kind, {**options_of(kind), **{option: row[2] for option, row in RENAMED[name].items()}})
+    config = arguments(step, kind, {**options_of(kind), **{option: row[2] for option, row in RENAMED[name].items()}})
     for option, (group, field, value) in RENAMED[name].items():
-        holder = getattr(args, group)
+        holder = getattr(config, group)
         if getattr(holder, field) != value and hasattr(holder, option):
-            fail_with_option_name(kind, option, got=f"args.{group}.{option}")
-        assert_fields(args, {(group, field): value}, f"{option}의 값이 제자리에 없습니다.", "옵션과 필드")
+            fail_with_option_name(kind, option, got=f"config.{group}.{option}")
+        assert_fields(config, {(group, field): value}, f"{option}의 값이 제자리에 없습니다.", "옵션과 필드")
 
 
 @todo("5-3")
@@ -236,9 +236,9 @@ def test_renamed_options_reach_their_fields(step, name):
 def test_every_option_lands_in_its_own_field(step, name):
     """세 설정 클래스의 모든 옵션이 제 묶음의 제 필드로 갑니다."""
     values = distinct_values(KINDS[name])
-    args = arguments(step, KINDS[name], dict(values.values()))
+    config = arguments(step, KINDS[name], dict(values.values()))
     want = {key: value for key, (_, value) in values.items()}
-    assert_fields(args, want, "옵션의 값이 제자리에 없습니다.", "옵션과 필드")
+    assert_fields(config, want, "옵션의 값이 제자리에 없습니다.", "옵션과 필드")
 
 
 @todo("5-3")
@@ -259,16 +259,16 @@ def test_zero_and_false_are_values_too(step):
     """0과 False와 빈 글도 사람이 고른 값입니다."""
     chosen = {"weight_decay": 0.0, "max_grad_norm": 0.0, "warmup_rate": 0.0, "print_every": 0.0, "seed": 0}
     chosen["tag_format_on_training"] = ""
-    args = arguments(step, TrainArguments, {**options_of(TrainArguments), **chosen})
-    other = arguments(step, TrainArguments, {**options_of(TrainArguments), "weight_decay": 0.5, "seed": 3})
+    config = arguments(step, TrainConfig, {**options_of(TrainConfig), **chosen})
+    other = arguments(step, TrainConfig, {**options_of(TrainConfig), "weight_decay": 0.5, "seed": 3})
     moved = (other.learning.weight_decay, other.learning.seed) == (0.5, 3)  # 0이 아닌 값은 옮겨지는가
     for name, value in chosen.items():
-        group, one = TrainArguments.options()[name]
-        got = getattr(getattr(args, group), one.name)
+        group, one = TrainConfig.options()[name]
+        got = getattr(getattr(config, group), one.name)
         symptom = "drops-falsy" if moved and got == default_of(one) else None
         message = f"{name}에 준 {value!r}이(가) 사라졌습니다."
         more = {"symptom": symptom, "option": name, "value": repr(value)}
-        assert_fields(args, {(group, one.name): value}, message, "거짓인 값과 없는 값", **more)
+        assert_fields(config, {(group, one.name): value}, message, "거짓인 값과 없는 값", **more)
 
 
 @todo("5-3")
@@ -285,12 +285,12 @@ def test_zero_and_false_are_values_too(step):
 @pytest.mark.parametrize("full", [True, False], ids=["all-options", "only-given"])
 def test_learning_rate_default_follows_the_model(step, options, want, full):
     """학습률을 비우면 내장 모델은 5e-4, 다른 모델은 5e-5입니다."""
-    given = {**options_of(TrainArguments), **options} if full else options
-    args = arguments(step, TrainArguments, dict(given))
-    got = args.learning.learning_rate
+    given = {**options_of(TrainConfig), **options} if full else options
+    config = arguments(step, TrainConfig, dict(given))
+    got = config.learning.learning_rate
     if got == want:
         return
-    big = args.model.pretrained == BIG_MODEL  # 모델의 이름은 옮겨졌는데 학습률만 앞서 정해졌는가
+    big = config.model.pretrained == BIG_MODEL  # 모델의 이름은 옮겨졌는데 학습률만 앞서 정해졌는가
     late = "learning_rate" not in options and (got is None or (big and got == 5e-4))
     symptom = "late-default" if late else None
     model = options.get("pretrained", "내장 모델")

@@ -12,7 +12,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 
 from course.checks.words import fail, todo
-from nlpbook.classification.arguments import TrainArguments
+from nlpbook.classification.config import TrainConfig
 
 
 @pytest.fixture
@@ -34,24 +34,24 @@ def make(step, monkeypatch):
     monkeypatch.setattr(Fabric, "launch", launched)
 
     def make(**hardware: Any) -> Fabric:
-        args = TrainArguments()
+        config = TrainConfig()
         for name, value in {"accelerator": "cpu", "precision": "32-true", **hardware}.items():
-            setattr(args.hardware, name, value)
-        before = asdict(args)
+            setattr(config.hardware, name, value)
+        before = asdict(config)
         try:
-            fabric = step.make_fabric(args)
+            fabric = step.make_fabric(config)
         except TypeError as error:
             if re.search(r"Fabric\.__init__\(\) takes 1 positional argument", str(error)):
                 more = {"expected": "이름=값", "got": "값만 차례로", "symptom": "positional"}
                 fail(idea="Fabric", **more)
             if "`devices` selected" in str(error):
-                more = {"expected": f"장치 {args.hardware.devices}개", "got": "목록", "symptom": "device-list"}
+                more = {"expected": f"장치 {config.hardware.devices}개", "got": "목록", "symptom": "device-list"}
                 fail(idea="devices", **more)
             raise
         except ValueError as error:
             if "devices=" in str(error):
                 got = re.search(r"devices=(\S+?)\)", str(error))
-                more = {"expected": args.hardware.devices, "got": got[1] if got else "", "symptom": "no-devices"}
+                more = {"expected": config.hardware.devices, "got": got[1] if got else "", "symptom": "no-devices"}
                 fail(idea="devices", **more)
             if re.search(r"Precision '(cpu|cuda|mps)'|accelerator='(\d|bf)", str(error)):
                 more = {"expected": "accelerator=cpu, precision=32-true", "got": "서로 바뀜", "symptom": "mixed-up"}
@@ -63,7 +63,7 @@ def make(step, monkeypatch):
         if not isinstance(fabric, Fabric):
             got = "클래스 Fabric" if fabric is Fabric else type(fabric).__name__
             fail(idea="Fabric", expected="Fabric", got=got, symptom="not-fabric")
-        if asdict(args) != before:
+        if asdict(config) != before:
             more = {"expected": "받은 그대로", "got": "바뀜", "symptom": "changed-settings"}
             fail(idea="부작용", **more)
         return fabric

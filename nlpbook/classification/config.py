@@ -1,7 +1,7 @@
 """감성분석의 설정. 옵션의 이름, 기본값, 설명이 모두 여기 한 번만 적혀 있습니다.
 
 필드 하나가 명령줄 옵션 하나가 됩니다(`nlpbook.cli`). 실행마다 `arguments.json`으로 저장되고, 그 파일에서 그대로
-되살아납니다. 묶음(env, data, model, …)은 `args.model.seq_len`처럼 읽히도록 나눈 것입니다.
+되살아납니다. 묶음(env, data, model, …)은 `config.model.seq_len`처럼 읽히도록 나눈 것입니다.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ EMBEDDED_CORPUS = "nsmc-sample"
 
 
 @dataclass
-class EnvArguments(with_defaults(RunOptions, project="task1-cls")):
+class EnvConfig(with_defaults(RunOptions, project="task1-cls")):
     """이름과 버전: 결과가 `<output>/<project>/<job_name>-<job_version>/`에 모입니다."""
 
 
 @dataclass
-class DataArguments(Settings):
+class DataConfig(Settings):
     """말뭉치."""
 
     home: str = corpora_folder()
@@ -53,7 +53,7 @@ class DataArguments(Settings):
 
 
 @dataclass
-class ModelArguments(Settings):
+class ModelConfig(Settings):
     """사전학습 모델과 결과 폴더."""
 
     pretrained: str = option(
@@ -64,7 +64,7 @@ class ModelArguments(Settings):
 
 
 @dataclass
-class HardwareArguments(HardwareOptions):
+class HardwareConfig(HardwareOptions):
     """무엇으로, 얼마씩 계산할지."""
 
     train_batch: int = option(32, "학습 배치 크기(프로세스마다).", min=1)
@@ -72,10 +72,10 @@ class HardwareArguments(HardwareOptions):
 
 
 @dataclass
-class PrintingArguments(Settings):
+class PrintingConfig(Settings):
     """화면에 언제, 어떤 모양으로 적을지."""
 
-    print_every: float = option(0.1, "학습 상황을 적는 간격: 1 이하면 에포크의 비율, 1보다 크면 걸음 수.", min=0)
+    print_every: float = option(0.1, "학습 상황을 적는 간격: 1 이하면 에포크의 비율, 1보다 크면 스텝 수.", min=0)
     tag_format_on_training: str = option(
         "st={step} ep={epoch:.2f} lr={lr:.1e} loss={loss:.4f} acc={acc:.4f}", "학습 줄의 모양."
     )
@@ -86,7 +86,7 @@ class PrintingArguments(Settings):
 
 
 @dataclass
-class LearningArguments(LearningOptions):
+class LearningConfig(LearningOptions):
     """학습의 하이퍼파라미터."""
 
     learning_rate: float | None = option(None, "학습률. 비우면 내장 모델은 5e-4, 다른 모델은 5e-5입니다.", min=0)
@@ -96,11 +96,11 @@ class LearningArguments(LearningOptions):
         choices=("max val_acc", "min val_loss", "min val_acc", "max val_loss"),
     )
     num_saving: int = option(2, "남길 체크포인트 수.", min=1)
-    val_interval: float = option(0.5, "검증 간격: 1 이하면 에포크의 비율, 1보다 크면 걸음 수.", min=0)
+    val_interval: float = option(0.5, "검증 간격: 1 이하면 에포크의 비율, 1보다 크면 스텝 수.", min=0)
 
 
 @dataclass
-class EvaluationArguments(CheckpointOption):
+class EvaluationConfig(CheckpointOption):
     """무엇을 평가할지."""
 
     all: bool = option(False, "가장 좋은 것만이 아니라, 남아 있는 체크포인트를 모두 평가합니다.")
@@ -108,26 +108,26 @@ class EvaluationArguments(CheckpointOption):
 
 
 @dataclass
-class ServerArguments(with_defaults(ServerOptions, page="serve_cls.html")):
+class ServerConfig(with_defaults(ServerOptions, page="serve_cls.html")):
     """웹 서비스."""
 
 
 @dataclass
-class Arguments(Settings):
+class ClassificationConfig(Settings):
     """모든 명령에 공통인 설정."""
 
-    env: EnvArguments = group(EnvArguments)
-    data: DataArguments = group(DataArguments)
-    model: ModelArguments = group(ModelArguments)
-    hardware: HardwareArguments = group(HardwareArguments)
-    printing: PrintingArguments = group(PrintingArguments)
+    env: EnvConfig = group(EnvConfig)
+    data: DataConfig = group(DataConfig)
+    model: ModelConfig = group(ModelConfig)
+    hardware: HardwareConfig = group(HardwareConfig)
+    printing: PrintingConfig = group(PrintingConfig)
 
 
 @dataclass
-class TrainArguments(Arguments):
+class TrainConfig(ClassificationConfig):
     """`train`의 설정."""
 
-    learning: LearningArguments = group(LearningArguments)
+    learning: LearningConfig = group(LearningConfig)
 
     def __post_init__(self) -> None:
         if self.learning.learning_rate is None:
@@ -137,25 +137,25 @@ class TrainArguments(Arguments):
 
 
 @dataclass
-class TestArguments(Arguments):
+class TestConfig(ClassificationConfig):
     """`test`의 설정."""
 
     __test__ = False  # 이름이 Test로 시작하지만 pytest의 검사가 아닙니다.
 
-    evaluation: EvaluationArguments = group(EvaluationArguments)
+    evaluation: EvaluationConfig = group(EvaluationConfig)
 
 
 @dataclass
-class ServeArguments(Arguments):
+class ServeConfig(ClassificationConfig):
     """`serve`의 설정."""
 
-    server: ServerArguments = group(ServerArguments)
+    server: ServerConfig = group(ServerConfig)
 
 
-class ClassificationTrainArguments(TrainArguments):
+class ClassificationTrainArguments(TrainConfig):
     """한 줄로 적는 분류 학습 설정. 노트북에서 씁니다(`notebooks/pipeline_tour.ipynb`).
 
-    ratsnlp의 같은 이름 클래스처럼 쓰고 읽지만(`args.batch_size`), 값은 `TrainArguments`의 묶음에 있습니다. `UNUSED`의
+    ratsnlp의 같은 이름 클래스처럼 쓰고 읽지만(`args.batch_size`), 값은 `TrainConfig`의 묶음에 있습니다. `UNUSED`의
     이름은 옛 코드가 그대로 돌도록 받기만 합니다.
     """
 
@@ -188,7 +188,7 @@ class ClassificationTrainArguments(TrainArguments):
         if "fp16" in named:
             named["fp16"] = "16-mixed" if named["fp16"] else "auto"
         groups = {name: value for name, value in given.items() if name in self.keys()}
-        start = TrainArguments(**groups).merge({self.NAMES[name]: value for name, value in named.items()})
+        start = TrainConfig(**groups).merge({self.NAMES[name]: value for name, value in named.items()})
         super().__init__(**{name: start[name] for name in start})
         for name in self.UNUSED:
             object.__setattr__(self, name, given.get(name))
