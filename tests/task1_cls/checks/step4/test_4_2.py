@@ -11,7 +11,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import Precision
 
-from course.checks.words import assert_close, close, fail, known_as, matches, show, todo
+from course.checks.words import assert_close, assert_equal, close, fail, known_as, matches, show, todo
 
 LIMIT = 0.7  # 기본값(1.0)이 아닌 한계. 첫 배치와 셋째 배치의 기울기는 이보다 훨씬 크고, 둘째는 작습니다.
 RATE, DECAY = 0.05, 0.5
@@ -144,18 +144,15 @@ def line_reference(batches, device):
     return steps
 
 
-@pytest.fixture
-def steps(new_trainer, device):
-    """`train_step`를 세 번 부른 기록. 스텝마다의 박자, 결과, 가중치, 학습률과 손으로 셈한 값."""
+def line_trainer(new_trainer, device):
+    """선을 학습하는 루프와, 그 박자를 적는 것들."""
     beats: list[str] = []
     line = Line(beats)
     precision = ScaledGradients(beats, line)
     fabric = Fabric(accelerator=device, devices=1, plugins=precision)
     wrapped, optimizer = fabric.setup(line, torch.optim.SGD(line.parameters(), lr=RATE))
-    model = LineModel(line, wrapped)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=DECAY)
     next_rate = scheduler.step
-
     told = []  # scheduler.step에 건넨 것들
 
     def schedule(*args, **kwargs):
@@ -164,16 +161,19 @@ def steps(new_trainer, device):
         return next_rate(*args, **kwargs)
 
     scheduler.step = schedule
-    trainer = new_trainer(
-        fabric=fabric,
-        model=model,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        steps_per_epoch=3,
-        total_steps=3,
-    )
+    model = LineModel(line, wrapped)
+    parts = {"fabric": fabric, "model": model, "optimizer": optimizer, "scheduler": scheduler}
+    trainer = new_trainer(**parts, steps_per_epoch=3, total_steps=3)
     trainer.config.learning.max_grad_norm = LIMIT
     model.train()
+    return trainer, SimpleNamespace(beats=beats, line=line, precision=precision, told=told)
+
+
+@pytest.fixture
+def steps(new_trainer, device):
+    """`train_step`을 세 번 부른 기록. 스텝마다의 박자, 결과, 가중치, 학습률과 손으로 셈한 값."""
+    trainer, seen = line_trainer(new_trainer, device)
+    beats, line, precision = seen.beats, seen.line, seen.precision
     batches = line_batches(device)
     records = []
     for batch, want in zip(batches, line_reference(batches, device), strict=True):
@@ -184,12 +184,13 @@ def steps(new_trainer, device):
                 beats=list(beats),
                 outputs=outputs,
                 weights=[*line.weight.tolist(), line.bias.item()],
-                rate=optimizer.param_groups[0]["lr"],
+                rate=trainer.optimizer.param_groups[0]["lr"],
                 norm_left=precision.norm(),
                 want=want,
             )
         )
-    made = SimpleNamespace(records=records, precision=precision, position=copy.copy(trainer.position), told=told)
+    made = SimpleNamespace(records=records, precision=precision, position=copy.copy(trainer.position))
+    made.told = seen.told
     made.accumulates = False
     if "step" not in records[0].beats:  # 여러 배치를 모아 고치는 답이라면, 계속 부르면 언젠가는 고칩니다.
         for _ in range(32):
@@ -393,3 +394,19 @@ def test_three_steps_match_the_arithmetic(steps):
     if steps.position.step != 3:
         shown = {"expected": "3스텝", "got": f"{steps.position.step}스텝"}
         fail(idea="진행", symptom="counted-twice", **shown)
+
+
+@todo("4-2")
+def test_an_infinite_gradient_does_not_stop_the_training(new_trainer, device):
+    """기울기가 무한대여도 스텝을 마칩니다. 16비트에서는 그런 스텝을 Fabric이 건너뜁니다."""
+    trainer, seen = line_trainer(new_trainer, device)
+    batch = line_batches(device)[0]
+    overflowing = {**batch, "labels": torch.full_like(batch["labels"], torch.inf)}
+    try:
+        train_step(trainer, overflowing)
+    except RuntimeError as error:
+        if "non-finite" not in str(error):
+            raise
+        shown = {"expected": "스텝을 마침", "got": type(error).__name__}
+        fail(idea="기울기 자르기", symptom="stops-at-overflow", **shown)
+    assert_equal(seen.beats[-1:], ["schedule"], idea="한 스텝의 박자", message="스텝을 끝까지 마치지 않았습니다.")
