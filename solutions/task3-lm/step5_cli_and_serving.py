@@ -36,10 +36,10 @@ from step2_gpt_model import GPT, Block
 from step3_loss_and_optimizer import Metrics
 from step4_training_pipeline import train
 
-from nlpbook import hardware, paths, serving
+from nlpbook import gate, hardware, paths, serving
 from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.errors import UserError
-from nlpbook.language import gate, reports, runs, texts
+from nlpbook.language import reports, runs, texts
 from nlpbook.language.config import GenerateConfig, LMConfig, RunChoice, ServeConfig, TestConfig
 from nlpbook.language.metrics import window_scores
 from nlpbook.language.request import read_generation

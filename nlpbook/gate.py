@@ -8,7 +8,11 @@ from werkzeug.exceptions import ServiceUnavailable
 
 
 class Turnstile:
-    """동시에 이어 쓰는 글의 수를 `limit`까지로 막습니다."""
+    """동시에 쓰는 글의 수를 `limit`까지로 막습니다.
+
+    with turnstile:  # 자리가 없으면 503으로 답합니다.
+        …
+    """
 
     def __init__(self, limit: int) -> None:
         self.slots = threading.BoundedSemaphore(limit)
@@ -20,3 +24,10 @@ class Turnstile:
 
     def leave(self) -> None:
         self.slots.release()
+
+    def __enter__(self) -> Turnstile:
+        self.enter()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
