@@ -31,13 +31,13 @@ def resolve_pretrained(name: str, offline: str = EMBEDDED) -> str:
     embedded = [folder for folder in MODELS.iterdir() if folder.name == name]
     folder = embedded[0] if embedded else Path(name).expanduser()
     if folder.is_dir():
-        return str(_checked(folder))
+        return str(_checked(folder, offline))
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise UserError(f"모델 폴더가 없습니다: {folder}. 경로를 확인해 주세요. {offline}")
     return _on_hub(name, offline)
 
 
-def _checked(folder: Path) -> Path:
+def _checked(folder: Path, offline: str = EMBEDDED) -> Path:
     if not (folder / "config.json").is_file():
         raise UserError(
             f"{folder} 은(는) 모델 폴더가 아닙니다(config.json이 없습니다). save_pretrained로 저장한 폴더를 주세요."
@@ -46,11 +46,11 @@ def _checked(folder: Path) -> Path:
         raise UserError(f"{folder} 에 가중치(model.safetensors)가 없습니다. save_pretrained로 저장한 폴더를 주세요.")
     if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt", "spiece.model")):
         raise UserError(f"{folder} 에 토크나이저(tokenizer.json)가 없습니다. tokenizer.save_pretrained도 불러 주세요.")
-    require_no_code(folder)
+    require_no_code(folder, offline)
     return folder
 
 
-def require_no_code(folder: Path) -> None:
+def require_no_code(folder: Path, offline: str = EMBEDDED) -> None:
     """폴더의 모델과 토크나이저가 Transformers에 있는 것인지 봅니다.
 
     `auto_map`이 있는 모델은 함께 든 파이썬 코드를 실행하려 하고, Transformers는 그래도 되는지 터미널에서 묻습니다.
@@ -72,7 +72,7 @@ def require_no_code(folder: Path) -> None:
         what = f"모델({kind})" if unknown_model else f"토크나이저({tokenizer_class})"
         raise UserError(
             f"{folder} 의 {what}은(는) 함께 든 코드를 실행해야 쓸 수 있어 읽지 않았습니다(auto_map). 코드 없이 쓸 수 "
-            "있는 모델을 주세요. 내장 모델은 ko-bert-tiny 입니다."
+            f"있는 모델을 주세요. {offline}"
         )
 
 
@@ -97,13 +97,14 @@ def _on_hub(name: str, offline: str) -> str:
         config = hf_hub_download(name, "config.json")  # 어차피 받을 작은 파일들로, 코드가 드는지 먼저 봅니다.
         with suppress(EntryNotFoundError):
             hf_hub_download(name, "tokenizer_config.json")
-        require_no_code(Path(config).parent)
+        require_no_code(Path(config).parent, offline)
         return name
     except UserError:
         raise
     except HFValidationError:
         raise UserError(
-            f"모델 이름이 올바르지 않습니다: {name!r}. 예: ko-bert-tiny, beomi/KcELECTRA-base, ./내폴더"
+            f"모델 이름이 올바르지 않습니다: {name!r}. 허브의 이름(소유자/모델)이나 폴더의 경로를 적어 주세요. "
+            f"{offline}"
         ) from None
     except Exception as error:  # 끊긴 선, 프록시, 인증서 등 네트워크 라이브러리마다 다른 오류
         if snapshot := _snapshot(name):

@@ -21,6 +21,7 @@ from nlpbook.errors import UserError
 from nlpbook.pretrained import resolve_pretrained
 
 SAMPLE = "네, 3시에 뵐게요!"  # 토크나이저가 한국어를 되살리는지 보는 글
+OFFLINE = "내장 모델은 --config quick (ko-bart-tiny) 입니다."  # 네트워크 없이도 되는 것
 PROMPT_END = "\n요약:"  # 디코더뿐인 모델에게 대화가 끝났음을 알리는 말
 
 
@@ -85,7 +86,7 @@ def load_tokenizer(name: str, checkpoint: str, max_length: int) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     kind = architecture(name)
-    place = resolve_pretrained(checkpoint)
+    place = resolve_pretrained(checkpoint, OFFLINE)
     loader = PreTrainedTokenizerFast if kind.plain_fast else AutoTokenizer
     tokenizer = loader.from_pretrained(place, trust_remote_code=False)
     tokenizer.model_input_names = ["input_ids", "attention_mask"]

@@ -42,6 +42,7 @@ from nlpbook.errors import UserError  # noqa: E402
 from nlpbook.pretrained import resolve_pretrained  # noqa: E402
 from nlpbook.summarization import config_files  # noqa: E402
 from nlpbook.summarization.architectures import (  # noqa: E402
+    OFFLINE,
     architecture,
     load_tokenizer,
     resize_embedding_rows,
@@ -180,7 +181,7 @@ def load_pretrained_model(config: SummarizationConfig) -> PreTrainedModel:
         32비트 가중치의 모델, 평가 모드.
     """
     decoder_only = architecture(config.model.architecture).decoder_only
-    checkpoint = resolve_pretrained(config.model.checkpoint)
+    checkpoint = resolve_pretrained(config.model.checkpoint, OFFLINE)
     # [TODO 1-4] 구조에 맞는 자동 클래스로 모델을 만들어 model에 담으세요. load_pretrained가 거짓이면 모양만 가져옵니다.
     # 힌트: AutoModelForSeq2SeqLM, AutoModelForCausalLM, AutoConfig. from_pretrained는 배운 가중치까지, from_config는
     #       모양만 만듭니다. 둘 가운데 하나를 고를 까닭이 두 번 있습니다. 허브에는 16비트로 저장된 모델도 있습니다:

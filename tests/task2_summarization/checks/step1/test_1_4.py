@@ -49,7 +49,7 @@ def loaded(step: Any, name: str, load_pretrained: bool, seed: int) -> Any:
         when("작은 모델", "wrong-name", idea="모델의 이름", expected="checkpoint", got=config.model.checkpoint),
     )
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(), explained(*known):
-        patch.setattr(step, "resolve_pretrained", lambda _: place)
+        patch.setattr(step, "resolve_pretrained", lambda *_: place)
         torch.manual_seed(seed)
         made = step.load_pretrained_model(config)
     if config.to_text() != before:
