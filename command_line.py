@@ -90,7 +90,7 @@ def option_row(option: Any) -> tuple[str, str]:
     """옵션 하나의 (이름과 값의 자리, 설명과 기본값)."""
     if option.name == "help":
         return ", ".join(option.opts), "이 도움말을 보여 줍니다."
-    name = ", ".join(option.opts)
+    name = ", ".join([*option.opts, *option.secondary_opts])
     if not option.is_flag:
         name += f" {option.metavar or '값'}"
     help = option.help or ""

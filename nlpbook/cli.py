@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn, get_args
 
 import typer
 
@@ -50,40 +50,91 @@ class Options(dict):
         return both
 
 
-def with_options(kind: type[Settings]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+SETTINGS = "settings"  # 이름=값의 모양으로 적은 말들이 담기는 이름
+
+
+class Over(NamedTuple):
+    """설정 파일에 적힌 것을 명령줄에서 바꾸게 합니다. 적지 않은 것은 None이어서, 파일의 값을 덮지 않습니다.
+
+    Attributes:
+        kind: 파일의 설정.
+        groups: 그 가운데 이 명령이 받는 묶음들. 비었으면 모두.
+        spellings: 옵션의 다른 이름 → 점으로 이은 이름. 예: `{"num_epochs": "training.num_train_epochs"}`.
+    """
+
+    kind: type[Settings]
+    groups: tuple[str, ...] = ()
+    spellings: Mapping[str, str] = {}
+
+    def leaves(self) -> list[Leaf]:
+        return [leaf for leaf in self.kind.leaves() if not self.groups or leaf.path[0] in self.groups]
+
+    def names_of(self, leaf: Leaf) -> list[str]:
+        """옵션의 이름들. 맨 앞이 제 이름입니다."""
+        others = [name for name, path in self.spellings.items() if path == ".".join(leaf.path)]
+        return list(dict.fromkeys([leaf.option, *others]))
+
+
+def with_options(kind: type[Settings], over: Over | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`kind`의 모든 필드를 옵션으로 받는 명령을 만드는 데코레이터.
 
     꾸민 함수는 `Options` 하나를 받습니다. Typer는 함수의 서명(signature)에서 옵션을 읽으므로, dataclass의 필드에서
     서명을 지어 붙입니다. 옵션을 두 번 적지 않으니 서로 어긋날 일이 없습니다.
+
+    Args:
+        over: 함께 받을, 설정 파일의 항목들. `이름=값`으로도 적을 수 있고, 그 말들은 `options["settings"]`에 담깁니다.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         def command(ctx: typer.Context, **values: Any) -> None:
             options = Options(values)
-            options.given = frozenset(n for n in values if _given(ctx, n))
+            options.given = frozenset(n for n in values if n != SETTINGS and _given(ctx, n))
             function(options)
 
         parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
         for leaf in kind.leaves():
-            name = leaf.option
-            choices = leaf.field.metadata["choices"]
             default = default_of(leaf.field)
-            described = typer.Option(
-                f"--{name}",
-                help=leaf.field.metadata["help"] + (f" ({', '.join(choices)})" if choices else ""),
-                rich_help_panel=kind.panel(leaf.group),
-                metavar=_metavar(leaf.kind, choices),
-                callback=_checked(leaf),
-                show_default=default is not None,
-            )
-            keyword = inspect.Parameter.KEYWORD_ONLY
-            described_kind = Annotated[leaf.kind, described]
-            parameters.append(inspect.Parameter(name, keyword, default=default, annotation=described_kind))
+            parameters.append(_option(leaf, kind.panel(leaf.group), [leaf.option], default))
+        if over:
+            parameters.append(_settings_argument())
+            parameters += [
+                _option(leaf, over.kind.panel(leaf.group), over.names_of(leaf), None) for leaf in over.leaves()
+            ]
         command.__signature__ = inspect.Signature(parameters)
         command.__name__, command.__doc__ = function.__name__, function.__doc__
         return command
 
     return decorate
+
+
+def _option(leaf: Leaf, panel: str, names: list[str], default: Any) -> inspect.Parameter:
+    """옵션 하나. 기본값이 None이면 적지 않은 것과 구별됩니다: 참·거짓은 `--no_이름`으로 끌 수 있습니다."""
+    choices = leaf.field.metadata["choices"]
+    declared = [f"--{name}" for name in names]
+    kind = leaf.kind
+    if default is None and kind is bool:
+        declared = [f"--{name}/--no_{name}" for name in names]
+    if default is None and type(None) not in get_args(kind):
+        kind = kind | None
+    described = typer.Option(
+        *declared,
+        help=leaf.field.metadata["help"] + (f" ({', '.join(choices)})" if choices else ""),
+        rich_help_panel=panel,
+        metavar=_metavar(leaf.kind, choices),
+        callback=_checked(leaf),
+        show_default=default is not None,
+    )
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(leaf.option, keyword, default=default, annotation=Annotated[kind, described])
+
+
+def _settings_argument() -> inspect.Parameter:
+    """`이름=값`의 모양으로 적은 말들."""
+    described = typer.Argument(
+        help="설정 파일의 값을 바꿉니다. 예: training.learning_rate=1e-4", metavar="이름=값 …", show_default=False
+    )
+    kind = Annotated[list[str] | None, described]
+    return inspect.Parameter(SETTINGS, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 
 def _given(ctx: typer.Context, name: str) -> bool:
@@ -96,6 +147,8 @@ def _checked(leaf: Leaf) -> Callable[[Any], Any]:
     """값이 범위와 고를 수 있는 것 안에 있는지 보는 Typer의 콜백. 설정 파일의 값과 같은 말로 거절합니다."""
 
     def check(value: Any) -> Any:
+        if value is None:  # 적지 않은 것
+            return value
         try:
             leaf.owner.cast(leaf.field.name, value)
         except Refused as reason:
