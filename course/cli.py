@@ -304,6 +304,9 @@ def main(arguments: list[str], home: Home | None = None) -> int:
     try:
         if moved := clear_away(home):
             print(f"옛 판의 파일 {len(moved)}개를 백업으로 옮겼습니다: {home.shown(home.backup)}", file=sys.stderr)
+        if arguments[:1] != ["undo"]:  # 무를 것을 고치지 않습니다.
+            for line in student_commands.carry_over_if_due(home):
+                print(line, file=sys.stderr)
         command = typer.main.get_command(app)
         code = command.main(args=arguments, prog_name="python -m course", standalone_mode=False, obj=home)
         if code == 130:  # Typer는 Ctrl-C를 말없이 종료 코드로 바꿉니다.

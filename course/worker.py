@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -15,12 +16,18 @@ from typing import Any, BinaryIO
 
 from course.checks.checker import DEFAULT_TIMEOUT, Checker
 from course.checks.messages import MISSING, Job, Reply, Result
-from course.home import ROOT, Home
+from course.home import ROOT, CourseError, Home
+from course.student.carrying import carry_over, is_due, leave_word
 
 
 def serve(home: Home, requests: BinaryIO, answers: BinaryIO) -> None:
-    """물음(한 줄의 JSON)마다 옛 모양으로 답합니다. 입력이 끝나면 돌아옵니다."""
+    """물음(한 줄의 JSON)마다 옛 모양으로 답합니다. 입력이 끝나면 돌아옵니다.
+
+    첫 물음은 합친 바로 뒤에 옵니다. 옛 판이 모르는 일, 바뀐 이름을 학생의 답에 옮기는 일을 그 앞에 합니다.
+    """
     with Checker(home) as checker:
+        with contextlib.suppress(CourseError, OSError):  # 못 한 것은 도구가 다음에 돌 때 다시 합니다.
+            leave_word(home, carry_over(home, checker) if is_due(home) else [])
         for line in requests:
             asked = json.loads(line)
             timeout = asked.get("timeout", DEFAULT_TIMEOUT)

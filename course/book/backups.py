@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -81,37 +81,99 @@ def overwrite(
             _noted(home, [edit.path, edit.kept, _keep(home, folder / AFTER, edit.path, wanted[edit.path])])
             for edit in edits
         ]
-        _write_journal(home, folder, what, record)
+        Journal(folder, what, record, []).write(home)
     for path in changed:
         _put(home, path, wanted[path])
     return edits
 
 
-def overwrite_along(home: Home, files: Sequence[tuple[Path, None]], what: str) -> list[Edit]:
-    """파일들을 지우되, 바로 앞의 일이 `what`이면 그 일의 하나로 적습니다. 무를 때 함께 돌아옵니다."""
-    journals = sorted(home.backup.glob(f"*/{JOURNAL}"))
-    if not files or not journals:
+@dataclass(frozen=True)
+class Journal:
+    """고친 일 하나를 적어 둔 일지.
+
+    Attributes:
+        folder: 옛 내용을 남긴 폴더.
+        what: 무엇을 했는지. 예: `"update"`.
+        files: (파일, 고치기 전의 내용, 고친 뒤의 내용)의 경로들, 저장소에서부터. 없던 것은 None.
+        settled: 그 일에 뒤따라 한 일들의 이름. 다시 하지 않습니다.
+    """
+
+    folder: Path
+    what: str
+    files: list[list[str | None]]
+    settled: list[str]
+
+    @classmethod
+    def latest(cls, home: Home) -> Journal | None:
+        """가장 나중에 고친, 아직 무르지 않은 일. 없거나 읽을 수 없으면 None."""
+        journals = sorted(home.backup.glob(f"*/{JOURNAL}"))
+        return cls.read(journals[-1].parent) if journals else None
+
+    @classmethod
+    def read(cls, folder: Path) -> Journal | None:
+        """그 폴더의 일지. 없거나 읽을 수 없으면 None."""
+        try:
+            record = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
+            files = [[path, kept, after] for path, kept, after in record["files"]]
+            return cls(folder, record["what"], files, list(record.get("settled", [])))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    def write(self, home: Home) -> None:
+        record = {"what": self.what, "files": self.files, "settled": self.settled}
+        _put(home, self.folder / JOURNAL, json.dumps(record, ensure_ascii=False, indent=2).encode())
+
+    def settle(self, home: Home, name: str) -> None:
+        """이 일에 뒤따르는 `name`을 했다고 적습니다."""
+        now = Journal.read(self.folder)
+        if now is not None:
+            replace(now, settled=[*now.settled, name]).write(home)
+
+    def before(self, home: Home, path: Path) -> tuple[bool, bytes | None]:
+        """(그 일이 고친 파일인가, 고치기 전의 내용)."""
+        for name, kept, _ in self.files:
+            if name == home.shown(path):
+                return True, _read(home, kept)
+        return False, None
+
+
+def overwrite_along(home: Home, files: Sequence[tuple[Path, str | bytes | None]], what: str) -> list[Edit]:
+    """파일들을 바꾸되, 바로 앞의 일이 `what`이면 그 일의 하나로 적습니다. 무를 때 함께 돌아옵니다.
+
+    그 일이 고친 파일에 학생이 그 뒤로 더 썼으면 함께 적을 수 없으므로, 따로 적습니다.
+    """
+    journal = Journal.latest(home)
+    wanted = {path: text.encode() if isinstance(text, str) else text for path, text in files}
+    now = {path: path.read_bytes() if path.is_file() else None for path in wanted}
+    changed = [path for path in wanted if wanted[path] != now[path]]
+    if not changed or journal is None or journal.what != what:
         return overwrite(home, files, what)
-    folder = journals[-1].parent
-    try:
-        journal = json.loads(journals[-1].read_text(encoding="utf-8"))
-        known = {path for path, *_ in journal["files"]}
-        same = journal["what"] == what
-    except (OSError, ValueError, TypeError, KeyError):
+    known = {path: (kept, after) for path, kept, after in journal.files if path}
+    if any(_moved_on(home, known[home.shown(path)][1], now[path]) for path in changed if home.shown(path) in known):
         return overwrite(home, files, what)
-    if not same or any(home.shown(path) in known for path, _ in files):
-        return overwrite(home, files, what)
-    edits = [Edit(path, _keep(home, folder, path, path.read_bytes()), what) for path, _ in files]
-    record = [_noted(home, [edit.path, edit.kept, None]) for edit in edits]
-    _write_journal(home, folder, what, [*journal["files"], *record])
-    for edit in edits:
-        _put(home, edit.path, None)
+    edits: list[Edit] = []
+    for path in changed:
+        name, after = home.shown(path), _keep(home, journal.folder / AFTER, path, wanted[path])
+        if name in known:
+            noted = known[name][0]
+            kept = noted and home.root / noted
+        else:
+            kept = _keep(home, journal.folder, path, now[path])
+        known[name] = (kept and home.shown(kept), after and home.shown(after))
+        edits.append(Edit(path, kept or None, what))
+    record = [[name, *both] for name, both in known.items()]
+    replace(journal, files=record).write(home)
+    for path in changed:
+        _put(home, path, wanted[path])
     return edits
 
 
-def _write_journal(home: Home, folder: Path, what: str, record: list[list[str | None]]) -> None:
-    journal = json.dumps({"what": what, "files": record}, ensure_ascii=False, indent=2)
-    _put(home, folder / JOURNAL, journal.encode())
+def _moved_on(home: Home, after: str | None, now: bytes | None) -> bool:
+    """적어 둔 `after` 뒤로 파일이 또 달라졌는가. 읽을 수 없으면 그렇다고 봅니다."""
+    try:
+        return _read(home, after) != now
+    except OSError:
+        return True
 
 
 def _new_backup_folder(home: Home) -> Path:

@@ -185,9 +185,10 @@ def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:
 
 
 def is_untouched(file: Path, region: Region) -> bool:
-    """자리에 아직 `todo("…")` 한 줄뿐인가."""
+    """자리에 아직 `todo("…")` 한 줄뿐인가. 주석은 보지 않습니다."""
     code = lines_of(file.read_text(encoding="utf-8-sig"))[region.code_begin : region.end]
-    return [line.split("#")[0].strip() for line in code if line.strip()] == [f'todo("{region.id}")']
+    bare = [line.split("#")[0].strip() for line in code]
+    return [line for line in bare if line] == [f'todo("{region.id}")']
 
 
 def _blame(verdict: Verdict, line: int, regions: list[Region]) -> None:

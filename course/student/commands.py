@@ -145,7 +145,8 @@ def update_command(
 
     home: Home = ctx.obj
     new = Source(home, source.expanduser())
-    before = _verdicts(home)
+    with Checker(home) as checker:
+        before = _verdicts(home, checker)
     report = update(home, new)
     for name, merged in report.merged.items():
         notes = [
@@ -164,22 +165,45 @@ def update_command(
     _say(f"그 밖의 파일 {len(report.replaced)}개를 새 판으로 바꾸었습니다.")
     if report.backup:
         _say(f"옛 파일은 모두 {home.shown(report.backup)}에 있습니다. 되돌리려면: python -m course undo")
-    _tell_changes(before, _verdicts(home), report)
+    with Checker(home) as checker:  # 새 판의 검사로 묻는 새 프로세스입니다.
+        for line in _carry_over(home, checker):
+            _say(line)
+        _tell_changes(before, _verdicts(home, checker), report)
 
 
-def _verdicts(home: Home) -> dict[tuple[str, str], Verdict]:
+def _carry_over(home: Home, checker: Checker) -> list[str]:
+    """새 판에서 바뀐 이름을 옛 답에 옮기고, 무엇을 옮겼는지 한 문장씩."""
+    from course.student.carrying import carry_over
+
+    try:
+        return carry_over(home, checker)
+    except CourseError as error:
+        return [f"바뀐 이름을 옛 답에 옮기지 못했습니다. {error}"]
+
+
+def carry_over_if_due(home: Home) -> list[str]:
+    """옛 판의 `update`로 온 폴더라면, 그 도구가 모르던 일을 마저 합니다. 한 일을 한 문장씩 돌려줍니다."""
+    from course.student.carrying import is_due, word_left
+
+    said = word_left(home)
+    if is_due(home):
+        with Checker(home) as checker:
+            said += _carry_over(home, checker)
+    return said
+
+
+def _verdicts(home: Home, checker: Checker) -> dict[tuple[str, str], Verdict]:
     """지금 파일들의 판정. 검사할 수 없는 과제는 빠집니다: 새 판을 받으면 나을 수 있습니다."""
     found = {}
-    with Checker(home) as checker:
-        for task in all_tasks(home):
-            if not task.exercise.is_dir():
-                continue
-            try:
-                verdicts = checker.check(task, task.exercise, list(known_todos(task)))
-            except (CourseError, RegionError) as error:
-                _say(f"{task.name}을(를) 검사하지 못했습니다. {error}", style="yellow")
-                continue
-            found |= {(task.name, todo_id): verdict for todo_id, verdict in verdicts.items()}
+    for task in all_tasks(home):
+        if not task.exercise.is_dir():
+            continue
+        try:
+            verdicts = checker.check(task, task.exercise, list(known_todos(task)))
+        except (CourseError, RegionError) as error:
+            _say(f"{task.name}을(를) 검사하지 못했습니다. {error}", style="yellow")
+            continue
+        found |= {(task.name, todo_id): verdict for todo_id, verdict in verdicts.items()}
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from course.book.gone import LIST, gone_paths
 from course.book.regions import code_of, splice
@@ -87,9 +89,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.spread
 def test_student_of_the_old_course_comes_over(old, new):
     before = contents(old)
+    if is_folder := new.is_dir():
+        name, new_name = rename_what_1_3_makes(new)
     updated = course(old, "update", "--from", str(new))
     assert updated.returncode == 0, updated.stdout + updated.stderr
-    assert "판정이 달라진 TODO는 없습니다" in updated.stdout
+    changes = re.findall(r"(\S+ \d+-\d+): ([^.]+ → [^.]+)\.", updated.stdout)
+    assert changes == ([(f"task1-cls {HALF}", "맞음 → 시작 전")] if is_folder else []), updated.stdout
     checked = course(old, "check", "cls", "1")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     gone = gone_paths((old / LIST).read_text(encoding="utf-8"))
@@ -100,10 +105,32 @@ def test_student_of_the_old_course_comes_over(old, new):
     assert (old / COPY).read_text(encoding="utf-8") == "# 내가 연습한 것\n"
     status = course(old, "status", "--json")
     done = {row["todo"] for row in json.loads(status.stdout)["todos"] if row["state"] == "right"}
-    assert done == {"1-1", "1-2", "1-3", "1-4", HALF}
+    assert done == {"1-1", "1-2", "1-3", "1-4"} | (set() if is_folder else {HALF})
+    if is_folder:
+        assert f"{name} → {new_name}" in checked.stderr
+        assert f"TODO {HALF}의 물음이 바뀌었습니다. 까닭입니다." in checked.stderr
+        assert "# optimizer = AdamW(" in half.decode()
     undone = course(old, "undo")
     assert undone.returncode == 0, undone.stdout + undone.stderr
     assert contents(old) == before
+
+
+def rename_what_1_3_makes(new: Path) -> tuple[str, str]:
+    """새 판에서 TODO 1-3이 만드는 이름을 바꾸고, 반만 푼 파일에서 푼 TODO의 물음도 바꿉니다. 표에 적힌 (옛것, 새것)."""
+    made = re.search(r"self\.(\w+) =", code_of((new / "solutions" / STEP1).read_text(encoding="utf-8"), "1-3"))
+    assert made is not None
+    now, then = made[1], f"{made[1]}_anew"
+    for folder in ("solutions/task1-cls", "task1-cls", "tests/task1_cls/checks"):
+        for path in (new / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(re.sub(rf"\b{now}\b", then, text), encoding="utf-8")
+    file = new / "tests/task1_cls/checks/renamed.yaml"
+    table = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    before = next((one for one, other in table.get("names", {}).items() if other == now), now)
+    table["names"] = {**table.get("names", {}), before: then}
+    table["new_questions"] = {**table.get("new_questions", {}), HALF: "까닭입니다."}
+    file.write_text(yaml.safe_dump(table, allow_unicode=True), encoding="utf-8")
+    return before, then
 
 
 def test_every_file_that_went_is_listed():
