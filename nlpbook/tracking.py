@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from nlpbook.screen import say
+
+WAIT = 30.0  # W&B의 서버를 기다리는 시간(초). 넘으면 오프라인으로 적습니다.
 
 
 @dataclass
@@ -68,3 +73,124 @@ def wandb_logger(project: str, folder: Path, name: str, config: dict[str, Any]) 
     logger = WandbLogger(project=project, save_dir=folder, name=name, id=name, resume="allow")
     logger.log_hyperparams(config)
     return logger
+
+
+def wandb_mode(use_wandb: bool, enabled: bool, mode: str) -> str:
+    """W&B에 어떻게 적을지: `"online"`, `"offline"`, `"disabled"`.
+
+    앞의 것이 하나라도 끄면 뒤의 것은 보지 않습니다.
+
+    | 차례 | 어디에 적나 | 끄는 값 | 그 밖에는 |
+    |---|---|---|---|
+    | 1 | `create_trainer(…, use_wandb=…)` | `False` | 다음을 봅니다 |
+    | 2 | 설정의 `wandb.enabled` | `false` | 다음을 봅니다. 적지 않으면 `wandb.mode`를 따릅니다 |
+    | 3 | 설정의 `wandb.mode` | `disabled` | `online`이나 `offline` |
+
+    환경 변수 `WANDB_MODE`는 `wandb.mode`의 자리에 적힌 것으로 칩니다: 설정 파일보다 앞서고 명령줄보다 뒤입니다. 그래서
+    `WANDB_MODE=offline`은 켜 둔 기록을 오프라인으로 바꾸지만, `wandb.enabled: false`나 `use_wandb=False`를 켜지는
+    못합니다.
+    """
+    if not use_wandb or not enabled:
+        return "disabled"
+    return mode
+
+
+class WandbLogger:
+    """W&B의 실행 하나. 로그인을 묻지 않고, 서버에 닿지 않으면 오프라인으로 적으며 그렇다고 말합니다.
+
+    시스템의 값(CPU, 메모리, GPU)은 W&B가 스스로 적습니다.
+
+    Args:
+        project_name, entity: 프로젝트와 팀. 팀이 None이면 내 계정입니다.
+        experiment_name: 실행의 이름.
+        config: 함께 적을 설정 전체. 사전 안의 사전도, `dict(config)`도 됩니다.
+        tags: 꼬리표.
+        mode: `"online"`, `"offline"`, `"disabled"`.
+        folder: `wandb/` 폴더가 생길 곳. None이면 지금 폴더입니다.
+
+    Attributes:
+        run: W&B의 실행. `init_run` 전이거나 꺼져 있으면 None입니다.
+    """
+
+    def __init__(
+        self,
+        project_name: str,
+        entity: str | None = None,
+        experiment_name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        mode: str = "online",
+        folder: Path | str | None = None,
+    ) -> None:
+        self.project_name = project_name
+        self.entity = entity
+        self.experiment_name = experiment_name
+        self.config = _plain(config or {})
+        self.tags = list(tags)
+        self.mode = mode
+        self.folder = Path(folder) if folder is not None else Path.cwd()
+        self.run: Any = None
+
+    def init_run(self) -> Any:
+        """실행을 시작합니다. 꺼져 있으면 아무 일도 하지 않고 None을 돌려줍니다."""
+        if self.mode == "disabled" or self.run is not None:
+            return self.run
+        import wandb
+
+        if self.mode == "online":
+            why = self._why_not_online(wandb)
+            if why is None:
+                return self.run
+            say(f"{why} 오프라인으로 기록합니다. 나중에 `wandb sync`로 올릴 수 있습니다.")
+        self.run = self._start(wandb, "offline")
+        return self.run
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """값들을 그 걸음의 것으로 적습니다."""
+        if self.run is not None:
+            self.run.log(dict(metrics), step=step)
+
+    def log_predictions(self, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """예측을 표(`predictions`)로 남깁니다."""
+        if self.run is not None:
+            import wandb
+
+            self.run.log({"predictions": wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+
+    def finish(self) -> None:
+        """실행을 닫습니다. 여러 번 불러도 됩니다."""
+        if self.run is not None:
+            self.run.finish()
+            self.run = None
+
+    def _why_not_online(self, wandb: Any) -> str | None:
+        """온라인으로 시작해 보고, 안 되면 까닭을 한 문장으로."""
+        try:
+            if not wandb.login(prompt=False, verify=False):
+                return "W&B에 로그인하지 않았습니다(`wandb login`)."
+            self.run = self._start(wandb, "online")
+            say(f"W&B에 기록합니다: {self.run.url}")
+        except (wandb.errors.Error, OSError, TimeoutError) as error:
+            return f"W&B의 서버에 닿지 않습니다({type(error).__name__})."
+        return None
+
+    def _start(self, wandb: Any, mode: str) -> Any:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        quiet = wandb.Settings(silent=True, console="off", init_timeout=WAIT, login_timeout=WAIT)
+        return wandb.init(
+            project=self.project_name,
+            entity=self.entity,
+            name=self.experiment_name,
+            config=self.config,
+            tags=self.tags,
+            mode=mode,
+            dir=str(self.folder),
+            settings=quiet,
+        )
+
+
+def _plain(value: Any) -> Any:
+    """설정의 묶음까지 보통의 사전으로."""
+    if hasattr(value, "keys"):
+        return {str(name): _plain(value[name]) for name in value.keys()}  # noqa: SIM118  설정도 사전처럼 읽습니다.
+    return value

@@ -29,7 +29,9 @@ for file in files:
         names += [node.module] if isinstance(node, ast.ImportFrom) else []
         for name in names:
             if name.split(".")[0] not in OURS:
-                importlib.import_module(name)
+                module = importlib.import_module(name)
+                for one in node.names:  # 이름을 찾을 때에야 제 모듈을 읽는 라이브러리도 있습니다(transformers).
+                    getattr(module, one.name, None)
 import flask, huggingface_hub, lightning.fabric, lightning.pytorch, matplotlib, numpy, rich.text, torch, transformers
 import typer.rich_utils
 
