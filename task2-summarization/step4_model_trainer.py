@@ -189,14 +189,12 @@ class ModelTrainer:
         validating = self.eval_dataset is not None
         if validating and training.early_stopping_patience > 0:
             callbacks.append(EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold))
-        pad_id = self.tokenizer.pad_token_id
-        start_id = self.model.config.decoder_start_token_id
         return SummarizationTrainer(
             make_batches=partial(length_batches, self.train_dataset.lengths),
             eval_lengths=self.eval_dataset.lengths if validating else (),
             model=self.model,
             args=self.args,
-            data_collator=CausalCollator(pad_id) if self.decoder_only else Collator(pad_id, start_id),
+            data_collator=self.collator(),
             train_dataset=self.train_dataset,
             eval_dataset=self.eval_dataset,
             processing_class=self.tokenizer,
@@ -204,6 +202,13 @@ class ModelTrainer:
             compute_loss_func=self.compute_loss,
             callbacks=callbacks,
         )
+
+    def collator(self) -> Collator | CausalCollator:
+        """모델의 구조에 맞게 배치를 묶는 것."""
+        pad_id = self.tokenizer.pad_token_id
+        if self.decoder_only:
+            return CausalCollator(pad_id)
+        return Collator(pad_id, self.model.config.decoder_start_token_id)
 
     def train(self, resume_from_checkpoint: str | Path | bool | None = None) -> dict[str, Any]:
         """끝까지 학습하고, 가장 좋은 모델을 `final_model`에 남깁니다.

@@ -283,8 +283,7 @@ class SummarizationTrainer(Seq2SeqTrainer):
 
     def _write_state(self, folder: Path) -> None:
         """몇 걸음째이고 무엇이 가장 좋았는지. 조기 종료의 참을성도 여기에 있습니다."""
-        stateful = [one for one in [*self.callback_handler.callbacks, self.control] if isinstance(one, ExportableState)]
-        states: Any = {type(one).__name__: one.state() for one in stateful}
+        states: Any = {type(one).__name__: one.state() for one in [*self._stateful(), self.control]}
         self.state.stateful_callbacks = states
         self.state.save_to_json(str(folder / STATE))
 
@@ -295,6 +294,17 @@ class SummarizationTrainer(Seq2SeqTrainer):
         if resumed is not None:
             self._find_best_beside(Path(resumed))
         return position
+
+    def _load_callback_state(self) -> None:
+        """콜백이 지금까지 센 것은 되살리되, 참을 에포크의 수 같은 설정은 지금의 것을 따릅니다."""
+        given = {type(one).__name__: one.state()["args"] for one in self._stateful()}
+        super()._load_callback_state()
+        for one in self._stateful():
+            for name, value in given.get(type(one).__name__, {}).items():
+                setattr(one, name, value)
+
+    def _stateful(self) -> list[Any]:
+        return [one for one in self.callback_handler.callbacks if isinstance(one, ExportableState)]
 
     def _find_best_beside(self, checkpoint: Path) -> None:
         if self.state.best_global_step:
