@@ -53,7 +53,7 @@ def loaded(step: Any, name: str, load_pretrained: bool, seed: int) -> Any:
         torch.manual_seed(seed)
         made = step.load_pretrained_model(config)
     if config.to_text() != before:
-        fail("부른 쪽의 설정을 바꾸었습니다.", idea="부작용", expected="그대로", got="달라진 설정")
+        fail(idea="부작용", expected="그대로", got="달라진 설정", symptom="inputs-changed", name="config")
     return require_value(made, "model")
 
 

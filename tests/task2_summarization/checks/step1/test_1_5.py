@@ -130,7 +130,7 @@ def test_other_texts_are_cut_as_before(registering):
 @todo("1-5")
 def test_pieces_are_those_before_the_tags_were_known(registering):
     """돌려주는 조각은 등록하기 전의 것입니다. 받은 태그의 목록도 그대로입니다."""
-    assert_equal(registering.tags, NEW_TAGS, idea="부작용", message="건네받은 tags를 바꾸었습니다.")
+    assert_equal(registering.tags, NEW_TAGS, idea="부작용", symptom="inputs-changed", name="tags")
     got, want = registering.returned, pieces_of()
     if got == want:
         return

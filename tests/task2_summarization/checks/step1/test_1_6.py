@@ -193,4 +193,4 @@ def test_the_embedding_is_still_the_models_own(attempt, kind):
         fail("임베딩의 자료형이 바뀌었습니다.", idea="정밀도", expected="torch.float32", got=weight.dtype)
     if trial.model.get_output_embeddings().weight is not weight:
         fail(idea="묶인 가중치", expected="출력층과 같은 것", got="따로 있는 것", symptom="untied")
-    assert_equal(trial.given, trial.pieces, idea="부작용", message="건네받은 pieces를 바꾸었습니다.")
+    assert_equal(trial.given, trial.pieces, idea="부작용", symptom="inputs-changed", name="pieces")

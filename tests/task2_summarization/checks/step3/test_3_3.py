@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from course.checks.recognising import Wrong, explained, recognise, require_value, sound, when
+from course.checks.side_effects import no_side_effects
 from course.checks.words import close, fail, matches, todo
 from tests.task2_summarization.checks.step3.common import KEYS, overlap
 
@@ -52,10 +53,9 @@ def score(load):
     step = load(3)
 
     def scored(predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        given = list(predictions), list(references)
-        got = require_value(step.compute_rouge(*given, Spaces()), "scores")
-        if given != (list(predictions), list(references)):
-            fail("건네받은 목록을 바꾸었습니다.", idea="부작용", expected="그대로", got="달라진 목록")
+        given = {"predictions": list(predictions), "references": list(references)}
+        with no_side_effects(inputs=given):
+            got = require_value(step.compute_rouge(*given.values(), Spaces()), "scores")
         return require_scores(got)
 
     return scored
