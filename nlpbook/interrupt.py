@@ -56,6 +56,28 @@ def terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def postponed() -> Iterator[None]:
+    """블록 안에서 온 Ctrl-C와 SIGTERM은 블록이 끝난 뒤에 다룹니다. 반쯤 하다 멈추면 안 되는 짧은 일을 감쌉니다."""
+    if not in_main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda number, frame: came.append((number, frame))) for one in kinds}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number, frame in came[:1]:
+            handler = before[signal.Signals(number)]
+            if callable(handler):
+                handler(number, frame)
+            elif handler == signal.SIG_DFL:
+                signal.raise_signal(number)
+
+
 def in_main_thread() -> bool:
     """시그널은 파이썬의 주 쓰레드에서만 다룰 수 있습니다(노트북의 도구들은 다른 쓰레드에서 돌기도 합니다)."""
     return threading.current_thread() is threading.main_thread()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 
 
 def prepare_process() -> None:
@@ -32,7 +33,16 @@ def is_running(pid: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True  # 남의 프로세스입니다.
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """끝났지만 부모가 거두지 않은 프로세스인가. 시그널 0은 이것도 받습니다. Linux에서만 알 수 있습니다."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[:1] == ["Z"]  # 이름에 괄호와 빈칸이 들 수 있습니다.
 
 
 def _is_running_on_windows(pid: int) -> bool:
