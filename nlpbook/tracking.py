@@ -146,7 +146,7 @@ class WandbLogger:
         return self.run
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """값들을 그 걸음의 것으로 적습니다."""
+        """값들을 그 스텝의 것으로 적습니다."""
         if self.run is not None:
             self.run.log(dict(metrics), step=step)
 

@@ -1,4 +1,4 @@
-"""배치를 모아 한 걸음을 걸을 때의 기울기. `Trainer`가 하는 그대로 하되 가중치는 고치지 않습니다."""
+"""배치를 모아 한 스텝을 걸을 때의 기울기. `Trainer`가 하는 그대로 하되 가중치는 고치지 않습니다."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def accumulated_gradient(trainer: Any, batches: Sequence[Sequence[dict[str, Any]
     trainer.current_gradient_accumulation_steps = len(samples)
     trainer.model.zero_grad()
     for sample in samples:
-        trainer.training_step(trainer.model, sample, count)
+        trainer.training_step(trainer.model_wrapped, sample, count)
     trained = [one for one in trainer.model.parameters() if one.grad is not None]
     gradient = torch.cat([one.grad.flatten() for one in trained]).clone()
     trainer.model.zero_grad()

@@ -53,7 +53,7 @@ def argument_values(config: SummarizationConfig, output_dir: Path) -> dict[str, 
 
 
 def warmup_of(config: SummarizationConfig) -> float:
-    """`warmup_steps`에 적을 값: 걸음 수이거나, 1보다 작은 비율."""
+    """`warmup_steps`에 적을 값: 스텝 수이거나, 1보다 작은 비율."""
     training = config.training
     if training.warmup_steps is not None:
         return training.warmup_steps

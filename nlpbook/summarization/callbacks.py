@@ -77,7 +77,7 @@ class DivergenceGuard(TrainerCallback):
     """손실이 NaN이나 무한대가 되면 무엇을 하면 되는지 알리고 멈춥니다.
 
     Raises:
-        UserError: 기록하는 걸음의 평균 손실이 유한하지 않을 때.
+        UserError: 기록하는 스텝의 평균 손실이 유한하지 않을 때.
     """
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
@@ -86,7 +86,7 @@ class DivergenceGuard(TrainerCallback):
 
 
 class StopOnSignal(TrainerCallback):
-    """Ctrl-C나 SIGTERM을 받으면 하던 걸음을 마치고, 저장하고, 멈춥니다.
+    """Ctrl-C나 SIGTERM을 받으면 하던 스텝을 마치고, 저장하고, 멈춥니다.
 
     Args:
         flag: 신호를 받았는지.

@@ -177,7 +177,7 @@ class Running:
                 self.say(why)
                 trainer.restore_finished(checkpoint)
                 return {}
-            self.say(f"{checkpoint.name.removeprefix('checkpoint-')}걸음에서 이어 갑니다.")
+            self.say(f"{checkpoint.name.removeprefix('checkpoint-')}스텝에서 이어 갑니다.")
         torch.manual_seed(self.args.seed + self.args.process_index)  # 드롭아웃은 프로세스마다 다르게
         with memory_explained(self.config):
             output = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -230,7 +230,7 @@ class Running:
             facts["config"] = self.config.to_dict()
             write_json(run.results, portable(facts, run.path))
         if best:
-            self.say(f"가장 좋은 것(걸음 {state.best_global_step:,}): {sentence_of(best)}")
+            self.say(f"가장 좋은 것(스텝 {state.best_global_step:,}): {sentence_of(best)}")
         self.say(f"모델: {shown(run.final_model)}")
         return result
 

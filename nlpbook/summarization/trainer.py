@@ -282,7 +282,7 @@ class SummarizationTrainer(Seq2SeqTrainer):
         self._save_rng_state(str(folder))
 
     def _write_state(self, folder: Path) -> None:
-        """몇 걸음째이고 무엇이 가장 좋았는지. 조기 종료의 참을성도 여기에 있습니다."""
+        """몇 스텝째이고 무엇이 가장 좋았는지. 조기 종료의 참을성도 여기에 있습니다."""
         states: Any = {type(one).__name__: one.state() for one in [*self._stateful(), self.control]}
         self.state.stateful_callbacks = states
         self.state.save_to_json(str(folder / STATE))
