@@ -235,10 +235,11 @@ def _channel_answering_in_json() -> type:
 
     class JSONErrorTask(ErrorTask):
         def execute(self) -> None:
-            error = self.request.error
+            refused: Any = self.request
+            error = refused.error
             body = json.dumps({"error": ERRORS.get(error.code, error.reason)}, ensure_ascii=False).encode()
             self.status = f"{error.code} {error.reason}"
-            self.response_headers.append(("Content-Type", "application/json"))
+            self.response_headers = [("Content-Type", "application/json")]
             self.set_close_on_finish()
             self.content_length = len(body)
             self.write(body)
