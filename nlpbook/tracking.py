@@ -10,7 +10,7 @@ from typing import Any
 
 from nlpbook.screen import say
 
-WAIT = 30.0  # W&B의 서버를 기다리는 시간(초). 넘으면 오프라인으로 적습니다.
+WAIT = 20.0  # W&B의 서버를 기다리는 시간(초). 넘으면 오프라인으로 적습니다.
 
 
 @dataclass
@@ -137,6 +137,7 @@ class WandbLogger:
             return self.run
         import wandb
 
+        wandb.setup(settings=wandb.Settings(silent=True))  # 영어 안내 대신 우리가 말합니다.
         if self.mode == "online":
             why = self._why_not_online(wandb)
             if why is None:
