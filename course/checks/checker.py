@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +20,12 @@ from course.book.manifest import tampered
 from course.book.regions import Region, RegionError, lines_of, parse
 from course.book.tables import Answers, table_files
 from course.book.tasks import Task
-from course.checks.messages import CRASH, TIMEOUT, Job, Reply
+from course.checks import processes
+from course.checks.messages import CRASH, FORGED, TIMEOUT, Job, Reply
 from course.checks.verdict import BROKEN, NOT_STARTED, Verdict, judge
 from course.home import CourseError, Home
 
+TEMPORARY = "course-"  # 검사 프로세스의 임시 폴더: course-<부른 프로세스>-…
 DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
 
 
@@ -32,6 +38,7 @@ class Checker:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
+        self._temporary: str | None = None  # 그 프로세스의 임시 파일들이 있는 폴더
         self._warmed: set[str] = set()  # 이 프로세스가 라이브러리를 읽어 둔 과제들
         self._answers: dict[str, tuple[list[int], Answers]] = {}
 
@@ -45,12 +52,10 @@ class Checker:
         if self._process is not None:
             to_worker, from_worker = _pipes(self._process)
             to_worker.close()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+            self._end()
             from_worker.close()
-            self._process = None
 
     def check(
         self, task: Task, folder: Path, todo_ids: list[str], device: str = "cpu", timeout: float = DEFAULT_TIMEOUT
@@ -112,10 +117,11 @@ class Checker:
 
     def ask(self, job: Job) -> Reply:
         """일 하나를 검사 프로세스에 건네고 답을 받습니다. 프로세스가 없거나 죽었으면 새로 띄웁니다."""
+        job = replace(job, nonce=secrets.token_hex(8))
         if self._process is None or self._process.poll() is not None:
+            self._end()
             self._process, self._warmed = self._start(), set()
-        process = self._process
-        to_worker, from_worker = _pipes(process)
+        to_worker, from_worker = _pipes(self._process)
         try:
             to_worker.write(job.to_json() + b"\n")
             to_worker.flush()
@@ -125,18 +131,32 @@ class Checker:
         except BrokenPipeError:
             line = b""
         except KeyboardInterrupt:  # 받지 않은 답이 다음 물음의 답이 되지 않도록
-            process.kill()
-            self._process = None
+            self._end()
             raise
-        if not line:
-            process.kill()
+        reply = _answer_to(job, line)
+        if reply is None:
+            self._end()
+            return Reply(died=TIMEOUT if line is None else FORGED if line else CRASH)
+        return reply
+
+    def _end(self) -> None:
+        """검사 프로세스를 그 후손과 함께 곧바로 끝내고, 남긴 임시 파일을 치웁니다."""
+        if self._process is not None:
+            left = processes.descendants(self._process.pid)
+            self._process.kill()
+            processes.kill_all(left)
+            self._process.wait()
             self._process = None
-            return Reply(died=TIMEOUT if line is None else CRASH)
-        return Reply.from_json(line)
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
 
     def _start(self) -> subprocess.Popen[bytes]:
+        _clear_leftovers()
+        self._temporary = tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-")
         environment = {
             **os.environ,
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._temporary),
             "PYTHONPATH": os.pathsep.join([str(self._home.root), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "PYTHONIOENCODING": "utf-8",
             "TOKENIZERS_PARALLELISM": "false",  # 쓰레드를 띄운 토크나이저는 fork한 자식에서 멈출 수 있습니다.
@@ -150,7 +170,25 @@ class Checker:
             stderr=subprocess.DEVNULL,
             cwd=self._home.root,
             env=environment,
+            start_new_session=True,  # Ctrl-C는 이 프로세스만 받고, 검사 프로세스는 여기서 끝냅니다.
         )
+
+
+def _answer_to(job: Job, line: bytes | None) -> Reply | None:
+    """그 물음의 답. 온전하지 않거나 다른 물음의 것이면 None."""
+    try:
+        reply = Reply.from_json(line or b"")
+    except ValueError:
+        return None
+    return reply if reply.nonce == job.nonce else None
+
+
+def _clear_leftovers() -> None:
+    """갑자기 끝난 프로세스가 남긴 임시 폴더를 치웁니다."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*-*"):
+        owner = folder.name.removeprefix(TEMPORARY).split("-")[0]
+        if owner.isdigit() and not processes.is_alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def distrusted(todo_id: str, changed: list[str]) -> Verdict:

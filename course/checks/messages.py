@@ -12,7 +12,8 @@ from typing import Any
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"  # pytest의 낱말입니다.
 MISSING, WRONG, ERROR = "missing", "wrong", "error"
-TIMEOUT, CRASH = "timeout", "crash"
+TIMEOUT, CRASH, FORGED = "timeout", "crash", "forged"
+LATER = ("nonce", "tampered")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Job:
         folder: 검사할 단계 파일들이 있는 폴더.
         timeout: 기다릴 초.
         precision: 판정 대신 차이를 잴 때의 행렬곱의 정밀도(`measuring.PRECISIONS`). 판정이면 None.
+        nonce: 물음마다 다른 글. 답이 되풀이합니다.
     """
 
     task: str
@@ -32,6 +34,7 @@ class Job:
     device: str
     timeout: float
     precision: str | None = None
+    nonce: str = ""
 
     def to_json(self) -> bytes:
         return _encoded(self)
@@ -131,7 +134,9 @@ class Reply:
         hashes: 읽은 단계 파일의 이름 → 내용의 해시.
         errors: 검사 파일 자체의 문제.
         comparisons: 잰 차이들. 판정하는 일이면 None.
-        died: 프로세스가 끝까지 가지 못했으면 `TIMEOUT`이나 `CRASH`.
+        died: 프로세스가 끝까지 가지 못했으면 `TIMEOUT`이나 `CRASH`, 묻지 않은 답이 왔으면 `FORGED`.
+        nonce: 물음의 것. 다른 물음의 답이 아님을 압니다.
+        tampered: 검사하는 동안 바꿔치기된 도구의 이름들. 비어 있지 않으면 아무것도 통과하지 못했습니다.
     """
 
     results: list[Result] = field(default_factory=list)
@@ -139,6 +144,8 @@ class Reply:
     errors: list[str] = field(default_factory=list)
     comparisons: list[Comparison] | None = None
     died: str = ""
+    nonce: str = ""
+    tampered: list[str] = field(default_factory=list)
 
     def to_json(self) -> bytes:
         return _encoded(self)
@@ -147,9 +154,15 @@ class Reply:
     def from_json(cls, text: bytes) -> Reply:
         """
         Raises:
-            ValueError, TypeError: 온전한 답이 아닐 때.
+            ValueError: 온전한 답이 아닐 때.
         """
-        fields = json.loads(text)
+        try:
+            return cls._from_fields(json.loads(text))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"답의 모양이 아닙니다: {error}") from None
+
+    @classmethod
+    def _from_fields(cls, fields: dict[str, Any]) -> Reply:
         results = [
             Result(**{**one, "failure": one["failure"] and Failure(**one["failure"])}) for one in fields.pop("results")
         ]
@@ -158,5 +171,9 @@ class Reply:
 
 
 def _encoded(message: Job | Reply) -> bytes:
-    """한 줄의 JSON. 짝 잃은 서로게이트도 옮기도록 ASCII로 적습니다."""
-    return json.dumps(asdict(message), default=str).encode()
+    """한 줄의 JSON. 짝 잃은 서로게이트도 옮기도록 ASCII로 적습니다.
+
+    나중에 생긴 항목은 비었으면 적지 않습니다: `update`를 하는 동안에는 옛 판이 새 판의 답을 읽습니다.
+    """
+    fields = asdict(message)
+    return json.dumps({name: one for name, one in fields.items() if one or name not in LATER}, default=str).encode()

@@ -17,7 +17,7 @@ import pytest
 
 from course.book.regions import RegionError, parse
 from course.book.tasks import Task, all_tasks
-from course.checks import guard, seeding
+from course.checks import seeding
 from course.checks.loading import file_hash, load_step, without_bytecode
 from course.checks.messages import ERROR, FAILED, MISSING, WRONG, Failure, Reply, Result
 from course.checks.words import CheckFailed
@@ -138,7 +138,6 @@ class Recorder:
         self.errors: list[str] = []
         self._collected: list[pytest.Item] = []
         self._reported: set[str] = set()
-        self._tools: guard.Tools = {}
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.option.tbstyle = "native"  # 검사 파일을 읽지 못한 까닭이 마지막 줄에 오도록
@@ -154,7 +153,7 @@ class Recorder:
             return (yield)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._collected, self._tools = list(session.items), guard.remember()
+        self._collected = list(session.items)
         for item in session.items:
             item.repr_failure = _nothing_to_show  # 실패는 describe가 옮깁니다. pytest의 긴 설명은 아무도 읽지 않습니다.
         self._seeds.begin()
@@ -172,17 +171,13 @@ class Recorder:
         return report
 
     def pytest_sessionfinish(self) -> None:
-        """끝까지 가지 못한 검사, 시드를 다시 정한 답, 바꿔치기된 도구로 한 검사는 통과가 아닙니다."""
+        """끝까지 가지 못한 검사, 시드를 다시 정한 답은 통과가 아닙니다."""
         self._seeds.end()
         stopped = Failure(ERROR, "검사가 끝나기 전에 실행이 중단되었습니다", error="Interrupted")
         for item in self._collected:
             if item.nodeid not in self._reported:
                 self.results.append(Result(item.name, todo_of(item), FAILED, stopped))
         self._fail_what_reseeded()
-        if changed := guard.changed(self._tools):
-            message = f"단계 파일이 검사 도구를 바꿔치기했습니다: {', '.join(changed[:3])}"
-            for result in self.results:
-                result.fail(describe(CheckFailed(message, idea=""), self.folder, self.checks))
 
     def _fail_what_reseeded(self) -> None:
         """다른 검사는 모두 통과했는데 자리의 코드가 시드를 다시 정한 TODO를 실패로 바꿉니다."""

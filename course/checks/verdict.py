@@ -12,7 +12,7 @@ import yaml
 
 from course.book.tables import Answers
 from course.checks import messages
-from course.checks.messages import MISSING, SKIPPED, TIMEOUT, Failure, Reply, Result
+from course.checks.messages import FORGED, MISSING, SKIPPED, TIMEOUT, Failure, Reply, Result
 
 RIGHT, NOT_STARTED, BLOCKED, WRONG, BROKEN = "right", "not started", "blocked", "wrong", "broken"
 
@@ -72,6 +72,9 @@ def judge(todo_id: str, reply: Reply, answers: Answers) -> Verdict:
     """검사 결과에서 이 TODO의 판정을 냅니다. 알아본 실수가 가장 먼저, 그다음이 첫 번째 실패입니다."""
     if reply.died:
         return _died(todo_id, reply.died)
+    if reply.tampered:
+        title = f"단계 파일이 검사 도구를 바꿔치기했습니다: {', '.join(reply.tampered[:3])}"
+        return Verdict(todo_id, WRONG, title, hashes=reply.hashes)
     results = [result for result in reply.results if result.todo == todo_id]
     if not results:
         why = reply.errors[0].strip().splitlines()[-1] if reply.errors else "검사가 하나도 실행되지 않았습니다"
@@ -142,6 +145,9 @@ def _with_values(verdict: Verdict, failure: Failure) -> Verdict:
 def _died(todo_id: str, how: str) -> Verdict:
     if how == TIMEOUT:
         return Verdict(todo_id, BROKEN, "검사가 제시간에 끝나지 않았습니다", "끝나지 않는 반복이 있는지 확인해 주세요.")
+    if how == FORGED:
+        says = "코드가 파일 번호로 직접 쓰는 곳(os.write)이 있는지 보세요. 그런 줄을 지우고 다시 검사해 주세요."
+        return Verdict(todo_id, BROKEN, "검사의 답에 다른 글이 섞였습니다", says)
     title = "검사하던 프로세스가 죽었습니다"
     return Verdict(todo_id, BROKEN, title, "sys.exit를 부르거나 메모리를 지나치게 쓰는 곳이 있는지 확인해 주세요.")
 

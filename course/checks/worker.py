@@ -13,16 +13,21 @@ import ast
 import contextlib
 import gc
 import importlib
+import mmap
 import os
+import secrets
+import shutil
 import sys
 import tempfile
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from course.book.tasks import STEP_NAME, Task
+from course.checks import processes
+from course.checks.guard import Guard
 from course.checks.loading import without_bytecode
 from course.checks.messages import CRASH, TIMEOUT, Job, Reply
 from course.checks.plugin import quiet, run
@@ -31,6 +36,9 @@ from course.home import Home
 # macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다. 환경 변수는 fork 없는 길을 어디서나 시험하려고 둡니다.
 CAN_FORK = hasattr(os, "fork") and sys.platform != "darwin" and not os.environ.get("COURSE_NO_FORK")
 MEMORY_LIMIT = 8 * 1024**3
+ANSWER_LIMIT = 64 * 1024**2  # 답의 크기. 쓰지 않은 쪽은 메모리를 차지하지 않습니다.
+HEAD = 16  # 맨 앞의, 물음마다 다른 글
+TAMPERED = b"tampered "
 FILE_LIMIT = 2 * 1024**3  # 파일 하나의 크기. 끝없는 print는 pytest의 임시 파일에 쌓입니다.
 
 
@@ -43,8 +51,8 @@ def serve(home: Home, requests: BinaryIO, answers: BinaryIO) -> None:
         if task.name not in warmed:
             warm_up(task)
             warmed.add(task.name)
-        reply = in_child(task, job) if CAN_FORK else run_job(task, job)
-        answers.write(reply.to_json() + b"\n")
+        reply = in_child(task, job) if CAN_FORK else in_this_process(task, job)
+        answers.write(replace(reply, nonce=job.nonce).to_json() + b"\n")
         answers.flush()
 
 
@@ -76,53 +84,69 @@ def warm_up_pytest(home: Home) -> None:
         pytest.main([nothing, "--collect-only", *quiet(home)])
 
 
-def run_job(task: Task, job: Job) -> Reply:
+def run_job(task: Task, job: Job, guard: Guard) -> Reply:
     """검사합니다. 일에 `precision`이 있으면 판정 대신 비교마다의 차이를 잽니다."""
     if job.precision is None:
-        return run(task, job.folder, job.todos, job.device)
+        return run(task, job.folder, job.todos, job.device, plugins=[guard])
     from course.checks.measuring import measured_run
 
-    return measured_run(task, job.folder, job.todos, job.device, job.precision)
+    return measured_run(task, job.folder, job.todos, job.device, job.precision, plugins=[guard])
+
+
+def in_this_process(task: Task, job: Job) -> Reply:
+    """fork가 없는 곳에서 검사합니다."""
+    guard = Guard()
+    tampered = guard.pledge()
+    return replace(run_job(task, job, guard), tampered=tampered())
 
 
 def in_child(task: Task, job: Job) -> Reply:
-    """자식 프로세스에서 검사하고 답을 받습니다. 시간이 다 되거나 죽으면 그 사실을 답합니다."""
-    import select
-    import signal
+    """자식 프로세스에서 검사하고 답을 받습니다. 시간이 다 되거나 죽으면 그 사실을 답합니다.
 
-    reader, writer = os.pipe()
+    자식은 답을 함께 쓰는 메모리에 적습니다. 학생의 코드가 도는 동안 답으로 이어지는 통로는 하나도 열려 있지 않습니다.
+    """
+    answer, nonce = mmap.mmap(-1, ANSWER_LIMIT), secrets.token_bytes(HEAD)
+    others = processes.descendants(os.getpid())
+    folder = tempfile.mkdtemp(prefix="c")
     child = os.fork()
     if child == 0:
-        os.close(reader)
-        os.setsid()  # 학생의 코드가 띄운 프로세스까지 한 번에 끝내도록
         try:
+            os.setsid()  # 학생의 코드가 띄운 프로세스까지 한 번에 끝내도록
+            processes.die_with_parent()
+            processes.block_inherited()
+            tempfile.tempdir = os.environ["TMPDIR"] = folder
             _limit_resources()
-            answer = run_job(task, job).to_json()
-            with os.fdopen(writer, "wb") as out:
-                out.write(answer)
+            guard = Guard()
+            tampered = guard.pledge()
+            text = run_job(task, job, guard).to_json()
+            # 여기서부터는 바꿔치기될 수 있는 함수를 부르지 않습니다: 이 함수는 이미 돌고 있으므로 그대로입니다.
+            if names := tampered():
+                text = TAMPERED + b", ".join([name.encode() for name in names])
+            answer[HEAD : HEAD + text.__len__()] = text
+            answer[:HEAD] = nonce  # 마지막에 적으므로, 적다 만 것은 답이 아닙니다.
         finally:
             os._exit(0)  # 부모에게서 물려받은 것들의 정리(atexit)를 되풀이하지 않습니다.
-    os.close(writer)
-    deadline = time.monotonic() + job.timeout
-    received = b""
-    died = TIMEOUT
+    in_time = False
     try:
-        while (left := deadline - time.monotonic()) > 0:
-            if select.select([reader], [], [], left)[0]:
-                if not (part := os.read(reader, 1 << 16)):
-                    died = CRASH  # 답이 온전하지 않다면
-                    break
-                received += part
+        in_time = processes.ends_within(child, job.timeout)
     finally:
-        os.close(reader)
-        for kill in (os.kill, os.killpg):
-            with contextlib.suppress(ProcessLookupError):
-                kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        processes.end(child, others)
+        shutil.rmtree(folder, ignore_errors=True)
+    with answer:
+        return _read(answer, nonce) or Reply(died=CRASH if in_time else TIMEOUT)
+
+
+def _read(answer: mmap.mmap, nonce: bytes) -> Reply | None:
+    """적힌 답. 적지 않았거나 온전하지 않으면 None."""
+    if answer[:HEAD] != nonce:
+        return None
+    text = answer[HEAD : max(answer.find(b"\0", HEAD), HEAD)]  # JSON에는 NUL이 없습니다.
+    if text.startswith(TAMPERED):
+        return Reply(tampered=text.removeprefix(TAMPERED).decode().split(", "))
     try:
-        return Reply.from_json(received)
+        return Reply.from_json(text)
     except ValueError:
-        return Reply(died=died)
+        return None
 
 
 def _limit_resources() -> None:
@@ -141,6 +165,7 @@ def main() -> None:
     # 학생의 print가 답과 섞이지 않도록, 답의 통로를 따로 챙기고 표준 출력은 표준 오류로 돌립니다.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    processes.adopt_orphans()
     serve(Home(Path(sys.argv[1])), sys.stdin.buffer, answers)
 
 
