@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +23,7 @@ from course.checks.plugin import run, todo_of
 OURS = {checking.__file__, __file__}
 
 
-def measured_run(
-    task: Task, folder: Path, todo_ids: list[str], device: str, precision: str, plugins: Iterable[object] = ()
-) -> Reply:
+def measured_run(task: Task, folder: Path, todo_ids: list[str], device: str, precision: str) -> Reply:
     """검사를 돌리며 비교마다의 차이를 적습니다.
 
     Args:
@@ -36,7 +34,7 @@ def measured_run(
     """
     measuring = Measuring()
     with checking.compared_by(measuring.compare), PRECISIONS[precision]():
-        reply = run(task, folder, todo_ids, device, plugins=[measuring, *plugins])
+        reply = run(task, folder, todo_ids, device, plugins=[measuring])
     return replace(reply, comparisons=measuring.comparisons)
 
 

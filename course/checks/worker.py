@@ -85,12 +85,12 @@ def warm_up_pytest(home: Home) -> None:
 
 
 def run_job(task: Task, job: Job, guard: Guard) -> Reply:
-    """검사합니다. 일에 `precision`이 있으면 판정 대신 비교마다의 차이를 잽니다."""
+    """검사합니다. 일에 `precision`이 있으면 판정 대신 비교마다의 차이를 재고, 그때는 `guard`가 지켜보지 않습니다."""
     if job.precision is None:
         return run(task, job.folder, job.todos, job.device, plugins=[guard])
     from course.checks.measuring import measured_run
 
-    return measured_run(task, job.folder, job.todos, job.device, job.precision, plugins=[guard])
+    return measured_run(task, job.folder, job.todos, job.device, job.precision)
 
 
 def in_this_process(task: Task, job: Job) -> Reply:
