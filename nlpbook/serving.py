@@ -6,6 +6,7 @@ import json
 import secrets
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -230,7 +231,7 @@ def listen(app: Flask, host: str, port: int, threads: int) -> None:
 
 def _channel_answering_in_json() -> type:
     """Flask에 닿기 전에 waitress가 거절한 요청(400, 413, 431, 501)에도 같은 JSON으로 답하는 연결."""
-    from waitress.channel import HTTPChannel
+    from waitress.channel import ClientDisconnected, HTTPChannel
     from waitress.task import ErrorTask
 
     class JSONErrorTask(ErrorTask):
@@ -242,7 +243,10 @@ def _channel_answering_in_json() -> type:
             self.response_headers = [("Content-Type", "application/json")]
             self.set_close_on_finish()
             self.content_length = len(body)
-            self.write(body)
+            with suppress(
+                ClientDisconnected
+            ):  # waitress는 이때 없는 주소(request.path)를 적으려다 오류를 냅니다(3.0.2).
+                self.write(body)
 
     class JSONChannel(HTTPChannel):
         error_task_class = JSONErrorTask
