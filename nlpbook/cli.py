@@ -40,7 +40,7 @@ class Options(dict):
     def of(cls, **given: Any) -> Options:
         """명령줄에 `given`만 적은 것과 같은 옵션. 적지 않은 것은 설정의 기본값이 됩니다."""
         options = cls(given)
-        options.given = frozenset(given)
+        options.given = frozenset(given) - {SETTINGS}
         return options
 
     def over(self, chosen: Mapping[str, Any]) -> Options:

@@ -76,6 +76,9 @@ class TestOptions(CommandOptions):
 class PredictOptions(CommandOptions):
     """`predict`."""
 
+    half: bool = option(
+        False, "이 장치가 타고난 16비트로 빨리 씁니다. 32비트와 요약이 조금 다를 수 있습니다.", group="명령"
+    )
     input: str | None = option(None, "요약할 대화의 CSV. 비우면 평가 파일입니다.", group="명령")
     output: str | None = option(
         None, "요약을 적을 CSV. 비우면 --result_path 폴더에 같은 이름으로 적습니다.", group="명령"

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.table import Table
+
+from nlpbook.paths import portable, write_json
+from nlpbook.runs import RunFolder
+from nlpbook.summarization.config import SummarizationConfig
+from nlpbook.summarization.dialogues import Dialogues
 
 KEYS = ("rouge1", "rouge2", "rougeL", "rouge_sum")
 
@@ -18,6 +24,19 @@ def scores_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
     for name, scores in rows.items():
         table.add_row(name, *(f"{scores[key]:.4f}" for key in KEYS))
     return table
+
+
+def write_test(
+    run: RunFolder, config: SummarizationConfig, rows: Dialogues, scores: Mapping[str, Mapping[str, float]]
+) -> None:
+    """평가의 점수를 실행 폴더의 test.json에. 무엇으로 재었는지(파일, 나누는 법, 생성 설정)도 적습니다."""
+    facts = {
+        "data": {"file": str(Path(config.data.test).resolve()), "dialogues": len(rows)},
+        "rouge_tokenizer": "syllable",
+        "generation": config.generation.to_dict(),
+        "scores": {name: dict(one) for name, one in scores.items()},
+    }
+    write_json(run.path / "test.json", portable(facts, run.path))
 
 
 def quantization_table(rows: Sequence[tuple[str, int, float, float]]) -> Table:

@@ -10,6 +10,7 @@ from flask import Request
 from werkzeug.exceptions import UnprocessableEntity
 
 from nlpbook.serving import read_json, whole_characters
+from nlpbook.text import has_visible_character
 
 EXAMPLE = '{"dialogue": "민수: 오늘 3시에 볼까?\\n지영: 좋아, 도서관에서 보자."}'
 TURN = re.compile(r"\s*(?P<speaker>#Person\d+#|[^:：]{1,12}?)\s*[:：]\s*(?P<text>.*)")
@@ -105,14 +106,14 @@ def read_turns(dialogue: str, limits: Limits) -> tuple[Turn, ...]:
     said: list[tuple[str, str]] = []
     for line in filter(None, map(str.strip, dialogue.splitlines())):
         match = TURN.fullmatch(line)
-        if match:
+        if match and has_visible_character(match["speaker"]):
             said.append((match["speaker"].strip(), match["text"].strip()))
         elif said:
             speaker, before = said[-1]
             said[-1] = (speaker, f"{before} {line}".strip())
         else:
             raise UnprocessableEntity("말마다 한 줄에 '이름: 말'의 모양으로 적어 주세요. 예: 민수: 오늘 3시에 볼까?")
-    said = [(speaker, text) for speaker, text in said if text]
+    said = [(speaker, text) for speaker, text in said if has_visible_character(text)]
     if not said:
         raise UnprocessableEntity("대화가 비어 있습니다. '이름: 말'을 한 줄 이상 적어 주세요.")
     if len(said) > limits.turns:

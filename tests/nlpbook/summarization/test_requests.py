@@ -68,6 +68,8 @@ def test_what_is_no_json_is_a_bad_request(body):
         ({"dialogue": ""}, "비어"),
         ({"dialogue": "\u200b\n\u3164"}, "비어"),
         ({"dialogue": "가:\n나: "}, "비어"),
+        ({"dialogue": "가: \u200b"}, "비어"),
+        ({"dialogue": "\u200b: 네"}, "이름: 말"),
         ({"dialogue": "그냥 적은 글"}, "이름: 말"),
         ({"dialogue": "\n".join(f"가: {n}" for n in range(6))}, "6마디"),
         ({"dialogue": "가: " + "나" * 60}, "60자"),
