@@ -1,0 +1,251 @@
+"""5-1의 검사: 이어지는 예측의 배치 하나.
+
+요약하는 일에는 옳은 것을 대신 둡니다. 3단계의 TODO가 비어 있거나 틀려도 검사됩니다. 일지는 진짜의 것이고, 파일에 정말
+적혔는지를 봅니다.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from course.checks.recognising import recognise, sound
+from course.checks.words import fail, known_as, todo
+from course.checks.workspace import workspace
+from nlpbook.summarization.predictions import Journal
+
+MAX_LEN = 83  # 기본값(512)이 아닙니다.
+TALKS = [
+    f"#Person1#: {word}에 볼까요?\n#Person2#: 좋아요."
+    for word in ("여섯 시", "학교", "공원", "내일", "주말", "역 앞", "도서관")
+]
+BATCHES = [[5, 2], [6, 0, 3], [1], [4]]  # 크기가 저마다 다르고, 긴 것부터라 차례가 섞여 있습니다.
+KEPT = 1  # 이어 할 때, 앞서 적어 둔 배치. 처음도 마지막도 아닙니다.
+BEFORE = "앞서 적어 둔 요약 "
+IDEA = "이어지는 예측"
+
+
+def summary_of(talk: str) -> str:
+    return "요약 " + talk.split()[1]
+
+
+@known_as("Journal")
+class Watched(Journal):
+    """진짜 일지. 언제 무엇을 적었는지도 적어 둡니다."""
+
+    def __init__(self, path: Path, events: list[tuple[str, Any]]) -> None:
+        super().__init__(path, {"검사": 5})
+        self.events = events
+
+    def add(self, numbers: Sequence[int], summaries: Sequence[str]) -> None:
+        if len(list(numbers)) != len(list(summaries)):
+            sizes = {"expected": f"요약 {len(list(numbers))}개", "got": f"{len(list(summaries))}개"}
+            fail("journal.add에 건넨 번호와 요약의 수가 다릅니다.", idea="journal.add", **sizes)
+        super().add(list(numbers), list(summaries))
+        self.events.append(("적음", list(numbers)))
+
+
+class Prediction:
+    """학생의 함수로 예측한 것.
+
+    Attributes:
+        events: ("요약", 대화들), ("적음", 번호들), ("막대", 수)들이 일어난 차례대로.
+        texts: 돌려받은 요약들. 도중에 멈추었으면 None입니다.
+        written: 파일에 적힌 번호 → 요약.
+        missing: 요약이 없어 멈추었으면 그 번호.
+    """
+
+    def __init__(self, step: Any, kept: Sequence[int] = ()) -> None:
+        self.events: list[tuple[str, Any]] = []
+        self.path = workspace() / "out.csv.part"
+        self.path.unlink(missing_ok=True)
+        for number in kept:
+            numbers = BATCHES[number]
+            Watched(self.path, []).add(numbers, [BEFORE + str(one) for one in numbers])
+        self.lengths: set[Any] = set()
+        journal = Watched(self.path, self.events)
+        self.texts: list[str] | None = None
+        self.missing: int | None = None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(step, "summarize", self.summarize)
+            patch.setattr(step, "progress_bar", self.progress_bar)
+            try:
+                self.texts = step.write_summaries(MODEL, TOKENIZER, list(TALKS), MAX_LEN, BATCHES, journal)
+            except KeyError as error:
+                if not (error.args and error.args[0] in range(len(TALKS))):
+                    raise
+                self.missing = error.args[0]
+        self.written = dict(Watched(self.path, []).summaries)
+        self.in_memory = dict(journal.summaries)
+
+    def summarize(
+        self, model: Any, tokenizer: Any, dialogues: Any, max_len: int = 512, batch_size: int = 16
+    ) -> list[str]:
+        if model is not MODEL or tokenizer is not TOKENIZER:
+            order = {"expected": "summarize(model, tokenizer, …)", "got": "다른 것"}
+            fail("summarize에 건넨 model이나 tokenizer가 다릅니다.", idea="summarize의 인수", **order)
+        if isinstance(dialogues, str):
+            fail(idea="summarize의 인수", expected="대화의 목록", got="대화 하나(글)", symptom="one-text")
+        dialogues = list(dialogues)
+        if any(not isinstance(one, str) for one in dialogues):
+            kind = type(next(one for one in dialogues if not isinstance(one, str))).__name__
+            fail(idea="summarize의 인수", expected="대화들", got=f"{kind}들", symptom="numbers-given")
+        self.lengths.add(max_len)
+        self.events.append(("요약", dialogues))
+        return [summary_of(one) for one in dialogues]
+
+    @contextmanager
+    def progress_bar(self, description: str, total: int, shown: bool = True) -> Iterator[Any]:
+        yield lambda count=1, note="": self.events.append(("막대", count))
+
+    def all(self, kind: str) -> list[Any]:
+        return [what for name, what in self.events if name == kind]
+
+
+class Named:
+    """모델과 토크나이저의 자리에 둡니다. 자리의 코드는 건네기만 합니다."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        shown = f"{self.name}.{name}"
+        fail(f"이 검사는 {shown}을(를) 주지 않습니다. summarize에 그대로 건네면 됩니다.", idea="summarize", got=shown)
+
+
+MODEL = Named("model")
+TOKENIZER = Named("tokenizer")
+
+
+@pytest.fixture
+def fresh(step) -> Prediction:
+    return Prediction(step)
+
+
+@pytest.fixture
+def resumed(step) -> Prediction:
+    return Prediction(step, kept=[KEPT])
+
+
+def right() -> list[str]:
+    return [summary_of(talk) for talk in TALKS]
+
+
+def misplaced() -> list[tuple[str, list[str]]]:
+    """번호와 요약이 엇갈렸을 때의 것."""
+    want = right()
+    first = [""] * len(want)
+    in_order = [""] * len(want)
+    flipped = [""] * len(want)
+    count = 0
+    for numbers in BATCHES:
+        for place, number in enumerate(numbers):
+            first[number] = want[place]  # 배치마다 dialogues[:n]을 요약
+            in_order[number] = want[count]
+            flipped[number] = want[numbers[-1 - place]]
+            count += 1
+    return [("first-dialogues", first), ("file-order", in_order), ("reversed", flipped)]
+
+
+@todo("5-1")
+def test_every_dialogue_has_its_own_summary(fresh):
+    """처음부터 하면 모든 대화가 제 번호의 요약을 갖습니다."""
+    summarized = fresh.all("요약")
+    if not summarized:
+        symptom = "inverted" if fresh.missing is not None else None
+        about = {"expected": f"배치 {len(BATCHES)}개를 요약", "got": "요약하지 않음", "symptom": symptom}
+        fail("아무 배치도 요약하지 않았습니다.", idea=IDEA, **about)
+    if len(summarized[0]) == len(TALKS):
+        about = {"expected": f"대화 {len(BATCHES[0])}개", "got": f"대화 {len(TALKS)}개 모두", "symptom": "whole"}
+        fail(idea="배치", **about)
+    if not fresh.all("적음"):
+        symptom = "memory-only" if fresh.in_memory else "not-recorded"
+        fail(idea="일지", expected="journal.add", got="부르지 않음", symptom=symptom)
+    if fresh.missing is not None:
+        about = {"expected": "모든 번호", "got": f"{fresh.missing}번이 없음"}
+        done = fresh.all("적음")
+        if done == [list(range(len(numbers))) for numbers in BATCHES[: len(done)]]:
+            fail(idea="번호", symptom="counted-places", **about)
+        fail("적히지 않은 대화가 있습니다.", idea="번호", **about)
+    got, want = fresh.texts, right()
+    if got == want:
+        return
+    place = next(index for index, (one, two) in enumerate(zip(got, want, strict=True)) if one != two)
+    expected, shown = f"{place}번 {want[place]!r}", f"{place}번 {got[place]!r}"
+    recognise(got, misplaced(), idea="번호", expected=expected, shown=shown)
+    fail("요약이 제 대화의 것이 아닙니다.", idea="번호", expected=expected, got=shown)
+
+
+@todo("5-1")
+def test_a_batch_is_recorded_before_the_next_one_is_summarized(fresh):
+    """배치 하나를 요약하면, 다음 배치를 요약하기 전에 적습니다. 그래야 꺼져도 남습니다."""
+    if not sound(lambda: fresh.texts == right()):
+        return
+    order = [name for name, _ in fresh.events if name != "막대"]
+    if order != ["요약", "적음"] * len(BATCHES):
+        late = order.count("요약") == len(BATCHES) and "적음" not in order[: len(BATCHES)]
+        about = {"expected": "요약, 적음, 요약, 적음, …", "got": ", ".join(order[:4]) + ", …"}
+        if late:
+            fail(idea="언제 적나", symptom="saved-late", **about)
+        if order.count("요약") == len(TALKS):
+            fail(idea="배치", symptom="one-by-one", **about)
+        fail("요약한 배치를 바로 적지 않았습니다.", idea="언제 적나", **about)
+    if fresh.written != dict(enumerate(right())):
+        fail("일지에 적힌 것이 돌려준 요약과 다릅니다.", idea="일지", expected="같은 요약", got="다른 요약")
+
+
+@todo("5-1")
+def test_what_is_recorded_is_not_summarized_again(resumed):
+    """이어 할 때는 적어 둔 배치를 다시 요약하지 않고, 나머지는 모두 요약합니다."""
+    kept = BATCHES[KEPT]
+    again = [TALKS[number] for number in kept] in resumed.all("요약")
+    done = [numbers for numbers in BATCHES if [TALKS[number] for number in numbers] in resumed.all("요약")]
+    rest = [numbers for numbers in BATCHES if numbers != kept]
+    about = {"idea": IDEA, "expected": f"배치 {len(rest)}개를 요약", "got": f"{len(done)}개를 요약"}
+    if again and done == [kept]:
+        fail(symptom="inverted", **about)
+    if again and done == BATCHES:
+        fail(symptom="redone", **about)
+    if done == BATCHES[:KEPT] and resumed.missing is not None:
+        fail(symptom="stops-at-recorded", **about)
+    if resumed.missing is None and resumed.texts is not None and done == rest:
+        want = right()
+        for number in kept:
+            want[number] = BEFORE + str(number)
+        if resumed.texts != want:
+            fail("앞서 적어 둔 요약이 그대로 나오지 않았습니다.", idea=IDEA, expected="적어 둔 것", got="다른 것")
+
+
+@todo("5-1")
+def test_the_bar_moves_by_every_batch_once(fresh, resumed):
+    """진행 막대는 건너뛴 배치까지, 배치마다 한 번 나아갑니다."""
+    if not sound(lambda: fresh.texts == right() and resumed.missing is None):
+        return
+    for one in (fresh, resumed):
+        moved = sum(one.all("막대"))
+        if moved != len(TALKS):
+            about = {"expected": f"{len(TALKS)}개", "got": f"{moved}개"}
+            skipped = len(TALKS) - len(BATCHES[KEPT])
+            if one is resumed and moved == skipped:
+                fail(idea="진행 막대", symptom="bar-skips", **about)
+            fail(
+                idea="진행 막대",
+                symptom="bar-twice" if moved > len(TALKS) else None,
+                message="진행 막대가 대화의 수만큼 나아가지 않습니다." if moved < len(TALKS) else "",
+                **about,
+            )
+
+
+@todo("5-1")
+def test_dialogues_are_cut_where_they_were_asked_to_be(fresh):
+    """대화의 길이의 상한은 건네받은 max_len입니다."""
+    if sound(lambda: fresh.texts == right()) and fresh.lengths != {MAX_LEN}:
+        got = ", ".join(map(str, fresh.lengths))
+        symptom = "default-length" if fresh.lengths == {512} else None
+        fail("대화의 길이의 상한이 다릅니다.", idea="max_len", expected=MAX_LEN, got=got, symptom=symptom)

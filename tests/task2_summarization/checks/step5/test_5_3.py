@@ -1,0 +1,139 @@
+"""5-3의 검사: 요청한 빔과 길이로 쓰되, 모두가 함께 쓰는 설정은 그대로.
+
+모델은 아주 작은 진짜 BART입니다. 대화를 번호로 바꾸는 일(2-1)에는 옳은 것을 대신 둡니다.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from course.checks.recognising import explained, recognise, require_value, when
+from course.checks.side_effects import no_side_effects
+from course.checks.words import fail, todo
+from tests.task2_summarization.checks import models, support
+
+IDEA = "요청마다의 생성 설정"
+MAX_LEN = 61
+BEAMS, LENGTH = 5, 14  # 모델의 것(2, 9)과도, transformers의 기본값(1, 20)과도 다릅니다.
+TALK = "\n".join(support.TURNS[1:4])
+
+
+def ids_of(talk: str = TALK) -> Tensor:
+    return torch.tensor([support.encoded(talk, MAX_LEN)])
+
+
+@cache
+def written_with(**changes: Any) -> tuple[int, ...]:
+    """모델의 설정에서 `changes`만 바꾸어 쓴 번호들."""
+    with torch.no_grad():
+        row = models.summarizer().generate(input_ids=ids_of(), attention_mask=torch.ones_like(ids_of()), **changes)
+    return tuple(row[0].tolist())
+
+
+def want() -> tuple[int, ...]:
+    return written_with(num_beams=BEAMS, max_length=LENGTH)
+
+
+def wrong_rows() -> list[tuple[str, tuple[int, ...]]]:
+    """흔한 실수를 했을 때의 번호들."""
+    return [
+        ("ignored", written_with()),
+        ("beams-only", written_with(num_beams=BEAMS)),
+        ("length-only", written_with(max_length=LENGTH)),
+        ("swapped", written_with(num_beams=LENGTH, max_length=BEAMS)),
+        ("new-tokens", written_with(num_beams=BEAMS, max_new_tokens=LENGTH)),
+        ("rest-lost", written_with(num_beams=BEAMS, max_length=LENGTH, no_repeat_ngram_size=0)),
+    ]
+
+
+class Writing:
+    """학생의 함수로 쓴 요약.
+
+    Attributes:
+        row: 돌려받은 것.
+        during: `generate`를 부르던 순간의, 모델의 생성 설정.
+        before, after: 부르기 앞뒤의 것.
+        calls: `generate`를 부른 횟수.
+        shared_given: `generate`에 모델의 생성 설정을 복사하지 않고 건넸는가.
+    """
+
+    def __init__(self, step: Any) -> None:
+        writer = models.summarizer()
+        real = writer.generate
+        self.before = writer.generation_config.to_dict()
+        self.during = self.before
+        self.calls = 0
+        self.shared_given = False
+
+        def generate(*inputs: Any, **more: Any) -> Any:
+            self.during = writer.generation_config.to_dict()
+            self.calls += 1
+            self.shared_given = more.get("generation_config") is writer.generation_config
+            return real(*inputs, **more)
+
+        writer.generate = generate
+        known = (
+            when(
+                "decoder_start_token_id|bos_token_id", "rest-lost", idea=IDEA, expected="나머지는 그대로", got="빈 설정"
+            ),
+            when("too many indices|0-dim", "too-deep", idea="모양", expected="(1, 요약 길이)", got="0차원"),
+            when("not used by the model", "unknown-argument", idea="generate의 인수", expected="num_beams, max_length"),
+        )
+        summarizer = step.Summarizer(writer, support.tokenizer(), MAX_LEN)
+        with pytest.MonkeyPatch.context() as patch, no_side_effects(weights=writer, modes=writer), explained(*known):
+            patch.setattr(step, "encode_dialogue", lambda tokenizer, talk, length: support.encoded(talk, length))
+            self.row = summarizer.write(TALK, BEAMS, LENGTH)
+        self.after = writer.generation_config.to_dict()
+
+
+@pytest.fixture
+def writing(step) -> Writing:
+    return Writing(step)
+
+
+@todo("5-3")
+def test_the_summary_is_written_with_what_was_asked(writing):
+    """요청한 빔의 수와 길이로, 나머지는 모델의 설정으로 쓴 요약입니다."""
+    row = require_value(writing.row, "written")
+    if not isinstance(row, Tensor):
+        fail(
+            "written이 번호의 텐서가 아닙니다.", idea="generate", expected="(1, 요약 길이) 텐서", got=type(row).__name__
+        )
+    if row.dim() != 1:
+        symptom = "too-deep" if row.dim() == 0 else "too-shallow"
+        fail(idea="모양", expected="written (1, 요약 길이)", got=f"{row.dim() + 1}차원", symptom=symptom)
+    got = tuple(row.tolist())
+    if got == want():
+        return
+    decoded = support.tokenizer().decode(list(got), skip_special_tokens=True)
+    about = {"expected": f"빔 {BEAMS}개, {LENGTH}토큰까지", "shown": f"{decoded[:40]!r} ({len(got)}토큰)"}
+    recognise(got, wrong_rows(), idea=IDEA, **about)
+    fail("요청한 빔의 수와 길이로 쓴 요약과 다릅니다.", idea=IDEA, expected=about["expected"], got=about["shown"])
+
+
+@todo("5-3")
+def test_the_shared_settings_stay(writing):
+    """모델의 생성 설정은 부르는 동안에도, 부르고 나서도 그대로입니다. 다른 요청이 함께 쓰고 있습니다."""
+    kept = "not-copied" if writing.shared_given else "leaks"
+    for moment, symptom in ((writing.after, kept), (writing.during, "borrowed")):
+        changed = [name for name, value in writing.before.items() if moment.get(name) != value]
+        if changed:
+            name = changed[0]
+            about = {"expected": f"{name} {writing.before[name]}", "got": f"{name} {moment.get(name)}"}
+            fail(idea="함께 쓰는 것", symptom=symptom, **about)
+
+
+@todo("5-3")
+def test_it_is_written_once(writing):
+    """요약은 한 번만 씁니다."""
+    if writing.calls > 1 and tuple(writing.row.tolist()) == want():
+        fail(
+            "generate를 두 번 넘게 불렀습니다. 요청 하나를 기다리는 시간이 그만큼 늘어납니다.",
+            idea="한 번",
+            got=writing.calls,
+        )

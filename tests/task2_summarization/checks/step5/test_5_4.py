@@ -1,0 +1,127 @@
+"""5-4의 검사: 명령줄에 적은 것만 설정 파일 위에 얹기.
+
+설정을 읽는 일(1단계)에는, 건네받은 것을 적어 두는 것을 대신 둡니다.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from course.checks.recognising import explained, require_value, when
+from course.checks.words import fail, show, todo
+from nlpbook.cli import Options
+from nlpbook.summarization.commands import ServeOptions, TrainOptions
+from nlpbook.summarization.config import SummarizationConfig
+
+IDEA = "얹는 것"
+# 사람이 적은 것들. 거짓으로 읽히는 값(0, False, 빈 목록)도 있습니다.
+WRITTEN = {
+    "num_beams": 6,
+    "fp16": False,
+    "warmup_ratio": 0.0,
+    "num_train_epochs": 11,
+    "remove_tokens": [],
+    "experiment_name": "내 실험",
+}
+WORDS = ["training.learning_rate=3e-4", "wandb.mode=offline"]
+ASSIGNED = {"training.learning_rate": "3e-4", "wandb.mode": "offline"}
+OWN = {"config": "내 설정.yaml", "quantize": "int8", "server_port": 9213}  # 명령의 것
+
+
+def command_line(kind: type, own: Mapping[str, Any], words: list[str] | None) -> Options:
+    """명령줄에서 온 것과 같은 옵션: 적지 않은 설정의 항목은 None이고, 적지 않은 명령의 것은 기본값입니다."""
+    values: dict[str, Any] = {"settings": words}
+    values |= {leaf.option: getattr(leaf.field, "default", None) for leaf in kind.leaves()}
+    values |= dict.fromkeys(SummarizationConfig.options())
+    values |= {**own, **WRITTEN}
+    options = Options(values)
+    options.given = frozenset({*own, *WRITTEN})
+    return options
+
+
+class Loading:
+    """학생의 함수가 `load_config`에 건넨 것.
+
+    Attributes:
+        name: 설정의 이름.
+        overrides: 얹으라고 한 것.
+    """
+
+    def __init__(self, step: Any, options: Options, kind: type) -> None:
+        self.name: Any = None
+        self.overrides: Any = None
+        self.called = False
+        before = dict(options)
+
+        def load_config(name: Any = "quick", overrides: Any = (), *more: Any, **rest: Any) -> SummarizationConfig:
+            self.called = True
+            self.name, self.overrides = name, overrides
+            return SummarizationConfig()
+
+        known = when("KeyError: '?(?P<got>\\w+)", "settings-key", idea=IDEA, expected="있는 옵션의 이름")
+        with pytest.MonkeyPatch.context() as patch, explained(known):
+            patch.setattr(step, "load_config", load_config)
+            step.config_from(options, kind)
+        if dict(options) != before:
+            fail("건네받은 options를 바꾸었습니다.", idea="부작용", expected="그대로", got="달라진 옵션")
+
+
+@pytest.fixture
+def serving(step) -> Loading:
+    return Loading(step, command_line(ServeOptions, OWN, list(WORDS)), ServeOptions)
+
+
+@pytest.fixture
+def training(step) -> Loading:
+    return Loading(step, command_line(TrainOptions, {"resume_from_checkpoint": "가/나"}, None), TrainOptions)
+
+
+def require_overrides(got: Any, want: dict[str, Any], own: Mapping[str, Any], words: bool) -> None:
+    """얹을 것이 `want`와 같은지 봅니다. 아니면 무엇이 다른지 말합니다."""
+    require_value(got, "overrides")
+    if not isinstance(got, Mapping):
+        fail("overrides가 사전이 아닙니다.", idea=IDEA, expected="이름 → 값", got=type(got).__name__)
+    if dict(got) == want:
+        return
+    unasked = sorted(name for name, value in got.items() if value is None and name in SummarizationConfig.options())
+    if unasked:
+        fail(
+            idea="적지 않은 것", expected=f"{len(want)}개", got=f"{len(got)}개", symptom="defaults-too", name=unasked[0]
+        )
+    if "settings" in got:
+        fail(idea=IDEA, expected="training.learning_rate", got="settings", symptom="settings-key", name="settings")
+    if mine := sorted(set(got) & set(own)):
+        fail(idea="명령의 것", expected="설정의 항목만", got=mine[0], symptom="own-included", name=mine[0])
+    about = {"expected": show(sorted(want)), "got": show(sorted(got))}
+    lost = sorted(set(want) - set(got))
+    falsy = sorted(name for name, value in WRITTEN.items() if not value)
+    if lost == falsy:
+        fail(idea="0과 False", symptom="falsy-dropped", name=", ".join(lost), **about)
+    if words and lost == sorted(ASSIGNED):
+        fail(idea="이름=값", symptom="words-dropped", **about)
+    if lost == sorted(WRITTEN):
+        fail(idea="옵션", symptom="options-dropped", **about)
+    if set(got) == set(want):
+        name = next(name for name in want if got[name] != want[name])
+        about = {"expected": f"{name}={want[name]!r}", "got": f"{name}={got[name]!r}"}
+        fail(
+            "값이 적은 것과 다릅니다.", idea=IDEA, symptom="as-text" if got[name] == str(want[name]) else None, **about
+        )
+    fail("얹는 것이 사람이 적은 것과 다릅니다.", idea=IDEA, **about)
+
+
+@todo("5-4")
+def test_what_was_written_goes_over_the_file(serving):
+    """사람이 적은 설정의 항목과 이름=값의 말들이, 적은 값 그대로 얹힙니다."""
+    if not serving.called:
+        fail("load_config를 부르지 않았습니다.", idea=IDEA, expected="load_config(이름, overrides)", got="부르지 않음")
+    require_overrides(serving.overrides, {**WRITTEN, **ASSIGNED}, OWN, words=True)
+
+
+@todo("5-4")
+def test_nothing_else_goes_over_the_file(training):
+    """이름=값의 말이 없을 때도, 다른 명령에서도 마찬가지입니다."""
+    require_overrides(training.overrides, WRITTEN, {"resume_from_checkpoint": ""}, words=False)
