@@ -90,7 +90,7 @@ def status(
         rows = collect(tasks, checker, Progress(home))
     changed = changed_checks(tasks)
     if page is not None:
-        write_page(rows, page)
+        write_page(rows, page, home.templates)
         print(f"저장했습니다: {page}")
     elif as_json:
         print(json.dumps({**to_json(rows), "changed_checks": changed}, ensure_ascii=False, indent=2))

@@ -51,6 +51,11 @@ class Home:
         return self.root / "course-gate.yaml"
 
     @property
+    def templates(self) -> Path:
+        """페이지의 틀."""
+        return self.root / "templates"
+
+    @property
     def guide(self) -> Path:
         return self.root / "README_stepwise_learning.md"
 

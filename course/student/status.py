@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -107,39 +107,39 @@ def to_json(rows: list[Row]) -> dict:
     return {"steps": steps, "todos": [asdict(row) for row in rows]}
 
 
-def write_page(rows: list[Row], path: Path) -> None:
+def write_page(rows: list[Row], path: Path, templates: Path) -> None:
     """다른 파일이 필요 없는 HTML 한 장."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     done = sum(row.done for row in rows)
     share = done / len(rows) if rows else 0
-    sections = "".join(_section(task, step, own) for (task, step), own in by_step(rows).items())
-    write_text(
-        path,
-        _PAGE.format(
-            when=datetime.now().strftime("%Y-%m-%d %H:%M"),
-            done=done,
-            total=len(rows),
-            percent=f"{share:.0%}",
-            turn=f"{share * 360:.1f}",
-            hints=sum(row.hints for row in rows),
-            minutes=round(sum(row.minutes or 0 for row in rows)),
-            sections=sections,
-        ),
+    pages = Environment(loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined)
+    page = pages.get_template("reports/status.html").render(
+        nonce="",
+        when=datetime.now().strftime("%Y-%m-%d %H:%M"),
+        done=done,
+        total=len(rows),
+        percent=f"{share:.0%}",
+        turn=f"{share * 360:.1f}",
+        hints=sum(row.hints for row in rows),
+        minutes=round(sum(row.minutes or 0 for row in rows)),
+        sections=[_section(task, step, own) for (task, step), own in by_step(rows).items()],
     )
+    write_text(path, page)
 
 
-def _section(task: str, step: str, rows: list[Row]) -> str:
-    done = sum(row.done for row in rows)
-    items = "".join(
-        f"<li class='{_class(row)}'><span class=id>{row.todo}</span><span class=goal>{html.escape(row.goal)}"
-        f"{'' if row.done or row.state == 'not started' else f'<em>{html.escape(row.title)}</em>'}</span>"
-        f"<span class=trace>{_trace(row)}</span></li>"
+def _section(task: str, step: str, rows: list[Row]) -> dict[str, Any]:
+    todos = [
+        {
+            "todo": row.todo,
+            "goal": row.goal,
+            "look": _class(row),
+            "said": "" if row.done or row.state == "not started" else row.title,
+            "trace": _trace(row),
+        }
         for row in rows
-    )
-    name = html.escape(step.removesuffix(".py"))
-    return (
-        f"<section><header><h2>{name}</h2><span>{html.escape(task)} · {done}/{len(rows)}"
-        f"</span></header><div class=bar><i style='width:{done / len(rows):.0%}'></i></div><ul>{items}</ul></section>"
-    )
+    ]
+    return {"task": task, "step": step.removesuffix(".py"), "done": sum(row.done for row in rows), "todos": todos}
 
 
 def _class(row: Row) -> str:
@@ -154,57 +154,3 @@ def _trace(row: Row) -> str:
         f"{row.minutes:.0f}분" if row.minutes is not None else "",
     ]
     return " · ".join(part for part in parts if part)
-
-
-_PAGE = """<!doctype html>
-<html lang="ko">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>어디까지 했나</title>
-<style>
-  :root {{ color-scheme: light dark; --bg: light-dark(#f8fafc, #0f172a); --card: light-dark(#fff, #1e293b);
-    --text: light-dark(#0f172a, #e2e8f0); --soft: light-dark(#64748b, #94a3b8); --line: light-dark(#e2e8f0, #334155);
-    --good: light-dark(#16a34a, #4ade80); --bad: light-dark(#dc2626, #f87171); }}
-  * {{ box-sizing: border-box; }}
-  body {{ margin: 0; background: var(--bg); color: var(--text);
-    font: 16px/1.6 system-ui, "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", sans-serif; }}
-  main {{ max-width: 56rem; margin: 0 auto; padding: 2.5rem 1.25rem; }}
-  .top {{ display: flex; gap: 1.5rem; align-items: center; margin-bottom: 2rem; }}
-  .ring {{ width: 6.5rem; aspect-ratio: 1; border-radius: 50%; display: grid; place-items: center; flex: none;
-    background: conic-gradient(var(--good) {turn}deg, var(--line) 0); }}
-  .ring b {{ width: 5rem; aspect-ratio: 1; border-radius: 50%; background: var(--bg); display: grid;
-    place-items: center; font-size: 1.4rem; }}
-  h1 {{ margin: 0; font-size: 1.6rem; letter-spacing: -.02em; }}
-  .top p {{ margin: .25rem 0 0; color: var(--soft); }}
-  section {{ background: var(--card); border: 1px solid var(--line); border-radius: 1rem; padding: 1rem 1.25rem;
-    margin-bottom: 1rem; }}
-  section header {{ display: flex; justify-content: space-between; align-items: baseline; gap: 1rem; flex-wrap: wrap; }}
-  h2 {{ font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }}
-  section header span, .trace {{ color: var(--soft); font-size: .875rem; font-variant-numeric: tabular-nums; }}
-  .bar {{ height: .4rem; border-radius: 1rem; background: var(--line); overflow: hidden; margin: .5rem 0 .75rem; }}
-  .bar i {{ display: block; height: 100%; background: var(--good); }}
-  ul {{ list-style: none; margin: 0; padding: 0; }}
-  li {{ display: flex; gap: .75rem; padding: .35rem 0; border-top: 1px solid var(--line); align-items: baseline; }}
-  li:first-child {{ border-top: 0; }}
-  .id {{ font-variant-numeric: tabular-nums; font-weight: 600; min-width: 3.4rem; white-space: nowrap; }}
-  .id::before {{ content: "○ "; color: var(--soft); }}
-  .done .id::before {{ content: "● "; color: var(--good); }} .wrong .id::before {{ content: "✗ "; color: var(--bad); }}
-  .goal {{ flex: 1; }} .goal em {{ display: block; font-style: normal; font-size: .875rem; color: var(--soft); }}
-  .wrong .goal em {{ color: var(--bad); }}
-  .trace {{ white-space: nowrap; }}
-  @media (max-width: 40rem) {{ li {{ flex-wrap: wrap; }} .goal {{ flex-basis: 70%; }} }}
-</style>
-</head>
-<body>
-<main>
-  <div class="top">
-    <div class="ring"><b>{percent}</b></div>
-    <div><h1>TODO {total}개 가운데 {done}개를 마쳤습니다</h1>
-    <p>본 힌트 {hints}개 · 걸린 시간 {minutes}분 · {when}에 지금의 파일을 검사한 결과입니다</p></div>
-  </div>
-  {sections}
-</main>
-</body>
-</html>
-"""

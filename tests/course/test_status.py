@@ -11,6 +11,7 @@ from rich.console import Console
 
 from course.author.build import build
 from course.checks.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
+from course.home import ROOT, Home
 from course.student.progress import Progress
 from course.student.status import Row, collect, to_json, to_table, write_page
 
@@ -121,7 +122,7 @@ class Page(HTMLParser):
 def page(tmp_path):
     def write(rows):
         path = tmp_path / "깊은 폴더" / "status.html"
-        write_page(rows, path)
+        write_page(rows, path, Home(ROOT).templates)
         return Page(path.read_text(encoding="utf-8"))
 
     return write

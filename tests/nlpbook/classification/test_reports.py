@@ -61,7 +61,7 @@ def test_reviews_and_names_are_escaped(page):
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert(1)" in html
     assert "<b>모델" not in html
-    assert "{중괄호} &amp; &quot;따옴표&quot;" in html
+    assert "{중괄호} &amp; &#34;따옴표&#34;" in html
 
 
 def test_a_blank_review_is_shown_as_blank(page):
