@@ -187,6 +187,9 @@ def _explain_value(message: str) -> str:
     for pattern, korean in (
         (r".*valid integer.*", "정수를 적어 주세요."),
         (r".*valid (float|number).*", "수를 적어 주세요."),
+        (r".*in the range (\S+?)<=x<=(\S+?)\.", r"\1에서 \2까지의 수를 적어 주세요."),
+        (r".*(?:greater than or equal to |in the range x>=)(\S+?)\.?$", r"\1 이상의 수를 적어 주세요."),
+        (r".*(?:less than or equal to |in the range x<=)(\S+?)\.?$", r"\1 이하의 수를 적어 주세요."),
     ):
         if re.match(pattern, message, re.DOTALL):
             return re.sub(pattern, korean, message, flags=re.DOTALL)

@@ -14,7 +14,7 @@ from rich.console import Console
 from command_line import App, UsageError, explain_usage
 from console_text import make_printable
 from course.author import build as building
-from course.book.gone import clear_away
+from course.book.gone import clear_away, put_missing
 from course.book.regions import RegionError
 from course.book.tasks import Task, all_tasks, find_task
 from course.checks.checker import Checker
@@ -305,6 +305,7 @@ def main(arguments: list[str], home: Home | None = None) -> int:
         if moved := clear_away(home):
             print(f"옛 판의 파일 {len(moved)}개를 백업으로 옮겼습니다: {home.shown(home.backup)}", file=sys.stderr)
         if arguments[:1] != ["undo"]:  # 무를 것을 고치지 않습니다.
+            put_missing(home)
             for line in student_commands.carry_over_if_due(home):
                 print(line, file=sys.stderr)
         command = typer.main.get_command(app)

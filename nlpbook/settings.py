@@ -163,8 +163,11 @@ class Settings:
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self.__dataclass_fields__:
             raise self._unknown(name, type(self).__name__, type(self))
+        again = name in self.__dict__
         object.__setattr__(self, name, self._cast(name, value, lambda path: type(self).__name__, ()))
         self._origins().pop(name, None)
+        if again:  # 만든 뒤에 고쳐 담은 것. 기본값과 같은 값이어도 고른 것입니다.
+            self._origins()[name] = CODE
 
     def keys(self) -> list[str]:
         return [one.name for one in fields(self)]

@@ -14,22 +14,16 @@
 하지 않는 것: 데이터를 배치로 묶는 일(2단계), 학습(3, 4단계).
 """
 
-import sys
-from pathlib import Path
-
 import torch
 from lightning import LightningModule
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-# 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
-sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
-
-from nlpbook.classification.config import ClassificationConfig, TrainConfig  # noqa: E402
-from nlpbook.classification.nsmc import NsmcCorpus  # noqa: E402
-from nlpbook.cli import run_script  # noqa: E402
-from nlpbook.limits import require_positions  # noqa: E402
-from nlpbook.pretrained import resolve_pretrained  # noqa: E402
-from todo import todo  # noqa: E402
+from nlpbook.classification.config import ClassificationConfig, TrainConfig
+from nlpbook.classification.nsmc import NsmcCorpus
+from nlpbook.cli import run_script
+from nlpbook.limits import require_positions
+from nlpbook.pretrained import resolve_pretrained
+from todo import todo
 
 
 class NSMCModel(LightningModule):

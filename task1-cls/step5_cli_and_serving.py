@@ -1,29 +1,29 @@
 """5단계 · 명령줄과 웹 서비스: 누구나 쓰는 완성품
 
-4단계의 루프를 명령 세 개로 묶습니다. 학습한 사람이 아니어도, 이 파일을 읽지 않아도 쓸 수 있어야 완성입니다.
+4단계의 루프를 명령 네 개로 묶습니다. 학습한 사람이 아니어도, 이 파일을 읽지 않아도 쓸 수 있어야 완성입니다.
 
     python step5_cli_and_serving.py train --num_epochs 3         # 내장 데이터로 약 40초
     python step5_cli_and_serving.py test                         # 정확도, F1, 혼동표, 오답 페이지
     python step5_cli_and_serving.py serve --server_port 9164     # http://127.0.0.1:9164
+    python step5_cli_and_serving.py predict "배우들 연기가 좋아요"    # 문장마다 한 줄씩 답합니다
     python step5_cli_and_serving.py train --data_name nsmc --train_batch 128   # 실제 NSMC 15만 개, 약 9분
 
 배우는 것
     - Flask-Classful: 웹 API를 클래스 하나로. 모델은 서버가 뜰 때 한 번만 읽습니다
-    - Typer: 타입 힌트가 곧 명령줄 옵션. 이름과 설명은 nlpbook/classification/config.py에 한 번만 적혀 있습니다
+    - Typer: 타입 힌트가 곧 명령줄 옵션. predict의 옵션은 손으로 적고, 설정에 있는 옵션들은 설정 클래스에서 만듭니다
     - 설정의 흐름: 옵션 → 설정(config) → 말뭉치 → 데이터셋 → 로더 → 모델 → 루프 → 실행 폴더. 거꾸로 묻지 않습니다
     - Fabric: CPU, GPU 하나, 여러 프로세스를 인수 네 개로 고르기
+
+앞 단계와 Fabric은 명령이 시작된 뒤에, 쓰는 함수 안에서 불러옵니다. 그래서 --help와 옵션의 오타에는 바로 답합니다.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 import typer
 from flask import Flask, jsonify, render_template, request
 from flask_classful import FlaskView, route
-from lightning.fabric import Fabric
-
-from step4_training_loops import NSMCModel, Trainer, gather
 
 from nlpbook import plots
 from nlpbook.checkpoints import Checkpoint, CheckpointSaver, load_weights
@@ -32,8 +32,9 @@ from nlpbook.classification.config import ClassificationConfig, ServeConfig, Tes
 from nlpbook.classification.limits import require_testable, require_trainable
 from nlpbook.classification.metrics import ClassificationReport, classification_report
 from nlpbook.classification.plots import confusion_matrix
-from nlpbook.classification.runs import RunFolder, config_of, find_run
+from nlpbook.classification.runs import RunFolder, find_run
 from nlpbook.cli import Options, new_app, run, with_options
+from nlpbook.errors import UserError
 from nlpbook.exports import complete_tokenizer, write_model_card
 from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast_attention
 from nlpbook.loaders import evaluation_loader
@@ -43,8 +44,14 @@ from nlpbook.runs import held
 from nlpbook.screen import Stopwatch, console, log_to, progress_bar, say
 from nlpbook.serving import listen, read_text, require_servable
 from nlpbook.serving import new_app as new_web_app
+from nlpbook.text import has_visible_character
 from nlpbook.tracking import Tracker, file_loggers
 from todo import todo
+
+if TYPE_CHECKING:  # 타입 힌트에만 쓰므로, 실행할 때는 읽지 않습니다.
+    from lightning.fabric import Fabric
+
+    from step4_training_loops import NSMCModel, Trainer
 
 
 class WebAPI(FlaskView):
@@ -56,7 +63,7 @@ class WebAPI(FlaskView):
 
     route_base = "/"
 
-    def __init__(self, served: tuple[NSMCModel, ServeConfig]) -> None:
+    def __init__(self, served: "tuple[NSMCModel, ServeConfig]") -> None:
         self.model, self.config = served
 
     @route("/", methods=["GET"])
@@ -80,7 +87,7 @@ class WebAPI(FlaskView):
         return jsonify(answer)
 
 
-def build_web_app(model: NSMCModel, config: ServeConfig) -> Flask:
+def build_web_app(model: "NSMCModel", config: ServeConfig) -> Flask:
     """모델을 물고 있는 Flask 앱."""
     app = new_web_app(__name__)
     WebAPI.register(app, route_base="/", init_argument=(model.eval(), config))
@@ -88,36 +95,46 @@ def build_web_app(model: NSMCModel, config: ServeConfig) -> Flask:
 
 
 def build_cli() -> typer.Typer:
-    """`train`, `test`, `serve` 세 명령을 가진 명령줄."""
-    cli = new_app("NSMC 감성분석: 학습(train), 평가(test), 웹 서비스(serve)")
-    # [TODO 5-2] train, test, serve 함수를 같은 이름의 명령으로 cli에 등록하세요.
-    # 힌트: cli.command("이름")(함수)는 @cli.command("이름")을 함수 위에 쓴 것과 같습니다. 함수는 먼저
-    #       with_options(설정 클래스)로 감싸야 옵션이 생깁니다. 세 명령의 설정 클래스는 서로 다릅니다.
+    """`train`, `test`, `serve`, `predict` 네 명령을 가진 명령줄."""
+    cli = new_app("NSMC 감성분석: 학습(train), 평가(test), 웹 서비스(serve), 문장에 답하기(predict)")
+    # 세 명령은 설정의 모든 필드를 옵션으로 받습니다. 수십 개를 손으로 적는 대신 설정 클래스에서 만듭니다.
+    cli.command("train")(with_options(TrainConfig)(train))
+    cli.command("test")(with_options(TestConfig)(test))
+    cli.command("serve")(with_options(ServeConfig)(serve))
+
+    # [TODO 5-2] 문장들(texts)과 옵션 --job_name, --seq_len(4 이상), --device를 받는 명령 predict를 cli에 만드세요.
+    # 힌트: 차례로 적는 것은 Annotated[타입, typer.Argument(help=…)], 이름으로 적는 것은 Annotated[타입,
+    #       typer.Option(help=…)]입니다. 적지 않으면 작업 이름과 길이는 None, 장치는 "auto"입니다. 명령은 받은 값으로
+    #       predict(texts, predict_config(job_name, seq_len, device))를 부릅니다. 타입 힌트가 없으면 --seq_len 64의 64는
+    #       무엇이 될까요?
     todo("5-2")  # 여기를 지우고 채워 주세요.
     # [END 5-2]
     return cli
 
 
-def arguments_from(kind: type[ClassificationConfig], options: dict[str, Any]) -> ClassificationConfig:
-    """납작한 옵션을 묶음 설정으로 옮깁니다.
+def predict_config(job_name: str | None, seq_len: int | None, device: str) -> ClassificationConfig:
+    """`predict`의 옵션을 설정으로 옮깁니다.
 
     Args:
-        kind: 설정 클래스. `kind.options()`는 옵션 이름 → (묶음 이름, 필드)이고, `kind.groups()`는 묶음 이름 → 묶음의
-            클래스입니다.
-        options: 옵션 이름 → 값. 예: `{"data_name": "nsmc", "seq_len": 64, …}`. 빠진 것은 기본값이 됩니다.
+        job_name: 작업 이름. None이면 가장 나중에 시작한 학습입니다.
+        seq_len: 문장 하나의 최대 토큰 수. None이면 학습할 때의 값을 씁니다.
+        device: 계산 장치. "auto", "cpu", "gpu" 등.
 
     Returns:
-        예: `config.data.name == "nsmc"`, `config.model.seq_len == 64`.
+        예: `config.model.seq_len == 64`. 적지 않은 것은 기본값입니다.
     """
-    # [TODO 5-3] 옵션마다 제 묶음의 제 필드로 값을 옮겨, kind의 설정 config를 만드세요.
-    # 힌트: 옵션의 이름과 필드의 이름은 다를 수 있습니다(data_name → data 묶음의 name). 필드의 이름은 field.name입니다.
+    # [TODO 5-3] 세 값을 제 묶음의 제 필드로 옮긴 ClassificationConfig를 config에 담으세요. None은 옮기지 않습니다.
+    # 힌트: 설정은 config.묶음.필드처럼 묶음으로 나뉘어 있고(nlpbook/classification/config.py), 명령줄의 이름과 필드의
+    #       이름은 다를 수 있습니다. 이름은 env, 길이는 model, 장치는 hardware 묶음에서 찾아보세요.
     todo("5-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: config
     # [END 5-3]
     return config
 
 
-def make_fabric(config: ClassificationConfig) -> Fabric:
+def make_fabric(config: ClassificationConfig) -> "Fabric":
     """설정에 맞는 장치, 정밀도, 프로세스 수의 Fabric. 여러 프로세스는 `launch()`를 부를 때 시작합니다."""
+    from lightning.fabric import Fabric
+
     accelerator = accelerator_of(config.hardware.accelerator)  # "auto" → 이 기계에 있는 것
     precision = precision_of(config.hardware.precision, accelerator)  # "auto" → 이 장치가 잘하는 것
     strategy = strategy_of(config.hardware.strategy, accelerator, config.hardware.devices)  # 여럿이면 "ddp"
@@ -131,7 +148,9 @@ def make_fabric(config: ClassificationConfig) -> Fabric:
 
 def train(options: Options) -> None:
     """모델을 학습해 실행 폴더에 남깁니다. --resume은 멈춘 학습을 이어 하고, --init_from은 다른 모델에서 시작합니다."""
-    config = arguments_from(TrainConfig, options)
+    from step4_training_loops import NSMCModel
+
+    config = TrainConfig.of(options)
     resume = config.learning.resume
     run_folder = None
     weights = None
@@ -156,8 +175,10 @@ def train(options: Options) -> None:
         fit(fabric, model, run_folder, resume)
 
 
-def fit(fabric: Fabric, model: NSMCModel, run_folder: RunFolder, resume: bool) -> None:
+def fit(fabric: "Fabric", model: "NSMCModel", run_folder: RunFolder, resume: bool) -> None:
     """학습하고, 결과를 실행 폴더에 남깁니다."""
+    from step4_training_loops import Trainer
+
     watch = Stopwatch()
     config = model.config
     saver = CheckpointSaver(run_folder.checkpoints, config.learning.saving_mode, config.learning.num_saving)
@@ -180,7 +201,7 @@ def fit(fabric: Fabric, model: NSMCModel, run_folder: RunFolder, resume: bool) -
         say(f"{watch.seconds:.0f}초 걸렸습니다. 이어서: python {Path(__file__).name} test")
 
 
-def report_start(trainer: Trainer, run_folder: RunFolder) -> None:
+def report_start(trainer: "Trainer", run_folder: RunFolder) -> None:
     """무엇을 얼마나, 무엇으로 배울지 적습니다."""
     config = trainer.config
     fabric = trainer.fabric
@@ -195,7 +216,7 @@ def report_start(trainer: Trainer, run_folder: RunFolder) -> None:
         say(f"{trainer.position.step:,}스텝에서 이어 갑니다.")
 
 
-def export(model: NSMCModel, saver: CheckpointSaver, tracker: Tracker, run_folder: RunFolder) -> None:
+def export(model: "NSMCModel", saver: CheckpointSaver, tracker: Tracker, run_folder: RunFolder) -> None:
     """가장 좋은 가중치를 Hugging Face 폴더로, 학습 곡선을 그림으로 남깁니다."""
     best = saver.best()
     load_weights(model.lang_model, best.path)
@@ -213,25 +234,29 @@ def export(model: NSMCModel, saver: CheckpointSaver, tracker: Tracker, run_folde
     say(f"학습 곡선: {run_folder.learning_curve}")
 
 
-def load_trained(
-    kind: type[ClassificationConfig], options: Options
-) -> tuple[ClassificationConfig, RunFolder, NSMCModel]:
-    """학습해 둔 모델과 그때의 설정. 명령줄에 적은 옵션만 그때의 설정을 덮어씁니다. 장치는 지금의 것을 씁니다."""
-    asked = arguments_from(kind, options)
+def load_trained(asked: ClassificationConfig) -> "tuple[ClassificationConfig, RunFolder, NSMCModel]":
+    """학습해 둔 모델과 그때의 설정. 지금 고른 값만 그때의 설정을 덮어씁니다. 장치는 지금의 것을 씁니다.
+
+    Args:
+        asked: 지금의 설정. 어느 학습인지(`env`)와 무엇을 바꿀지가 적혀 있습니다.
+    """
+    from step4_training_loops import NSMCModel
+
     run_folder = find_run(asked, with_checkpoint=True)
-    config = config_of(run_folder, kind)
-    config.hardware = asked.hardware
-    for name in options.given:
-        group, field = kind.options()[name]
-        setattr(getattr(config, group), field.name, options[name])
-    if "pretrained" not in options.given and run_folder.model.is_dir():
-        config.model.pretrained = str(run_folder.model)  # 실행 폴더가 제 모델과 토크나이저를 갖고 있습니다.
+    config = runs.trained_config(run_folder, asked)
     return config, run_folder, NSMCModel(config)
+
+
+def load_best(model: "NSMCModel", run_folder: RunFolder) -> None:
+    """가장 좋은 체크포인트의 가중치를 모델에 넣습니다."""
+    saving_mode = TrainConfig.load(run_folder.arguments).learning.saving_mode
+    best = CheckpointSaver(run_folder.checkpoints, saving_mode).best()
+    load_weights(model.lang_model, best.path)
 
 
 def test(options: Options) -> None:
     """가장 좋은 체크포인트(--all이면 모두)를 평가 데이터로 재고, 표와 오답 페이지를 남깁니다."""
-    config, run_folder, model = load_trained(TestConfig, options)
+    config, run_folder, model = load_trained(TestConfig.of(options))
     require_testable(config)
     train_config = TrainConfig.load(run_folder.arguments)
     saver = CheckpointSaver(run_folder.checkpoints, train_config.learning.saving_mode)
@@ -261,8 +286,10 @@ def test(options: Options) -> None:
         say(f"결과: {run_folder} 폴더의 test.json, mistakes.html, confusion_matrix.png")
 
 
-def evaluate(fabric: Fabric, model: Any, loader: Any) -> tuple[ClassificationReport, torch.Tensor]:
+def evaluate(fabric: "Fabric", model: Any, loader: Any) -> tuple[ClassificationReport, torch.Tensor]:
     """평가 데이터 전체의 지표와 확률. 확률은 (예문, 라벨 수), `loader.sampler.order`의 순서입니다."""
+    from step4_training_loops import gather
+
     outputs = []
     with progress_bar("평가", len(loader), fabric.is_global_zero) as advance:
         for index, batch in enumerate(loader):
@@ -276,7 +303,7 @@ def evaluate(fabric: Fabric, model: Any, loader: Any) -> tuple[ClassificationRep
 
 
 def publish(
-    config: TestConfig, model: NSMCModel, run_folder: RunFolder, report: ClassificationReport, probs: Any, loader: Any
+    config: TestConfig, model: "NSMCModel", run_folder: RunFolder, report: ClassificationReport, probs: Any, loader: Any
 ) -> None:
     """평가 하나를 혼동표와 오답 페이지로 남깁니다."""
     names = model.data.label_names
@@ -297,15 +324,26 @@ def publish(
 
 def serve(options: Options) -> None:
     """학습한 모델로 웹 페이지와 API를 엽니다. Ctrl-C로 멈춥니다."""
-    asked = arguments_from(ServeConfig, options).server
-    require_servable(asked.page, asked.host, asked.port)
-    config, run_folder, model = load_trained(ServeConfig, options)
-    saving_mode = TrainConfig.load(run_folder.arguments).learning.saving_mode
-    load_weights(model.lang_model, CheckpointSaver(run_folder.checkpoints, saving_mode).best().path)
+    asked = ServeConfig.of(options)
+    require_servable(asked.server.page, asked.server.host, asked.server.port)
+    config, run_folder, model = load_trained(asked)
+    load_best(model, run_folder)
     model.to(accelerator_of(config.hardware.accelerator))
     model.infer_one("첫 요청이 느리지 않도록 한 번 미리 대답해 봅니다")
     say(f"http://{config.server.host}:{config.server.port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
     listen(build_web_app(model, config), config.server.host, config.server.port, config.server.threads)
+
+
+def predict(texts: list[str], asked: ClassificationConfig) -> None:
+    """학습한 모델로 문장마다 한 줄씩 답합니다."""
+    if not all(has_visible_character(text) for text in texts):
+        raise UserError("빈 문장이 있습니다. 따옴표 안에 리뷰를 적어 주세요.")
+    config, run_folder, model = load_trained(asked)
+    load_best(model, run_folder)
+    model.to(accelerator_of(config.hardware.accelerator))
+    for text in texts:
+        answer = model.infer_one(text)
+        say(f"{answer.label}  긍정 {answer.positive:6.1%}   {answer.text}")
 
 
 if __name__ == "__main__":

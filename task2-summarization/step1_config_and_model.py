@@ -34,22 +34,19 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-# 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
-sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
-
-from nlpbook.cli import run_script  # noqa: E402
-from nlpbook.errors import UserError  # noqa: E402
-from nlpbook.pretrained import resolve_pretrained  # noqa: E402
-from nlpbook.summarization import config_files  # noqa: E402
-from nlpbook.summarization.architectures import (  # noqa: E402
+from nlpbook.cli import run_script
+from nlpbook.errors import UserError
+from nlpbook.pretrained import resolve_pretrained
+from nlpbook.summarization import config_files
+from nlpbook.summarization.architectures import (
     OFFLINE,
     architecture,
     load_tokenizer,
     resize_embedding_rows,
     settle_generation,
 )
-from nlpbook.summarization.config import SummarizationConfig  # noqa: E402
-from nlpbook.summarization.config_files import (  # noqa: E402
+from nlpbook.summarization.config import SummarizationConfig
+from nlpbook.summarization.config_files import (
     circle,
     command_line_layer,
     environment_layer,

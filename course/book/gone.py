@@ -1,4 +1,6 @@
-"""옛 판에는 있었지만 지금은 없는 파일들. 새 판을 받은 폴더에 남아 있으면 백업으로 옮깁니다.
+"""옛 판에는 있었지만 지금은 없는 파일들과, 옛 판의 `update`가 모르는 새 파일.
+
+남아 있는 옛 파일은 백업으로 옮기고, 빠진 새 파일은 해답의 것으로 채웁니다.
 
 옛 판의 `update`는 새 파일을 더하고 바꾸기만 하므로, 자리를 옮긴 파일은 옛 자리에도 남습니다. 그래서 새 판이 처음 시작할
 때(`clear_away`) 치웁니다. 목록(`gone.txt`)에는 한 줄에 경로 하나씩 적혀 있고, 빠진 것이 없는지 시험이 git의 기록과
@@ -10,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from course.book.backups import Edit, overwrite_along
+from course.book.tasks import DOOR, all_tasks
 from course.home import Home
 
 LIST = "course/book/gone.txt"
@@ -31,3 +34,10 @@ def left_behind(home: Home) -> list[Path]:
 def clear_away(home: Home) -> list[Edit]:
     """남아 있는 옛 파일을 백업으로 옮깁니다. 방금 한 `update`의 하나로 적어, 한 번의 `undo`로 함께 돌아옵니다."""
     return overwrite_along(home, [(path, None) for path in left_behind(home)], "update")
+
+
+def put_missing(home: Home) -> list[Edit]:
+    """실습 폴더에 빠진, 라이브러리로 가는 문을 둡니다. 옛 판의 `update`는 단계 파일만 나릅니다."""
+    doors = [(task.exercise / DOOR, task.solution / DOOR) for task in all_tasks(home) if task.exercise.is_dir()]
+    missing = [(door, source) for door, source in doors if source.is_file() and not door.exists()]
+    return overwrite_along(home, [(door, source.read_text(encoding="utf-8")) for door, source in missing], "update")

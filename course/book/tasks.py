@@ -14,12 +14,19 @@ from course.home import CourseError, Home
 TASK_NAME = re.compile(r"task(\d+)-([a-z]+)")
 STEP_NAME = re.compile(r"step(\d+)_\w+\.py")
 COMPANIONS = (".yaml", ".yml", ".json", ".csv", ".txt", ".md", ".sh", ".bat")  # 단계 곁에 두는 글로 된 파일들
+DOOR = "nlpbook.py"  # 단계 파일이 저장소의 라이브러리를 찾게 하는 파일. 단계 파일 곁에 둡니다.
 RESULTS = ("output", "outputs", "sweep_results", "wandb", "lightning_logs", "__pycache__")  # 돌린 사람의 것
 
 
 def is_companion(name: str) -> bool:
-    """과제의 하위 폴더에 있는, 단계가 함께 쓰는 파일(설정, 스크립트)인가. `name`은 저장소에서부터의 경로입니다."""
+    """단계가 함께 쓰는 파일인가: 하위 폴더의 설정과 스크립트, 라이브러리로 가는 문.
+
+    Args:
+        name: 저장소에서부터의 경로. 예: `task2-summarization/configs/quick.yaml`.
+    """
     task, *folders = name.split("/")
+    if TASK_NAME.fullmatch(task) and folders == [DOOR]:
+        return True
     if not TASK_NAME.fullmatch(task) or len(folders) < 2 or not name.endswith(COMPANIONS):
         return False
     return folders[0] not in RESULTS and not any(one.startswith(".") for one in folders)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_f1_score
 
 
 def accuracy(preds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -49,7 +48,11 @@ def classification_report(preds: torch.Tensor, labels: torch.Tensor, num_labels:
         preds, labels: (개수,) 정수.
         num_labels: 라벨의 수.
     """
-    preds, labels = preds.cpu(), labels.cpu()
+    # 읽는 데 몇 초가 드는 라이브러리라, 평가할 때에야 부릅니다.
+    from torchmetrics.functional.classification import multiclass_confusion_matrix, multiclass_f1_score
+
+    preds = preds.cpu()
+    labels = labels.cpu()
     return ClassificationReport(
         count=labels.numel(),
         accuracy=accuracy(preds, labels).item(),

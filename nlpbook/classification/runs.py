@@ -22,6 +22,7 @@ from nlpbook.paths import shown
 from nlpbook.resuming import with_given
 from nlpbook.runs import Place, claim, latest_run, name_after, new_version, require_name, take_up
 from nlpbook.screen import say
+from nlpbook.settings import DEFAULT
 
 AnyConfig = TypeVar("AnyConfig", bound=ClassificationConfig)
 
@@ -98,6 +99,25 @@ def config_of(run: RunFolder, kind: type[AnyConfig]) -> AnyConfig:
     config.model.output = str(path.parent.parent)
     config.env.project = path.parent.name
     config.env.job_name, config.env.job_version = run.split_name(config.env.job_name, config.env.job_version)
+    return config
+
+
+def trained_config(run: RunFolder, asked: AnyConfig) -> AnyConfig:
+    """학습한 모델을 쓸 설정: 그 실행의 설정에, 지금 고른 값(기본값으로 둔 것이 아닌)과 지금의 장치를 얹습니다.
+
+    Args:
+        asked: 지금의 설정. 어느 실행인지 고르는 값은 실행 폴더에서 이미 정해졌으므로 얹지 않습니다.
+    """
+    saved = config_of(run, type(asked))
+    chosen = {
+        path: asked[path]
+        for path, origin in asked.sources().items()
+        if origin != DEFAULT and path not in ("model.output", "env.project", "env.job_name", "env.job_version")
+    }
+    config = saved.merge(chosen)
+    config.hardware = asked.hardware
+    if "model.pretrained" not in chosen and run.model.is_dir():
+        config.model.pretrained = str(run.model)  # 실행 폴더가 제 모델과 토크나이저를 갖고 있습니다.
     return config
 
 

@@ -9,7 +9,7 @@ import json
 
 import step5_cli_and_serving as step5
 
-from nlpbook.classification.config import ServeConfig
+from nlpbook.classification.runs import find_run
 from nlpbook.cli import Options, run_script
 from nlpbook.screen import Stopwatch, console, say
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", action="store_true", help="끝난 뒤에 웹 페이지를 엽니다")
     parser.add_argument("--server_port", type=int, default=9164, help="웹 페이지의 포트")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     watch = Stopwatch()
 
     console.rule("1. 학습: 이 강의를 위해 지어낸 리뷰로 세 에포크")
@@ -36,21 +36,20 @@ def main() -> None:
     step5.test(Options.of(job_name="demo"))
 
     console.rule("3. 몇 문장에 답하기")
-    _, run_folder, model = step5.load_trained(ServeConfig, Options.of(job_name="demo"))
-    for sentence in SENTENCES:
-        answer = model.eval().infer_one(sentence)
-        say(f"  {answer.label}  긍정 {answer.positive:6.1%}   {answer.text}")
+    asked = step5.predict_config("demo", seq_len=None, device="auto")
+    step5.predict(list(SENTENCES), asked)
 
+    run_folder = find_run(asked)
     report = next(iter(json.loads((run_folder.path / "test.json").read_text(encoding="utf-8"))["checkpoints"].values()))
     console.rule()
     say(f"평가 정확도 {report['accuracy']:.4f}, F1 {report['f1']:.4f} · 모두 {watch.seconds:.0f}초")
     say(f"학습 곡선   {run_folder.learning_curve}")
     say(f"혼동표      {run_folder.confusion_matrix}")
     say(f"오답 페이지 {run_folder.path / 'mistakes.html'}")
-    say(f"웹 페이지   python solutions/task1-cls/step5_cli_and_serving.py serve --server_port {asked.server_port}")
-    if asked.serve:
+    say(f"웹 페이지   python solutions/task1-cls/step5_cli_and_serving.py serve --server_port {options.server_port}")
+    if options.serve:
         console.rule("4. 웹 페이지")
-        step5.serve(Options.of(job_name="demo", server_port=asked.server_port))
+        step5.serve(Options.of(job_name="demo", server_port=options.server_port))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import pytest
 
 from course.author.build import build
 from course.book.backups import undo
-from course.book.gone import LIST, clear_away
+from course.book.gone import LIST, clear_away, put_missing
 from course.book.regions import code_of, parse, splice, to_exercise
-from course.book.tasks import Task
+from course.book.tasks import DOOR, Task
 from course.home import ROOT, CourseError, Home
 from course.student.edits import reset
 from course.student.update import CLOSE, MINE, THEIRS, Source, merge, update
@@ -494,6 +494,18 @@ def test_files_an_old_update_left_behind_go_at_the_first_start(school, new):
     undo(school.home)
     assert (school.root / "course/answers.py").read_text(encoding="utf-8") == "옛것\n"
     assert (school.root / "README.md").read_text(encoding="utf-8") == "옛 글\n"
+
+
+def test_the_door_an_old_update_did_not_bring_is_put_there_at_the_first_start(school, new):
+    lay_out(new, **{"README.md": "새 글\n", f"solutions/task1-tiny/{DOOR}": "# 문\n"})
+    update(school.home, Source(school.home, new))
+    door = school.root / "task1-tiny" / DOOR
+    assert not door.exists()
+    (edit,) = put_missing(school.home)
+    assert (edit.path, door.read_text(encoding="utf-8")) == (door, "# 문\n")
+    assert put_missing(school.home) == []
+    undo(school.home)
+    assert not door.exists()
 
 
 def test_files_left_behind_without_a_journal_are_kept_too(workshop):

@@ -212,3 +212,18 @@ def test_the_advice_to_run_foreign_code_is_not_passed_on(capsys):
     said = capsys.readouterr().err
     assert "코드가 든 파일이라 읽지 않았습니다" in said
     assert "weights_only" not in said
+
+
+@pytest.mark.parametrize(
+    ("limits", "value", "expected"),
+    [({"min": 4}, "3", "4 이상의 수를"), ({"max": 9}, "10", "9 이하의 수를"), ({"min": 4}, "많이", "정수를")],
+)
+def test_a_value_typer_refuses_gets_a_korean_sentence(capsys, limits, value, expected):
+    app = new_app("시험", no_args_is_help=False)
+
+    @app.command()
+    def main(length: int = typer.Option(5, **limits)) -> None: ...
+
+    with pytest.raises(SystemExit):
+        run(app, ["--length", value])
+    assert expected in capsys.readouterr().err

@@ -222,6 +222,13 @@ def test_every_value_knows_where_it_came_from(tmp_path, monkeypatch):
     assert "training:\n  epochs: 3  # a.yaml\n  learning_rate: 0.0001  # 환경 변수 LEARNING_RATE\n" in config.to_text()
 
 
+def test_a_value_put_in_later_was_chosen_even_if_it_is_the_default():
+    config = Config(seed=7)
+    assert config.sources()["seed"] == "기본값"
+    config.seed = 7
+    assert config.sources()["seed"] == "코드"
+
+
 def test_a_wrong_environment_variable_is_named():
     with pytest.raises(UserError, match="환경 변수 SEED.*정수를"):
         Config().with_environment({"SEED": "셋"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nlpbook.classification.config import TestConfig, TrainConfig
-from nlpbook.classification.runs import RunFolder, find_run, new_run
+from nlpbook.classification.config import ClassificationConfig, TestConfig, TrainConfig
+from nlpbook.classification.runs import RunFolder, find_run, new_run, trained_config
 from nlpbook.errors import UserError
 
 
@@ -110,3 +110,28 @@ def test_a_run_that_stopped_before_saving_does_not_hide_the_one_before(train, co
     (good.checkpoints / "step=000001-val_acc=0.5.safetensors").touch()
     assert find_run(config_for(), with_checkpoint=True).path == good.path
     assert find_run(config_for()).path == stopped.path
+
+
+def test_a_trained_model_is_used_with_what_was_chosen_now(config_for, tmp_path):
+    config = config_for("a", "1")
+    config.model.seq_len, config.hardware.infer_batch, config.data.test_file = 57, 9, "mine.txt"
+    run = new_run(config)
+    config.save(run.arguments)
+    asked = ClassificationConfig()
+    asked.hardware.accelerator = "cpu"
+    found = trained_config(run, asked)
+    assert (found.model.seq_len, found.data.test_file, found.env.job_name) == (57, "mine.txt", "a")
+    assert found.hardware == asked.hardware  # 장치는 지금의 것입니다.
+    asked.model.seq_len = ClassificationConfig().model.seq_len  # 기본값과 같아도, 고른 것입니다.
+    assert trained_config(run, asked).model.seq_len == 128
+
+
+def test_the_model_of_the_run_is_used_unless_another_is_named(config_for):
+    config = config_for("a", "1")
+    run = new_run(config)
+    config.save(run.arguments)
+    run.model.mkdir()
+    asked = TestConfig()
+    assert trained_config(run, asked).model.pretrained == str(run.model)
+    asked.model.pretrained = "beomi/KcELECTRA-base"
+    assert trained_config(run, asked).model.pretrained == "beomi/KcELECTRA-base"

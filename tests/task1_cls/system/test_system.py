@@ -310,6 +310,23 @@ def test_two_processes_train_and_leave_one_run(tmp_path):
     assert done.stdout.count("실행 폴더") == 1
 
 
+def test_predict_answers_each_text(trained):
+    code = f"""
+import sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+import step5_cli_and_serving as step5
+asked = step5.predict_config("tiny", None, "cpu")
+asked.model.output = {str(trained.parents[1])!r}
+step5.predict(["재미있어요", "지루하다"], asked)
+step5.predict(["좋아요", " "], asked)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
+    lines = done.stdout.strip().splitlines()
+    assert [line.split()[-1] for line in lines] == ["재미있어요", "지루하다"]
+    assert all(line.split()[0] in ("긍정", "부정") and line.split()[1] == "긍정" for line in lines)
+    assert "빈 문장이 있습니다" in done.stderr
+
+
 def test_checkpoint_weights_are_what_the_model_folder_holds(trained):
     best = CheckpointSaver(trained / "checkpoints", "max val_acc").best()
     assert same(load_file(best.path), load_file(trained / "model" / "model.safetensors"))
@@ -330,6 +347,8 @@ def test_checkpoint_weights_are_what_the_model_folder_holds(trained):
         ("serve", ["--server_page", "serve_csl.html"], "serve_cls.html"),
         ("train", ["--precision", "16-mixed", "--accelerator", "cpu"], "16-mixed"),
         ("test", ["--output", "/nonexistent"], "먼저 train"),
+        ("predict", ["재미있어요", "--seq_len", "3"], "4 이상의 수를"),
+        ("predict", [" "], "빈 문장"),
         ("serve", ["--output", "/nonexistent"], "먼저 train"),
     ],
 )

@@ -1,162 +1,112 @@
-"""5-2의 검사: 명령줄."""
+"""5-2의 검사: Typer로 만든 명령."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 import typer
 
 from course.checks.words import assert_equal, fail, show, todo
-from nlpbook.classification.config import ClassificationConfig
 from nlpbook.cli import UsageError
-from tests.task1_cls.checks.step5.common import KINDS, options_of
+from tests.task1_cls.checks.step5.common import KINDS
+
+LEAST = 4  # --seq_len의 가장 작은 값
+CONFIG = object()  # predict_config가 낸 것. 무엇이 들었는지는 5-3이 봅니다.
+OPTIONS = {"job_name": "봄날", "seq_len": 37, "device": "cpu"}
+DEFAULTS = {"job_name": None, "seq_len": None, "device": "auto"}
+TEXTS = ["두 번 봤어요", "졸았습니다"]
 
 
 class CommandLine:
-    """build_cli가 만든 명령줄. train, test, serve는 불린 것을 적기만 하는 함수로 바꾸어 둡니다.
+    """build_cli가 만든 명령줄. predict와 predict_config는 불린 것을 적기만 하는 함수로 바꾸어 둡니다.
 
     Attributes:
-        calls: (불린 함수의 이름, 받은 옵션).
-        commands: 명령의 이름 → Typer가 만든 명령.
+        answered: predict가 받은 (문장들, 설정)들.
+        chosen: predict_config가 받은 옵션들. 이름 → 값.
     """
 
     def __init__(self, step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.calls: list[tuple[str, Any]] = []
-        self.asked, self.wrapped = 0, 0  # cli.command와 with_options를 부른 횟수
-        self.apps: list[Any] = []  # new_app이 만든 것들
-        self.new_functions: set[str] = set()  # 이름은 같지만 이 파일의 것이 아닌, 감싼 함수들
-        self.recorders = {name: self._recorder(name) for name in KINDS}
-        for name, recorder in self.recorders.items():
-            monkeypatch.setattr(step, name, recorder)
-        monkeypatch.setattr(step, "new_app", self._counted_app(step.new_app))
-        monkeypatch.setattr(step, "with_options", self._counted_options(step.with_options))
-        self.command = self._built(self._build(step))
+        self.answered: list[tuple[Any, Any]] = []
+        self.chosen: list[dict[str, Any]] = []
+
+        def predict(texts: Any, asked: Any = None) -> None:
+            self.answered.append((texts, asked))
+
+        def predict_config(job_name: Any, seq_len: Any, device: Any) -> Any:
+            self.chosen.append({"job_name": job_name, "seq_len": seq_len, "device": device})
+            return CONFIG
+
+        for function in (predict, predict_config):
+            monkeypatch.setattr(step, function.__name__, function)
+        cli = self._build(step)
+        if self.answered or self.chosen:
+            fail(idea="등록과 실행", expected="아무도 명령하기 전에는 0번", got="1번", symptom="called-now")
+        if not isinstance(cli, typer.Typer):
+            fail(idea="명령줄", expected="typer.Typer", got=type(cli).__name__, symptom="cli-replaced")
+        self.app = cli
+        self.command = typer.main.get_command(cli)
         self.commands = dict(getattr(self.command, "commands", {self.command.name: self.command}))
-        if missing := [name for name in KINDS if name not in self.commands]:
-            self._missing(missing)
+        self.require_given()
+        if "predict" not in self.commands:
+            self._missing()
+
+    @staticmethod
+    def _build(step: Any) -> Any:
+        try:
+            return step.build_cli()
+        except SystemExit:
+            fail(idea="등록과 실행", expected="등록만 함", got="실행함", symptom="run-now")
+
+    def _missing(self) -> None:
+        mine = [str(name) for name in self.commands if name not in KINDS]
+        got = ", ".join(mine) or "없음"
+        fail(idea="명령의 등록", expected="predict", got=got, symptom="other-name" if mine else "not-registered")
+
+    def require_given(self) -> None:
+        """train, test, serve는 저마다 제 설정의 옵션을 모두 갖고 있습니다."""
         for name, kind in KINDS.items():
-            if not self.options_of(name) & set(kind.options()):
-                self._without_options(name)
+            options = {one.name for one in getattr(self.commands.get(name), "params", [])}
+            if not set(kind.options()) <= options:
+                fail(idea="명령의 등록", expected=f"준 {name} 명령", got="바뀜", symptom="given-changed", command=name)
 
-    def _build(self, step: Any) -> Any:
-        """학생의 `build_cli`를 부릅니다. 알아본 예외는 무엇이 틀렸는지로 바꿉니다."""
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """predict 명령의 인수와 옵션. 이름 → Typer가 만든 것."""
+        return {one.name: one for one in self.commands["predict"].params}
+
+    def run(self, *words: str) -> tuple[Any, dict[str, Any]]:
+        """predict를 실행하고, predict가 받은 문장들과 predict_config가 받은 옵션들을 돌려줍니다.
+
+        Raises:
+            UsageError: Typer가 알아듣지 못했을 때.
+        """
+        self.answered.clear()
+        self.chosen.clear()
         try:
-            cli = step.build_cli()
-        except (AttributeError, TypeError, SystemExit) as error:
-            if self.calls or "'ctx'" in str(error):
-                self._called_too_early()
-            if isinstance(error, SystemExit):
-                more = {"expected": "등록만 함", "got": "실행함", "symptom": "run-now"}
-                fail(idea="등록과 실행", **more)
-            if re.search(r"'function' object has no attribute '(options|groups|leaves)'", str(error)):
-                more = {"expected": "with_options(설정 클래스)(함수)", "got": "with_options(함수)(…)"}
-                fail(idea="with_options", symptom="options-first", **more)
-            raise
-        if self.calls:
-            self._called_too_early()
-        return cli
+            self.command.main(args=["predict", *words], prog_name="step5", standalone_mode=False)
+        except RecursionError:
+            shown = {"expected": "파일의 predict", "got": "방금 만든 명령"}
+            fail(idea="함수의 이름", symptom="calls-itself", **shown)
+        except TypeError as error:
+            if "unexpected keyword" in str(error) or "argument" not in str(error):
+                raise
+            fail(idea="함수의 인수", expected="predict(texts, 설정)", got=show(error), symptom="wrong-call")
+        if len(self.answered) != 1 or len(self.chosen) != 1:
+            got = f"predict {len(self.answered)}번, predict_config {len(self.chosen)}번"
+            fail(idea="명령이 하는 일", expected="한 번씩", got=got, symptom="not-called")
+        texts, asked = self.answered[0]
+        if asked is not CONFIG:
+            got = "설정 없이" if asked is None else show(asked)
+            fail(idea="설정", expected="predict_config가 낸 설정", got=got, symptom="config-lost")
+        return texts, self.chosen[0]
 
-    def _counted_app(self, new_app: Any) -> Any:
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            app = new_app(*args, **kwargs)
-            self.apps.append(app)
-            command = app.command
-
-            def count(*args: Any, **kwargs: Any) -> Any:
-                self.asked += 1
-                return command(*args, **kwargs)
-
-            app.command = count
-            return app
-
-        return counted
-
-    def _counted_options(self, with_options: Any) -> Any:
-        def with_options_(kind: Any, *more: Any) -> Any:
-            if more:
-                shown = {"expected": "with_options(설정 클래스)(함수)", "got": "with_options(설정 클래스, 함수)"}
-                fail(idea="with_options", symptom="options-two", **shown)
-            self.wrapped += 1
-            decorate = with_options(kind)
-
-            def decorator(function: Any) -> Any:
-                name = getattr(function, "__name__", "")
-                if name in KINDS and function is not self.recorders[name]:
-                    self.new_functions.add(name)
-                return decorate(function)
-
-            return decorator
-
-        with_options_.__name__ = with_options_.__qualname__ = "with_options"
-        return with_options_
-
-    def _without_options(self, name: str) -> None:
-        """옵션이 없는 명령: 감싸지 않았거나, 감싸다 말았거나, 등록한 뒤에 감쌌습니다."""
-        got = ", ".join(sorted(self.options_of(name))) or "없음"
-        symptom = "no-options"
-        if self.wrapped:
-            symptom = "half-wrapped" if "function" in self.options_of(name) else "wrapped-late"
-        more = {"expected": "--seq_len 등", "got": got, "symptom": symptom, "command": name}
-        fail(idea="with_options", **more)
-
-    def _recorder(self, name: str) -> Any:
-        def record(options: Any = None) -> None:
-            self.calls.append((name, options))
-
-        record.__name__, record.__doc__ = name, f"{name} 명령"
-        return record
-
-    def _built(self, cli: Any) -> Any:
-        if isinstance(cli, typer.Typer) and cli not in self.apps:
-            more = {"expected": "new_app이 만든 cli", "got": "새로 만든 typer.Typer", "symptom": "own-app"}
-            fail(idea="new_app", **more)
-        self.registered = cli.registered_commands
-        if not cli.registered_commands and not cli.registered_groups:
-            self._missing(list(KINDS))
-        return typer.main.get_command(cli)
-
-    def _called_too_early(self) -> None:
-        fail(idea="함수를 건네기", expected="아무도 명령하기 전에는 0번", got="1번", symptom="called-now")
-
-    def _missing(self, names: list[str]) -> None:
-        registered = [str(name) for name in getattr(self, "commands", {})]
-        if [name for name in registered if name not in KINDS]:
-            symptom = "other-name"
-        elif len(registered) < len(self.registered):
-            symptom = "same-name"
-        elif self.wrapped and not self.asked:
-            symptom = "not-on-cli"
-        else:
-            symptom = "missing-command" if self.asked > len(self.registered) else "left-out"
-        more = {"symptom": symptom, "missing": ", ".join(names)}
-        got = ", ".join(registered) or "없음"
-        fail(idea="명령의 등록", expected=", ".join(KINDS), got=got, **more)
-
-    def options_of(self, name: str) -> set[str]:
-        return {parameter.name for parameter in self.commands[name].params}
-
-    def run(self, *words: str) -> tuple[str, Any]:
-        """명령 하나를 실행하고, 불린 함수의 이름과 받은 옵션을 돌려줍니다."""
-        self.calls.clear()
+    def understood(self, *words: str) -> tuple[Any, dict[str, Any]] | None:
+        """`run`의 결과. Typer가 알아듣지 못했으면 None입니다."""
         try:
-            self.command.main(args=list(words), prog_name="step5", standalone_mode=False)
-        except UsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":
-                self._only_helped(words[0])
-            fail(f"`{' '.join(words)}`를 알아듣지 못합니다.", idea="명령줄 옵션", expected="실행", got=show(error))
-        if len(self.calls) != 1:
-            message = f"`{words[0]}` 명령이 {words[0]} 함수를 한 번 부르지 않습니다."
-            got = ", ".join(name for name, _ in self.calls) or "부르지 않음"
-            symptom = "empty-function" if words[0] in self.new_functions else "not-called"
-            more = {"symptom": None if self.calls else symptom, "command": words[0]}
-            fail(message, idea="명령과 함수", expected=f"{words[0]} 한 번", got=got, **more)
-        return self.calls[0]
-
-    def _only_helped(self, name: str) -> None:
-        more = {"expected": f"{name} 함수를 부름", "got": "도움말", "symptom": "help-when-bare", "command": name}
-        fail(idea="기본값", **more)
+            return self.run(*words)
+        except UsageError:
+            return None
 
 
 @pytest.fixture
@@ -164,53 +114,107 @@ def command_line(step, monkeypatch):
     return CommandLine(step, monkeypatch)
 
 
-COMMANDS = [  # 적은 말과, 그 말이 뜻하는 옵션. 밑줄과 하이픈을 모두 쓰고, 옵션을 하나도 적지 않기도 합니다.
-    (("train", "--num_epochs", "7", "--data-name", "nsmc"), {"num_epochs": 7, "data_name": "nsmc"}),
-    (("test", "--all", "--infer_batch", "11"), {"all": True, "infer_batch": 11}),
-    (("serve", "--server_port", "9999", "--seq-len", "64"), {"server_port": 9999, "seq_len": 64}),
-    (("train",), {}),
-    (("test",), {}),
-    (("serve",), {}),
-]
+def words_of(options: dict[str, Any], hyphens: bool = False) -> list[str]:
+    """옵션들을 명령줄의 말로."""
+    spelled = {name.replace("_", "-") if hyphens else name: value for name, value in options.items()}
+    return [word for name, value in spelled.items() for word in (f"--{name}", str(value))]
 
 
 @todo("5-2")
-def test_each_command_has_the_options_of_its_own_settings(command_line):
-    """세 명령이 있고, --num_epochs는 train에만, --all은 test에만, --server_port는 serve에만 있습니다."""
-    common = set(ClassificationConfig.options())
-    own = {name: sorted(set(kind.options()) - common) for name, kind in KINDS.items()}
-    for name, kind in KINDS.items():
-        got, want = command_line.options_of(name), set(kind.options())
-        foreign = [option for other in KINDS if other != name for option in own[other] if option in got]
-        missing = sorted(want - got)
-        if foreign or missing:
-            expected = f"--{own[name][0]} 등 {len(want)}개"
-            found = f"없는 것: {', '.join(missing[:3])}" if missing else f"남의 것: {', '.join(foreign[:3])}"
-            more = {"symptom": "wrong-settings", "command": name}
-            fail(idea="명령마다의 설정", expected=expected, got=found, **more)
+def test_predict_answers_the_texts(command_line):
+    """문장은 차례로 적습니다. 몇 개든 되고, 옵션은 하나도 적지 않아도 됩니다."""
+    try:
+        texts, options = command_line.run(TEXTS[0])
+    except UsageError as error:
+        name_refusal(command_line, error)
+    if isinstance(texts, str):
+        fail(idea="타입 힌트", expected="문장들의 목록", got=f"글 {show(texts)}", symptom="one-text")
+    assert_equal(list(texts), TEXTS[:1], idea="인수", message="predict가 받은 문장이 적은 것과 다릅니다.")
+    for name, want in DEFAULTS.items():
+        if options[name] != want:
+            shown = {"expected": f"{name}={want!r}", "got": f"{name}={options[name]!r}"}
+            owner = next((one for one in DEFAULTS if one != name and DEFAULTS[one] == options[name]), None)
+            if owner and options[owner] != DEFAULTS[owner]:
+                fail(idea="인수의 차례", symptom="swapped", name=owner, other=name, **shown)
+            fail(idea="기본값", symptom="own-default", **shown)
+    several = command_line.understood(*TEXTS)
+    if several is None:
+        fail(idea="타입 힌트", expected="문장 2개", got="하나만 받음", symptom="one-text")
+    assert_equal(list(several[0]), TEXTS, idea="인수", message="predict가 받은 문장들이 적은 것과 다릅니다.")
+
+
+def name_refusal(command_line: CommandLine, error: Any) -> None:
+    """문장 하나를 적었는데 Typer가 거절한 까닭."""
+    parameters = command_line.parameters.values()
+    needed = [one for one in parameters if one.required]
+    options = [one for one in needed if one.param_type_name == "option"]
+    if any(one.name == "texts" for one in options):
+        fail(idea="Argument와 Option", expected="차례로 적는 인수", got="--texts", symptom="text-option")
+    if options:
+        names = ", ".join(one.opts[0] for one in options)
+        fail(idea="기본값", expected="적지 않아도 됨", got=f"꼭 적어야 함: {names}", symptom="required", names=names)
+    if len(needed) > 1:
+        name = next(one.name for one in needed if one.name != "texts")
+        fail(idea="Argument와 Option", expected=f"--{name}", got="차례로 적는 인수", symptom="not-an-option", name=name)
+    fail("문장 하나를 적었는데 명령이 알아듣지 못합니다.", idea="명령줄", expected="실행", got=show(error))
 
 
 @todo("5-2")
-def test_command_calls_its_own_function_with_the_options(command_line):
-    """명령은 제 이름의 함수를 부르고, 적은 옵션과 나머지의 기본값을 건넵니다."""
-    for words, want in COMMANDS:
-        name = words[0]
-        called, options = command_line.run(*words)
-        if called != name:
-            same = len({command_line.run(*one)[0] for one, _ in COMMANDS}) == 1
-            more = {"symptom": "one-function" if same else "wrong-function", "command": name}
-            fail(idea="명령과 함수", expected=name, got=called, **more)
-        if not isinstance(options, dict):
-            got = "아무것도 받지 못함" if options is None else type(options).__name__
-            more = {"expected": "Options", "got": got, "symptom": "options-lost", "command": name}
-            fail(idea="with_options", **more)
-        idea = "명령줄 옵션"
-        got = {option: options.get(option) for option in want}
-        assert_equal(got, want, idea=idea, message=f"{name} 함수가 받은 옵션의 값이 다릅니다.")
-        given = sorted(getattr(options, "given", ()))
-        if given != sorted(want):
-            more = {"expected": f"Options(given: {', '.join(sorted(want))})", "got": type(options).__name__}
-            fail(idea=idea, symptom="options-lost", command=name, **more)
-        defaults = {key: value for key, value in options_of(KINDS[name]).items() if key not in want}
-        changed = [key for key, value in defaults.items() if options.get(key) != value]
-        assert_equal(changed, [], idea=idea, message="적지 않은 옵션이 기본값이 아닙니다.")
+@pytest.mark.parametrize("hyphens", [False, True], ids=["underscores", "hyphens"])
+def test_each_option_arrives_with_its_type(command_line, hyphens):
+    """옵션은 이름으로 적고, 적은 값이 제 형으로 predict_config에 갑니다."""
+    known = {one.name for one in command_line.parameters.values() if one.param_type_name == "option"}
+    for name, want in OPTIONS.items():
+        outcome = command_line.understood(TEXTS[0], *words_of({name: want}, hyphens))
+        if outcome is None:
+            got = ", ".join(f"--{one}" for one in sorted(known - {"help"})) or "옵션 없음"
+            fail(idea="Argument와 Option", expected=f"--{name}", got=got, symptom="not-an-option", name=name)
+        name_value(outcome[1], name, want)
+    everything = command_line.understood(TEXTS[0], *words_of(OPTIONS, hyphens))
+    got = everything and everything[1]
+    assert_equal(got, OPTIONS, idea="옵션", message="세 옵션을 함께 적었을 때 받은 값이 다릅니다.")
+
+
+def name_value(options: dict[str, Any], name: str, want: Any) -> None:
+    """옵션 하나만 적었을 때 predict_config가 받은 것."""
+    got = options[name]
+    if got == want and type(got) is type(want):
+        return
+    shown = {"expected": f"{name}={want!r}", "got": f"{name}={got!r}", "name": name}
+    if got == str(want):
+        fail(idea="타입 힌트", symptom="no-type", **shown)
+    elsewhere = [other for other, value in options.items() if other != name and value == want]
+    if elsewhere:
+        fail(idea="인수의 차례", symptom="swapped", other=elsewhere[0], **shown)
+    fail(idea="옵션", symptom="option-lost", **shown)
+
+
+@todo("5-2")
+def test_a_length_below_the_least_is_refused(command_line):
+    """--seq_len은 4부터 받고, 그보다 작은 수와 수가 아닌 글은 실행하기 전에 거절합니다."""
+    name = "seq_len"
+    usual = command_line.understood(TEXTS[0], *words_of({name: OPTIONS[name]}))
+    if usual is None or usual[1][name] != OPTIONS[name]:
+        return  # 옵션이 없거나 수가 아니면 앞의 검사가 말합니다.
+    if command_line.understood(TEXTS[0], *words_of({name: LEAST})) is None:
+        fail(idea="값의 범위", expected=f"{LEAST}도 받음", got="거절", symptom="too-strict")
+    if command_line.understood(TEXTS[0], *words_of({name: LEAST - 1})) is not None:
+        fail(idea="값의 범위", expected=f"{LEAST - 1}은 거절", got="받음", symptom="no-least")
+
+
+@todo("5-2")
+def test_the_help_says_what_each_is_for(command_line):
+    """인수와 옵션, 명령에 저마다 한 줄의 설명이 있습니다."""
+    unexplained = [one.name for one in command_line.parameters.values() if not getattr(one, "help", None)]
+    unexplained = [name for name in unexplained if name != "help"]
+    if unexplained:
+        shown = {"expected": "한 줄씩", "got": f"설명이 없음: {', '.join(unexplained)}"}
+        fail(idea="도움말", symptom="no-help", names=", ".join(unexplained), **shown)
+    if not (command_line.commands["predict"].help or "").strip():
+        fail(idea="도움말", expected="명령의 설명", got="없음", symptom="no-docstring")
+
+
+@todo("5-2")
+def test_the_given_commands_are_still_there(command_line):
+    """train, test, serve는 그대로 있습니다."""
+    command_line.require_given()
