@@ -15,6 +15,7 @@ from flask import Flask, Response, jsonify, render_template, request
 
 from nlpbook import serving
 from nlpbook.serving import read_json, read_text
+from nlpbook.summarization.requests import Limits
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
@@ -81,6 +82,32 @@ class Site:
         app.add_url_rule(
             "/lm/", view_func=lambda: render_template("serve_lm.html", limit=200, parameters=1234567), endpoint="lm"
         )
+
+        limits = Limits(("#Person1#", "#Person2#"), turns=9, max_length=40, num_beams=4)
+        app.add_url_rule(
+            "/sum/",
+            view_func=lambda: render_template(
+                "serve_sum.html", limits=limits, num_beams=2, max_length=30, parameters=3487680
+            ),
+            endpoint="sum",
+        )
+
+        @app.post("/sum/api")
+        def summarize():
+            dialogue = read_json(request, "{}")["dialogue"]
+            told = [line.split(": ", 1) for line in dialogue.splitlines()]
+            turns = [
+                {"speaker": who, "tag": f"#Person{i % 2 + 1}#", "text": text, "share": (0.7, 0.3)[i % 2], "read": True}
+                for i, (who, text) in enumerate(told)
+            ]
+            return jsonify(
+                summary="#Person1#은 <b>약속</b>을 잡습니다.",
+                turns=turns,
+                notices=["대화가 길어 뒤를 읽지 못했습니다."],
+                num_beams=2,
+                max_length=30,
+                seconds=0.5,
+            )
 
         @app.post("/cls/api")
         def judge():

@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.slow]
 
-PAGES = ["cls", "lm"]
+PAGES = ["cls", "lm", "sum"]
 
 
 def seen(page, selector: str, text: str):
@@ -25,9 +25,9 @@ def test_nothing_sticks_out_of_the_screen(page, site, name):
 def test_no_serious_violation_of_accessibility(page, site, name):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core가 없습니다")
     page.goto(site.address(f"{name}/"))
-    page.keyboard.type("재미있어요")
-    page.keyboard.press("Enter")
-    seen(page, "#history li" if name == "cls" else "#status", "긍정" if name == "cls" else "이르렀습니다")
+    page.keyboard.type("민수: 재미있어요")
+    page.keyboard.press("Control+Enter" if name == "sum" else "Enter")
+    seen(page, *{"cls": ("#history li", "긍정"), "lm": ("#status", "이르렀습니다"), "sum": ("#summary", "약속")}[name])
     found = axe.Axe().run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
 
@@ -155,3 +155,25 @@ def test_what_is_being_written_stays_in_sight_on_a_phone(phone, site):
     box = phone.locator("#text .token").last.bounding_box()
     site.gate.set()
     assert 0 <= box["y"] < phone.viewport_size["height"] - box["height"]
+
+
+def test_a_dialogue_is_shown_as_bubbles_with_who_is_who(page, site):
+    page.goto(site.address("sum/"))
+    page.keyboard.type("민수: 세 시에 볼까요?")
+    page.keyboard.press("Enter")
+    page.keyboard.type("지영: <i>좋아요</i>")
+    page.keyboard.press("Control+Enter")
+    seen(page, "#summary", "약속")
+    assert page.locator("#summary").inner_text() == "민수 #Person1#은 <b>약속</b>을 잡습니다."
+    assert page.locator("#result ol li").count() == 2
+    assert page.locator("#result .bubble").nth(1).inner_text() == "<i>좋아요</i>"
+    assert "70.0%" in page.locator("#result ol li").first.inner_text()
+    assert "뒤를 읽지 못했습니다" in page.locator("#result").inner_text()
+    assert page.evaluate("document.activeElement.id") == "dialogue"
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def test_the_summary_has_sliders_with_names(page, site):
+    page.goto(site.address("sum/"))
+    for name in ("길이", "빔"):
+        page.get_by_role("slider", name=name, exact=True).focus()

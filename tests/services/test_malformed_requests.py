@@ -46,7 +46,22 @@ def language_model() -> Flask:
     return step5.build_web_app(model, ServeConfig(max_new_tokens=4))
 
 
-SERVICES = {"/api": classifier, "/api/generate": language_model}
+def summarizer() -> Flask:
+    from nlpbook.summarization.config import SummarizationConfig
+    from nlpbook.summarization.requests import Limits
+
+    step5 = load_step(ROOT / "solutions" / "task2-summarization", "step5_cli_and_serving")
+    config = SummarizationConfig().merge({"generation.max_length": 5, "generation.num_beams": 1})
+    model, tokenizer = step5.load_model_and_tokenizer(config)
+    limits = Limits(("#Person1#", "#Person2#"), turns=9, max_length=5, num_beams=1)
+    return step5.build_web_app(step5.Summarizer(model, tokenizer, 40), limits, max_parallel=1)
+
+
+SERVICES = {
+    "classifier": ("/api", classifier),
+    "summarizer": ("/api", summarizer),
+    "lm": ("/api/generate", language_model),
+}
 
 
 def status_of(port: int, raw: bytes, complete: bool) -> int | None:
@@ -66,14 +81,15 @@ def resident_bytes() -> int | None:
     return int(pages.read_text().split()[1]) * 4096 if pages.is_file() else None
 
 
-@pytest.mark.parametrize("address", SERVICES)
-def test_malformed_requests_do_no_harm(address, caplog):
+@pytest.mark.parametrize("service", SERVICES)
+def test_malformed_requests_do_no_harm(service, caplog):
     if not (ROOT / "solutions").is_dir():
         pytest.skip("해답이 없는 배포판입니다")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    app = SERVICES[address]()
+    address, build = SERVICES[service]
+    app = build()
     threading.Thread(target=serving.listen, args=(app, "127.0.0.1", port, 2), daemon=True).start()
     while socket.socket().connect_ex(("127.0.0.1", port)):
         pass
