@@ -17,7 +17,7 @@ def test_the_same_ids_with_and_without(tmp_path, name):
 
     model = AutoModelForSeq2SeqLM.from_pretrained(tiny_models.make(name, tmp_path / name)).eval()
     for weight in model.parameters():
-        weight.data *= 4  # 빔의 차례가 걸음마다 바뀌도록
+        weight.data *= 4  # 빔의 차례가 스텝마다 바뀌도록
     ids = torch.randint(5, 100, (3, 17), generator=torch.Generator().manual_seed(3))
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0
