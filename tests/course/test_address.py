@@ -13,14 +13,24 @@ from course import bootstrap
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = re.search(r'^Repository = "(.+)"$', bootstrap.PROJECT.read_text(encoding="utf-8"), re.MULTILINE)[1]
 NOTEBOOK = "notebooks/pipeline_tour.ipynb"
-COLAB = (
-    REPOSITORY.replace("https://github.com/", "https://colab.research.google.com/github/") + f"/blob/main/{NOTEBOOK}"
-)
-BADGE = f"[![Colab에서 열기](https://colab.research.google.com/assets/colab-badge.svg)]({COLAB})"
+NOTEBOOKS = [NOTEBOOK, "notebooks/summarization_baseline.ipynb"]
 
 
-def cell(index: int) -> str:
-    notebook = json.loads((ROOT / NOTEBOOK).read_text(encoding="utf-8"))
+def colab(name: str) -> str:
+    home = REPOSITORY.replace("https://github.com/", "https://colab.research.google.com/github/")
+    return f"{home}/blob/main/{name}"
+
+
+def badge(name: str) -> str:
+    return f"[![Colab에서 열기](https://colab.research.google.com/assets/colab-badge.svg)]({colab(name)})"
+
+
+COLAB = colab(NOTEBOOK)
+BADGE = badge(NOTEBOOK)
+
+
+def cell(name: str, index: int) -> str:
+    notebook = json.loads((ROOT / name).read_text(encoding="utf-8"))
     return "".join(notebook["cells"][index]["source"])
 
 
@@ -40,12 +50,13 @@ def test_documents_say_the_address(name, line):
     assert line in (ROOT / name).read_text(encoding="utf-8"), f"{name}에 이렇게 적어 주세요: {line}"
 
 
-def test_notebook_says_the_address():
-    assert BADGE in cell(0)
-    assert f'REPOSITORY = "{REPOSITORY}.git"\n' in cell(2)
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_says_the_address(name):
+    assert badge(name) in cell(name, 0)
+    assert f'REPOSITORY = "{REPOSITORY}.git"\n' in cell(name, 2)
 
 
-@pytest.mark.parametrize("name", ["README.md", "README_stepwise_learning.md", "CONTRIBUTING.md", NOTEBOOK])
+@pytest.mark.parametrize("name", ["README.md", "README_stepwise_learning.md", "CONTRIBUTING.md", *NOTEBOOKS])
 def test_no_other_address_of_ours_is_left(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     project = REPOSITORY.rpartition("/")[2]
