@@ -164,14 +164,14 @@ class _NeverEnds:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="lm-sample")
-    parser.add_argument("--steps", type=int, default=60, help="학습할 걸음 수(대략)")
+    parser.add_argument("--steps", type=int, default=60, help="학습할 스텝 수(대략)")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     quiet_transformers()
     ratios: dict[str, list[float]] = {name: [] for name in LABELS}
     with tempfile.TemporaryDirectory() as folder:
         setting = Setting(asked, Path(folder))
-        print(f"{setting.batches}걸음, {setting.tokens:,}토큰, 쓰레드 {torch.get_num_threads()}개", flush=True)
+        print(f"{setting.batches}스텝, {setting.tokens:,}토큰, 쓰레드 {torch.get_num_threads()}개", flush=True)
         for number in range(1, asked.rounds + 1):
             (fast, our_loss), (slow, plain_loss), (trainer, _) = ours(setting), plain(setting), hugging_face(setting)
             whole, late = generation(setting, 1, 255), generation(setting, 224, 32)

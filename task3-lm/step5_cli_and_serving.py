@@ -1,7 +1,8 @@
 """5단계 · 글쓰기와 웹 서비스: 잘 고르고, 빨리 쓰고, 쓰는 대로 보여 주기
 
 4단계에서 배운 모델로 글을 이어 씁니다. 다음 토큰을 어떻게 고르는지에 따라 같은 모델도 다른 글을 쓰고, 이미 읽은 것을
-기억해 두면(KV 캐시) 글이 길어져도 느려지지 않습니다. 그리고 누구나 쓸 수 있게 명령과 웹 페이지로 묶습니다.
+기억해 두면(KV 캐시) 앞을 다시 계산하지 않아 글이 길어져도 훨씬 덜 느려집니다. 그리고 누구나 쓸 수 있게 명령과 웹
+페이지로 묶습니다.
 
     python step5_cli_and_serving.py train                                  # 학습 (2코어 CPU에서 약 5분)
     python step5_cli_and_serving.py test                                   # 검증 글의 손실, 혼란도, 바이트당 비트
@@ -10,7 +11,7 @@
 
 배우는 것
     - 고르기: 온도(temperature), top-k, top-p, 되풀이 벌점(repetition penalty)
-    - KV 캐시: 자리마다 한 번 구한 열쇠와 값은 다시 구하지 않습니다
+    - KV 캐시: 자리마다 한 번 구한 열쇠(key)와 값(value)은 다시 구하지 않습니다. 지난 자리들을 살피는 일은 남습니다
     - 흘려보내기(server-sent events): 글이 다 될 때까지 기다리지 않고, 토큰이 나오는 대로 보냅니다
 
 출처: Keskar 외 2019 "CTRL"(되풀이 벌점), Holtzman 외 2020 "The Curious Case of Neural Text Degeneration"(top-p)
@@ -32,7 +33,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from step1_tokenizer_and_data import LMData, WindowDataset
-from step2_gpt_model import GPT, Block
+from step2_gpt_model import GPT, CausalSelfAttention
 from step3_loss_and_optimizer import Metrics
 from step4_training_pipeline import train
 
@@ -121,7 +122,8 @@ class LayerMemory:
     """
 
     def __init__(self, shape: tuple[int, int, int, int], device: torch.device) -> None:
-        self.keys, self.values = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+        self.keys = torch.zeros(shape, device=device)
+        self.values = torch.zeros(shape, device=device)
 
     def append(self, key: Tensor, value: Tensor, start: int) -> tuple[Tensor, Tensor]:
         """새 토큰의 열쇠와 값을 `start`번째 자리부터 적고, 처음부터 거기까지를 돌려줍니다.
@@ -150,24 +152,34 @@ class CachedReader:
     """
 
     def __init__(self, model: GPT, padding: Tensor) -> None:
-        self.model, self.padding, self.padded = model, padding, bool(padding.any())
-        attention, config = model.blocks[0].attention, model.config
-        shape = (len(padding), attention.num_heads, config.max_seq_len, config.d_embed // attention.num_heads)
+        config = model.config
+        shape = (len(padding), config.num_heads, config.max_seq_len, config.d_embed // config.num_heads)
+        self.model = model
+        self.padding = padding
+        self.padded = bool(padding.any())
         self.memories = [LayerMemory(shape, padding.device) for _ in model.blocks]
         self.ids = torch.zeros(len(padding), 0, dtype=torch.long, device=padding.device)  # 지금까지 읽은 것
 
     def read(self, new: Tensor) -> Tensor:
-        """새 토큰들을 읽습니다. (글, 새 길이) → 자리마다의 로짓 (글, 새 길이, 어휘)."""
-        start = self.ids.size(1)
+        """새 토큰들을 읽습니다. 2단계의 `forward`와 같되, 어텐션만 기억해 둔 열쇠와 값을 함께 봅니다.
+
+        Args:
+            new: (글, 새 길이) 아직 읽지 않은 토큰.
+
+        Returns:
+            새 자리마다의 로짓 (글, 새 길이, 어휘).
+        """
+        start = self.ids.size(1)  # 앞서 읽은 길이
         end = start + new.size(1)
         if end > self.model.config.max_seq_len:
             return self._read_half_again(new)
-        rows = torch.arange(start, end, device=new.device)
-        positions = (rows - self.padding[:, None]).clamp(min=0)  # (글, 새 길이)
-        x = self.model.token_embedding(new) + self.model.position_embedding(positions)
+        rows = torch.arange(start, end, device=new.device)  # (새 길이,)
+        positions = (rows - self.padding[:, None]).clamp(min=0)  # (글, 새 길이) 채운 것은 세지 않습니다.
+        x = self.model.token_embedding(new) + self.model.position_embedding(positions)  # (글, 새 길이, 차원)
         bias = self._bias(rows, end, x.dtype)
         for block, memory in zip(self.model.blocks, self.memories, strict=True):
-            x = block(x, attend=partial(self._attend, block, memory, bias, start))
+            attend = partial(self._attend, block.attention, memory, bias, start)
+            x = block(x, attend)
         self.ids = torch.cat([self.ids, new], dim=1)
         return self.model.lm_head(self.model.norm(x))
 
@@ -194,15 +206,38 @@ class CachedReader:
         return bias.masked_fill(hidden, torch.finfo(dtype).min)[:, None]
 
     @staticmethod
-    def _attend(block: Block, memory: LayerMemory, bias: Tensor | None, start: int, x: Tensor) -> Tensor:
-        query, key, value = block.attention.heads(x)
-        keys, values = memory.append(key, value, start)
-        return block.attention.merge(functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias))
+    def _attend(
+        attention: CausalSelfAttention, memory: LayerMemory, bias: Tensor | None, start: int, x: Tensor
+    ) -> Tensor:
+        """어텐션의 세 동작 가운데 나누기와 합치기는 그대로이고, 섞기만 기억까지 봅니다. x는 (글, 새 길이, 차원)."""
+        query, key, value = attention.heads(x)  # (글, 헤드, 새 길이, 차원/헤드)
+        keys, values = memory.append(key, value, start)  # (글, 헤드, 지금까지, 차원/헤드)
+        mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias)
+        return attention.merge(mixed)
+
+
+def left_padded(prompts: list[list[int]], end_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """길이가 다른 앞글들을 한 텐서에: 짧은 것은 왼쪽을 채워, 다음 토큰의 자리가 모두 끝에 오게 합니다.
+
+    Returns:
+        (토큰 번호 (글, 가장 긴 길이), 채운 토큰의 수 (글,)).
+    """
+    longest = max(map(len, prompts))
+    rows = [[end_id] * (longest - len(one)) + one for one in prompts]
+    padding = [longest - len(one) for one in prompts]
+    return torch.tensor(rows, device=device), torch.tensor(padding, device=device)
+
+
+def tokens_in(ids: Tensor, vocab_size: int, end_id: int) -> Tensor:
+    """글마다 어떤 토큰이 나왔는가, (글, 어휘) bool. 채우는 데 쓴 글의 끝 토큰은 나오지 않은 것으로 칩니다."""
+    seen = torch.zeros(len(ids), vocab_size, dtype=torch.bool, device=ids.device).scatter(1, ids, True)
+    seen[:, end_id] = False
+    return seen
 
 
 @torch.inference_mode()
 def continue_tokens(model: GPT, prompts: list[list[int]], sampling: Sampling) -> Iterator[tuple[Tensor, Tensor]]:
-    """앞글들을 함께 이어 쓰며, 한 걸음마다 고른 토큰과 모델의 확률을 냅니다. 모두 글의 끝에 이르면 멈춥니다.
+    """앞글들을 함께 이어 쓰며, 한 번에 한 토큰씩 고른 토큰과 모델의 확률을 냅니다. 모두 글의 끝에 이르면 멈춥니다.
 
     Args:
         prompts: 앞글마다의 토큰 번호. 길이가 서로 달라도 되고, 저마다 하나 이상입니다.
@@ -210,13 +245,13 @@ def continue_tokens(model: GPT, prompts: list[list[int]], sampling: Sampling) ->
     Yields:
         (고른 토큰 (글,), 고르기 전의 확률 (글, 어휘)).
     """
-    device, end_id, longest = next(model.parameters()).device, model.tokenizer.end_id, max(map(len, prompts))
-    ids = torch.tensor([[end_id] * (longest - len(one)) + one for one in prompts], device=device)  # 왼쪽을 채웁니다.
-    reader = CachedReader(model.eval(), torch.tensor([longest - len(one) for one in prompts], device=device))
-    seen = torch.zeros(len(prompts), model.vocab_size, dtype=torch.bool, device=device).scatter(1, ids, True)
-    seen[:, end_id] = False
-    generator = torch.Generator(device).manual_seed(sampling.seed) if sampling.seed is not None else None
+    device = next(model.parameters()).device
+    end_id = model.tokenizer.end_id
+    ids, padding = left_padded(prompts, end_id, device)  # (글, 길이), (글,)
+    reader = CachedReader(model.eval(), padding)
+    seen = tokens_in(ids, model.vocab_size, end_id)  # (글, 어휘)
     finished = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    generator = sampling.generator(device)
     # [TODO 5-6] 읽지 않은 것을 reader로 읽고 토큰을 골라 내보내는 일을, max_tokens번까지 되풀이하세요.
     # 힌트: 읽지 않은 것은 처음에는 앞글(ids), 그다음부터는 방금 고른 토큰 (글, 1)뿐입니다. reader.read의 마지막 자리가
     #       다음 토큰의 로짓입니다. 고르면 읽기 전에 바로 yield tokens, 확률. 고른 토큰은 seen에, end_id를 고른 글은
@@ -264,7 +299,10 @@ class WebAPI(FlaskView):
 
     def __init__(self, served: tuple[GPT, ServeConfig, gate.Turnstile]) -> None:
         """served는 (모델, 설정, 동시에 쓰는 글의 수를 막는 문)입니다. 서버가 뜰 때 한 번 건네받습니다."""
-        self.model, self.config, self.turnstile = served
+        model, config, turnstile = served
+        self.model = model
+        self.config = config
+        self.turnstile = turnstile
 
     @route("/", methods=["GET"])
     def index(self) -> str:
@@ -326,10 +364,12 @@ def test(options: Options) -> None:
             data = LMData(model.config)
             runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
             tokens = data.valid
-        length, device = min(model.config.max_seq_len, len(tokens) - 1), model.lm_head.weight.device
+        length = min(model.config.max_seq_len, len(tokens) - 1)
+        device = model.lm_head.weight.device
         loader = DataLoader(WindowDataset(tokens.tokens, length, length), batch_size=config.batch_size)
         scores = [window_scores(model(x.to(device)), y.to(device)) for x, y in loader]
-    metrics = Metrics(*torch.cat(scores).mean(dim=0).tolist(), tokens.num_bytes / len(tokens))
+    loss, accuracy = torch.cat(scores).mean(dim=0).tolist()
+    metrics = Metrics(loss, accuracy, tokens.bytes_per_token)
     row = reports.metrics_row("test", metrics.values())
     source = paths.portable(config.data or model.config.data, run_folder.path)
     paths.write_json(run_folder.test, {"data": source, **row})

@@ -1,14 +1,14 @@
 """6단계 · 내보내기와 양자화: 다른 곳에서도 쓰는 모델
 
-배운 모델을 다른 도구가 읽는 모양으로 옮깁니다. 2단계의 구조가 GPT-2와 같으므로 가중치의 이름과 놓인 방향만 바꾸면
-Hugging Face의 모델이 되고, 거꾸로 공개된 GPT-2도 우리 모델이 됩니다. PyTorch 없이 도는 ONNX와, 가중치를 8비트 정수로
-줄인 것도 만들어 크기와 속도, 혼란도를 나란히 놓고 봅니다.
+배운 모델을 다른 도구가 읽는 모양으로 옮깁니다. 2단계의 구조가 GPT-2와 같으므로 가중치의 이름을 바꾸고 일부를
+전치(transpose)하면 Hugging Face의 모델이 되고, 거꾸로 공개된 GPT-2도 우리 모델이 됩니다. PyTorch 없이 도는 ONNX와,
+가중치를 8비트 정수로 줄인 것도 만들어 크기와 속도, 혼란도를 나란히 놓고 봅니다.
 
     python step6_export_and_quantize.py                    # 마지막 실행을 내보내고 표를 보여 줍니다 (약 30초)
     python step6_export_and_quantize.py --export_to 폴더
 
 배우는 것
-    - 가중치 옮기기: 이름의 짝과 놓인 방향. GPT-2의 Conv1D는 Linear의 가중치를 눕혀 둡니다
+    - 가중치 옮기기: 이름의 짝과 전치. GPT-2의 Conv1D는 Linear의 가중치를 전치해 둡니다
     - 옮긴 것이 같은 모델인지는 로짓을 견주어 확인합니다. 글이 그럴듯한 것은 증거가 아닙니다
     - ONNX: 배치와 길이가 달라져도 되는 계산 그래프
     - 동적 양자화(dynamic quantization): 가중치는 미리, 입력은 그때그때 8비트로. 무엇을 얻고 무엇을 잃나요?
@@ -18,6 +18,7 @@ Hugging Face의 모델이 되고, 거꾸로 공개된 GPT-2도 우리 모델이 
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -74,7 +75,7 @@ def gpt2_name(name: str) -> str:
 
 
 def is_laid_down(name: str) -> bool:
-    """GPT-2가 눕혀 두는(전치한) 가중치인가: 블록 안의 Linear 네 개의 행렬."""
+    """GPT-2가 전치해(눕혀) 두는 가중치인가: 블록 안의 Linear 네 개의 행렬."""
     return name.endswith((".qkv.weight", ".projection.weight", ".expand.weight"))
 
 
@@ -88,9 +89,9 @@ def to_gpt2_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         `GPT2LMHeadModel`에 넣을 가중치. `lm_head.weight`는 담지 않습니다(그쪽도 묶여 있습니다).
     """
     converted: dict[str, Tensor] = {}
-    # [TODO 6-1] lm_head.weight를 뺀 모든 가중치를 GPT-2의 이름으로 converted에 담되, 눕혀 두는 것은 눕히세요.
-    # 힌트: gpt2_name(이름)과 is_laid_down(이름)이 있습니다. 행렬을 눕히는 것은 전치입니다. 정사각 행렬(어텐션의
-    #       projection)은 눕히지 않아도 모양이 맞아 오류가 나지 않습니다. 그러면 무엇으로 알 수 있을까요?
+    # [TODO 6-1] lm_head.weight를 뺀 모든 가중치를 GPT-2의 이름으로 converted에 담되, 눕혀 두는 것은 전치하세요.
+    # 힌트: gpt2_name(이름)과 is_laid_down(이름)이 있습니다. 정사각 행렬(어텐션의 projection)은 전치하지 않아도 모양이
+    #       맞아 오류가 나지 않습니다. 그러면 무엇으로 알 수 있을까요?
     todo("6-1")  # 여기를 지우고 채워 주세요.
     # [END 6-1]
     return converted
@@ -125,7 +126,7 @@ class GPT(step2_gpt_model.GPT):
         theirs = GPT2LMHeadModel.from_pretrained(source, dtype=torch.float32).state_dict()
         # [TODO 6-2] theirs의 가중치를 우리의 이름과 모양으로 바꾸어 model에 넣으세요.
         # 힌트: 이름의 짝은 우리 쪽 이름에서 찾는 것이 쉽습니다: model.state_dict()의 이름마다 gpt2_name을 물어 보세요.
-        #       lm_head.weight는 두 쪽의 이름이 같습니다. 눕혀 둔 것은 다시 세웁니다.
+        #       lm_head.weight는 두 쪽의 이름이 같습니다. 눕혀 둔 것은 다시 전치합니다.
         todo("6-2")  # 여기를 지우고 채워 주세요.
         # [END 6-2]
         return model.eval()
@@ -171,7 +172,7 @@ def to_onnx(model: step2_gpt_model.GPT, path: Path) -> None:
     with quiet_export():
         # [TODO 6-3] 배치와 길이가 달라질 수 있다고 알리며 model을 내보내 program을 얻으세요.
         # 힌트: torch.onnx.export(모델, (example,), dynamo=True, input_names=…, output_names=…, dynamic_shapes=…).
-        #       dynamic_shapes는 입력마다 달라지는 축의 번호와 이름을 적은 사전입니다. 적지 않으면 example과 같은 모양만
+        #       dynamic_shapes는 입력마다 달라지는 축의 번호와 이름을 적은 딕셔너리입니다. 없으면 example과 같은 모양만
         #       받는 그래프가 됩니다. 입력과 출력의 이름, 축의 차례는 이 함수의 설명에 있습니다.
         todo("6-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: program
         # [END 6-3]
@@ -182,10 +183,10 @@ def to_onnx(model: step2_gpt_model.GPT, path: Path) -> None:
 def quantize(source: Path, target: Path) -> None:
     """ONNX 모델의 가중치를 8비트 정수로 줄입니다. 입력은 돌 때마다 그때의 범위로 줄입니다(동적)."""
     with quiet_export(), written_aside(target) as aside:
-        # [TODO 6-4] source의 행렬곱과 임베딩을, 가중치의 열마다 눈금을 따로 두고 8비트로 줄여 aside에 쓰세요.
+        # [TODO 6-4] source의 행렬곱과 임베딩을 8비트로 줄여 aside에 쓰되, 행렬곱은 가중치의 열마다 눈금을 따로 두세요.
         # 힌트: quantize_dynamic(읽을 파일, 쓸 파일, weight_type=…, op_types_to_quantize=…, per_channel=…). ONNX에서
-        #       행렬곱은 MatMul, 임베딩은 Gather입니다. 큰 열과 작은 열이 눈금 하나를 함께 쓰면 작은 열은 어떻게
-        #       될까요?
+        #       행렬곱은 MatMul, 임베딩은 Gather입니다(Gather는 언제나 눈금 하나입니다). 큰 열과 작은 열이 눈금 하나를
+        #       함께 쓰면 작은 열은 어떻게 될까요?
         todo("6-4")  # 여기를 지우고 채워 주세요.
         # [END 6-4]
 
@@ -202,30 +203,51 @@ def main(options: Options) -> None:
     """가장 좋은 모델을 Hugging Face, ONNX, 8비트 ONNX로 내보내고 나란히 잽니다."""
     quiet_transformers()
     config = ExportConfig.of(options)
+    path, folder = source_and_target(config)
+    model = runs.load_model(GPT, path)
+    data = LMData(model.config)  # 나란히 잴 글이 없거나 달라졌다면, 내보내기 전에 알립니다.
+    runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
+    export(model, folder)
+    rows = measure(model, data, folder)
+    show_table(rows)
+    write_json(folder / "export.json", rows)
+    say(f"내보낸 폴더: {shown(folder)}")
+
+
+def source_and_target(config: ExportConfig) -> tuple[Path, Path]:
+    """(내보낼 체크포인트, 내보낼 폴더)."""
     if config.checkpoint:
         path = Path(config.checkpoint).expanduser()
         folder = path.parent / "export"
     else:
         run_folder = runs.find_run(config)
-        path, folder = run_folder.best_model, run_folder.export
-    if config.export_to:
-        folder = require_writable_folder(config.export_to)
-    model = runs.load_model(GPT, path)
-    data = LMData(model.config)  # 나란히 잴 글이 없거나 달라졌다면, 내보내기 전에 알립니다.
-    runs.require_same_tokenizer(model.tokenizer.to_text(), data.tokenizer)
+        path = run_folder.best_model
+        folder = run_folder.export
+    return path, require_writable_folder(config.export_to) if config.export_to else folder
+
+
+def export(model: GPT, folder: Path) -> None:
+    """세 가지로 내보내고, 8비트가 아닌 것들은 원래와 같은 모델인지 봅니다.
+
+    Raises:
+        UserError: 내보낸 모델의 로짓이 원래와 `CLOSE_ENOUGH`보다 다를 때.
+    """
     with folder_written_aside(folder / "hugging_face") as aside:
         model.save_hugging_face(aside)
     to_onnx(model, folder / "model.onnx")
     quantize(folder / "model.onnx", folder / "model.int8.onnx")
-
-    length = model.config.max_seq_len
     for name, other in (("Hugging Face", model.to_hugging_face()), ("ONNX", OnnxModel(folder / "model.onnx"))):
-        difference = largest_difference(model, other, model.vocab_size, length)
+        difference = largest_difference(model, other, model.vocab_size, model.config.max_seq_len)
         say(f"{name}: 로짓의 차이는 많아야 {difference:.1e}")
         if difference > CLOSE_ENOUGH:
             raise UserError(f"{name}(으)로 내보낸 모델이 원래와 다릅니다. 내보낸 것을 쓰지 마세요.")
 
-    dataset = WindowDataset(data.valid.tokens, length, length)
+
+def measure(model: GPT, data: LMData, folder: Path) -> list[dict[str, Any]]:
+    """PyTorch와 ONNX, 8비트 ONNX의 파일 크기와 속도, 검증 글의 혼란도."""
+    length = model.config.max_seq_len
+    loader = DataLoader(WindowDataset(data.valid.tokens, length, length), batch_size=8)
+    one_text = torch.zeros(1, length, dtype=torch.long)
     rows = []
     for name, candidate, path in (
         ("PyTorch fp32", model, folder / "hugging_face" / "model.safetensors"),
@@ -233,20 +255,26 @@ def main(options: Options) -> None:
         ("ONNX int8", OnnxModel(folder / "model.int8.onnx"), folder / "model.int8.onnx"),
     ):
         with torch.no_grad():
-            scores = torch.cat([window_scores(candidate(x), y) for x, y in DataLoader(dataset, batch_size=8)])
-            seconds = seconds_per_call(candidate, torch.zeros(1, length, dtype=torch.long))
-        size, loss = path.stat().st_size / 2**20, scores[:, 0].mean().item()
-        rows.append(
-            {"model": name, "mebibytes": size, "tokens_per_second": length / seconds, "perplexity": math.exp(loss)}
-        )
+            scores = torch.cat([window_scores(candidate(x), y) for x, y in loader])  # (창, 2)
+            seconds = seconds_per_call(candidate, one_text)
+        row = {
+            "model": name,
+            "mebibytes": path.stat().st_size / 2**20,
+            "tokens_per_second": length / seconds,
+            "perplexity": math.exp(scores[:, 0].mean().item()),
+        }
+        rows.append(row)
+    return rows
+
+
+def show_table(rows: list[dict[str, Any]]) -> None:
+    """`measure`가 잰 것을 표로 보입니다."""
     table = Table("모델", "크기 (MiB)", "토큰/초", "검증 혼란도")
     for row in rows:
-        table.add_row(
-            row["model"], f"{row['mebibytes']:.1f}", f"{row['tokens_per_second']:,.0f}", f"{row['perplexity']:.2f}"
-        )
+        size = f"{row['mebibytes']:.1f}"
+        speed = f"{row['tokens_per_second']:,.0f}"
+        table.add_row(row["model"], size, speed, f"{row['perplexity']:.2f}")
     console.print(table)
-    write_json(folder / "export.json", rows)
-    say(f"내보낸 폴더: {shown(folder)}")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def report_end(
     """학습을 마친 뒤: 학습 곡선을 그리고, 무엇이 어디에 남았는지 적습니다."""
     learning_curve(history, run.learning_curve, best_step)
     if best_step is not None:
-        say(f"가장 좋은 검증 손실 {best_val_loss:.4f} ({best_step:,}걸음): {shown(run.best_model)}")
+        say(f"가장 좋은 검증 손실 {best_val_loss:.4f} ({best_step:,}스텝): {shown(run.best_model)}")
     say(f"학습 곡선: {shown(run.learning_curve)}")
     say(f"{seconds:.0f}초 걸렸습니다. 이어서: python step5_cli_and_serving.py generate")
 
@@ -72,7 +72,7 @@ def write_sample(text: str, step: int, path: Path | None) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as out:
-            out.write(f"[{step:,}걸음]\n{text}\n\n")
+            out.write(f"[{step:,}스텝]\n{text}\n\n")
 
 
 def metrics_row(name: str, values: Mapping[str, float]) -> dict[str, float]:

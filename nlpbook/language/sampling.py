@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
+
 from nlpbook.errors import UserError
 from nlpbook.language.tokens import TextTokenizer
 from nlpbook.text import normalized
@@ -49,6 +51,10 @@ class Sampling:
     def of(cls, config: Any) -> Sampling:
         """같은 이름의 값들이 있는 설정에서 만듭니다."""
         return cls(**{one.name: getattr(config, one.name) for one in fields(cls)})
+
+    def generator(self, device: torch.device) -> torch.Generator | None:
+        """`seed`를 심은 그 장치의 난수. 시드가 없으면 None이고, 그러면 PyTorch의 전역 난수를 씁니다."""
+        return None if self.seed is None else torch.Generator(device).manual_seed(self.seed)
 
 
 COLDEST = 0.001

@@ -50,7 +50,7 @@ def token_events(
     """글 하나를 이어 쓰는 일을 사건으로 냅니다: 토큰마다 하나, 마지막에 `{"done": True, "reason": …, "text": …}`.
 
     Args:
-        steps: 한 걸음마다 (고른 토큰 (1,), 확률 (1, 어휘)).
+        steps: 한 스텝마다 (고른 토큰 (1,), 확률 (1, 어휘)).
         alternatives: 토큰마다 함께 보일 후보의 수.
 
     Yields:

@@ -139,7 +139,7 @@ class TokenFile:
 
     Attributes:
         tokens: (토큰 수,) uint16 또는 uint32의 메모리 맵. 읽기 전용입니다.
-        num_bytes: 이 토큰들이 된 글의 크기(UTF-8 바이트). bits per byte를 셀 때 씁니다.
+        num_bytes: 이 토큰들이 된 글의 크기(UTF-8 바이트).
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -155,6 +155,11 @@ class TokenFile:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def bytes_per_token(self) -> float:
+        """토큰 하나가 담은 글의 평균 크기(UTF-8 바이트). 바이트당 비트(bits per byte)를 셈할 때 씁니다."""
+        return self.num_bytes / len(self)
 
 
 def write_tokens(

@@ -7,7 +7,7 @@
     python step1_tokenizer_and_data.py 내글.txt      # 내 글로 해 봅니다
 
 배우는 것
-    - 바이트 단위 BPE(byte-level byte pair encoding): 어떤 글자도 모르는 글자가 되지 않습니다
+    - 바이트 단위 BPE(byte-level byte pair encoding): 모르는 토큰([UNK])이 되는 글자가 없습니다
     - 나누기가 먼저, 창이 나중: 겹치는 창을 만든 뒤에 나누면 검증할 글을 이미 배운 셈이 됩니다
     - 입력과 정답: 같은 글을 한 칸 밀어 놓은 두 벌
     - 로더: 학습은 섞고, 검증은 섞지 않습니다
@@ -17,6 +17,7 @@
 
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Iterable
 from functools import cached_property
@@ -37,14 +38,15 @@ from nlpbook.language.texts import TextCorpus, TextPart  # noqa: E402
 from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer, TokenFile, write_tokens  # noqa: E402
 from nlpbook.text import composed  # noqa: E402
 
-SMALL_TEXT_WINDOWS = 1_200  # 작은 글은 창이 이만큼은 되도록 겹칩니다. 배치 8개씩이면 한 에포크가 150걸음입니다.
+SMALL_TEXT_WINDOWS = 1_200  # 작은 글은 창이 이만큼은 되도록 겹칩니다. 배치 8개씩이면 한 에포크가 150스텝입니다.
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:
     """글에서 바이트 단위 BPE 토크나이저를 학습합니다. (Radford 외, GPT-2, 2.2절)
 
-    256가지 바이트에서 시작해 가장 자주 이웃하는 둘을 하나로 합치는 일을 되풀이합니다. 한글 한 글자는 UTF-8로 세
-    바이트라, 처음 보는 글자도 바이트 셋으로는 적을 수 있습니다.
+    먼저 낱말과 문장 부호로 가르고(앞의 빈칸은 낱말에 붙습니다), 그 안에서 256가지 바이트에서 시작해 가장 자주 이웃하는
+    둘을 하나로 합치는 일을 되풀이합니다. 한글 한 글자는 UTF-8로 세 바이트라, 처음 보는 글자도 바이트 셋으로는 적을 수
+    있습니다.
 
     Args:
         texts: 학습할 글의 조각들. 검증할 글은 넣지 않습니다.
@@ -85,7 +87,8 @@ def split_corpus(corpus: TextCorpus, val_ratio: float) -> tuple[TextPart, TextPa
     # [TODO 1-2] 글의 앞 (1 - val_ratio)만큼을 train에, 나머지를 valid에 담으세요. 크기는 바이트로 잽니다.
     # 힌트: 두 부분이 만나는 곳은 하나입니다. 그 바이트에서 시작하는 줄은 어느 쪽의 것일까요?
     boundary = round(corpus.num_bytes * (1 - val_ratio))
-    train, valid = corpus.part(0, boundary), corpus.part(boundary, corpus.num_bytes)
+    train = corpus.part(0, boundary)
+    valid = corpus.part(boundary, corpus.num_bytes)
     # [END 1-2]
     return train, valid
 
@@ -97,14 +100,20 @@ class WindowDataset(Dataset):
         tokens: (토큰 수,) 토큰 번호. 메모리 맵이어도 됩니다.
         max_seq_len: 창 하나의 길이(입력의 토큰 수).
         stride: 이웃한 두 창의 시작이 떨어진 거리. max_seq_len이면 겹치지 않습니다.
+        bytes_per_token: 토큰 하나가 담은 글의 평균 크기(UTF-8 바이트). 이 글의 바이트당 비트를 셈할 때 씁니다.
     """
 
-    def __init__(self, tokens, max_seq_len: int, stride: int) -> None:
-        self.tokens, self.max_seq_len, self.stride = tokens, max_seq_len, stride
+    def __init__(self, tokens, max_seq_len: int, stride: int, bytes_per_token: float = math.nan) -> None:
+        self.tokens = tokens
+        self.max_seq_len = max_seq_len
+        self.stride = stride
+        self.bytes_per_token = bytes_per_token
 
     def __len__(self) -> int:
         """만들 수 있는 창의 수. 다 채우지 못하는 마지막 창은 버립니다."""
-        total, length, stride = len(self.tokens), self.max_seq_len, self.stride
+        total = len(self.tokens)
+        length = self.max_seq_len
+        stride = self.stride
         # [TODO 1-3] total개의 토큰에서 stride마다 시작하는 창이 몇 개 나오는지 count에 담으세요. 하나도 없으면 0입니다.
         # 힌트: 정답은 입력보다 한 칸 뒤까지 봅니다. 그러면 창 하나에는 토큰이 몇 개 필요할까요?
         count = max(0, (total - length - 1) // stride + 1)
@@ -167,7 +176,8 @@ class LMData:
         return TextTokenizer.load(str(path))
 
     def _tokens(self, name: str) -> TokenFile:
-        path, number = self.folder / name, 0 if name.startswith("train") else 1
+        path = self.folder / name
+        number = 0 if name.startswith("train") else 1
         tokens = TokenFile(path) if path.is_file() else write_tokens(self.tokenizer, self.parts[number], path)
         needed = self.config.max_seq_len + 1
         if len(tokens) < needed:
@@ -186,7 +196,7 @@ class LMData:
 
     def train_dataloader(self) -> DataLoader:
         """학습 로더. 배치는 (입력, 정답)이고 둘 다 (배치, 길이)입니다."""
-        dataset = WindowDataset(self.train.tokens, self.config.max_seq_len, self.stride)
+        dataset = WindowDataset(self.train.tokens, self.config.max_seq_len, self.stride, self.train.bytes_per_token)
         # [TODO 1-5] dataset의 모든 창을 에포크마다 새로 섞어 batch_size개씩 내는 DataLoader를 loader에 담으세요.
         # 힌트: 설정(self.config)의 batch_size와 workers를 씁니다. 겹치는 창을 순서대로 읽으면 이웃한 배치들은 서로
         #       얼마나 닮았을까요? 마지막의 작은 배치도 남기나요?
@@ -196,7 +206,8 @@ class LMData:
 
     def val_dataloader(self) -> DataLoader:
         """검증 로더. 창이 겹치지 않아 토큰마다 한 번씩만 재고, 순서를 섞지 않습니다."""
-        dataset = WindowDataset(self.valid.tokens, self.config.max_seq_len, self.config.max_seq_len)
+        length = self.config.max_seq_len
+        dataset = WindowDataset(self.valid.tokens, length, length, self.valid.bytes_per_token)
         return DataLoader(dataset, batch_size=self.config.batch_size, num_workers=self.config.workers)
 
 
@@ -206,7 +217,7 @@ def main() -> None:
     print(f"■ 글: {data.corpus!r}")
     print(f"  학습 {data.train.num_bytes:,}바이트 = {len(data.train):,}토큰")
     print(f"  검증 {data.valid.num_bytes:,}바이트 = {len(data.valid):,}토큰")
-    print(f"  어휘 {len(data.tokenizer):,}개, 토큰 하나에 평균 {data.train.num_bytes / len(data.train):.1f}바이트")
+    print(f"  어휘 {len(data.tokenizer):,}개, 토큰 하나에 평균 {data.train.bytes_per_token:.1f}바이트")
 
     sentence = "옛날 옛적에 작은 여우가 살았습니다. 😀"
     ids = data.tokenizer.encode(sentence)

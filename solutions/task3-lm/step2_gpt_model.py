@@ -44,7 +44,8 @@ class CausalSelfAttention(nn.Module):
         self.num_heads = config.num_heads
         self.qkv = nn.Linear(config.d_embed, 3 * config.d_embed)  # 질의, 열쇠, 값을 한 번에
         self.projection = nn.Linear(config.d_embed, config.d_embed)
-        self.attention_dropout, self.output_dropout = Dropout(config.dropout), Dropout(config.dropout)
+        self.attention_dropout = Dropout(config.dropout)
+        self.output_dropout = Dropout(config.dropout)
         allowed = torch.ones(config.max_seq_len, config.max_seq_len, dtype=torch.bool).tril()
         self.register_buffer("allowed", allowed, persistent=False)  # allowed[i, j]: i번째 자리가 j번째를 보아도 되는가
 
@@ -83,10 +84,10 @@ class CausalSelfAttention(nn.Module):
             섞인 값 mixed, 같은 모양.
         """
         length = query.size(-2)
-        # [TODO 2-2] 질의와 열쇠의 내적으로 무게를 구하되, 뒤의 자리는 가리고, 그 무게로 값을 섞어 mixed에 담으세요.
+        # [TODO 2-2] 질의와 열쇠의 내적으로 어텐션 가중치를 구하되 뒤는 가리고, 그것으로 값을 섞어 mixed에 담으세요.
         # 힌트: 내적은 헤드 차원의 제곱근으로 나눕니다. self.allowed[:length, :length]가 거짓인 곳의 점수를 -inf로
-        #       채우면 softmax가 0이 됩니다. softmax는 어느 축을 따라 합이 1이 되어야 할까요? 섞기 전의 무게에는
-        #       self.attention_dropout을 겁니다.
+        #       채우면 softmax가 0이 됩니다. softmax는 어느 축을 따라 합이 1이 되어야 할까요? 값을 섞기 전의
+        #       가중치에는 self.attention_dropout을 겁니다.
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (배치, 헤드, 길이, 길이)
         scores = scores.masked_fill(~self.allowed[:length, :length], float("-inf"))
         weights = self.attention_dropout(scores.softmax(dim=-1))
@@ -118,8 +119,10 @@ class Block(nn.Module):
 
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
-        self.norm1, self.attention = nn.LayerNorm(config.d_embed), CausalSelfAttention(config)
-        self.norm2, self.mlp = nn.LayerNorm(config.d_embed), MLP(config)
+        self.norm1 = nn.LayerNorm(config.d_embed)
+        self.attention = CausalSelfAttention(config)
+        self.norm2 = nn.LayerNorm(config.d_embed)
+        self.mlp = MLP(config)
 
     def forward(self, x: Tensor, attend: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """(배치, 길이, 차원) → 같은 모양.
@@ -148,7 +151,9 @@ class GPT(nn.Module):
 
     def __init__(self, config: LMConfig, vocab_size: int, tokenizer: TextTokenizer | None = None) -> None:
         super().__init__()
-        self.config, self.vocab_size, self.tokenizer = config, vocab_size, tokenizer
+        self.config = config
+        self.vocab_size = vocab_size
+        self.tokenizer = tokenizer
         self.token_embedding = nn.Embedding(vocab_size, config.d_embed)
         self.position_embedding = nn.Embedding(config.max_seq_len, config.d_embed)
         self.dropout = Dropout(config.dropout)
@@ -194,9 +199,9 @@ class GPT(nn.Module):
                 f"글이 {length}토큰인데, 이 모델은 한 번에 {self.config.max_seq_len}토큰까지 봅니다. 글을 줄이거나 "
                 "--max_seq_len을 키워 다시 학습해 주세요."
             )
-        # [TODO 2-6] 토큰 임베딩에 자리 임베딩을 더해 dropout을 건 뒤, 블록들과 norm, lm_head를 지나 logits를 구하세요.
-        # 힌트: 자리 번호는 0부터 length-1까지이고, ids와 같은 장치에 있어야 합니다. 자리를 더하지 않으면 모델은 무엇을
-        #       구별하지 못할까요?
+        # [TODO 2-6] 토큰 임베딩에 위치 임베딩을 더해 dropout을 건 뒤, 블록들과 norm, lm_head를 지나 logits를 구하세요.
+        # 힌트: 위치의 번호는 0부터 length-1까지이고, ids와 같은 장치에 있어야 합니다. 블록이 하나뿐인 모델이라면,
+        #       위치를 더하지 않을 때 무엇을 구별하지 못할까요?
         positions = torch.arange(length, device=ids.device)
         x = self.dropout(self.token_embedding(ids) + self.position_embedding(positions))  # (배치, 길이, 차원)
         for block in self.blocks:

@@ -6,7 +6,7 @@
     python step3_loss_and_optimizer.py     # 손실과 지표, decay 묶음의 표, 학습률 곡선의 그림 (약 4초)
 
 배우는 것
-    - 교차 엔트로피(cross entropy): 정답에 준 확률의 로그를 뒤집은 것
+    - 교차 엔트로피(cross entropy): 정답에 준 확률의 로그에 음의 부호를 붙인 것
     - 혼란도(perplexity), 정확도(accuracy), 그리고 토크나이저가 달라도 견줄 수 있는 바이트당 비트(bits per byte)
     - weight decay는 행렬에만: 정규화 층과 편향을 0으로 끌어당기면 층의 크기 조절이 망가집니다
     - 학습률: 처음에는 천천히 올리고(warmup), 그 뒤로는 코사인을 따라 내립니다
@@ -63,7 +63,7 @@ def configure_optimizer(model: nn.Module, config: LMConfig) -> AdamW:
         decay를 거는 묶음과 걸지 않는 묶음이 있는 AdamW. CPU와 GPU에서 모두 빠른 fused 구현입니다.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]  # 얼려 둔 것은 뺍니다.
-    # [TODO 3-2] parameters를 두 묶음으로 나누어 groups에 담으세요. 묶음은 "params"와 "weight_decay"가 있는 사전입니다.
+    # [TODO 3-2] parameters를 두 묶음으로 나누어 groups에 담으세요. 묶음은 "params"와 "weight_decay"의 딕셔너리입니다.
     # 힌트: parameter.dim()이 차원의 수입니다. 편향은 1차원, 행렬은 2차원입니다. decay를 걸지 않는 묶음에도
     #       weight_decay를 적어야 합니다. 적지 않으면 AdamW의 기본값은 얼마인가요?
     groups = [
@@ -75,21 +75,23 @@ def configure_optimizer(model: nn.Module, config: LMConfig) -> AdamW:
 
 
 def learning_rate_at(step: int, total_steps: int, config: LMConfig) -> float:
-    """`step`번째 걸음(0부터)에 쓸 학습률.
+    """`step`번째 스텝(0부터)에 쓸 학습률.
 
-    처음 `warmup` 걸음은 곧게 올리고, 그 뒤로는 코사인의 반 바퀴를 따라 `min_lr`까지 내립니다. 첫 걸음의 학습률이 0이면
-    그 걸음은 버려지므로 1/warmup에서 시작해, warmup의 마지막 걸음에 가장 높아집니다.
+    처음 `warmup` 스텝은 곧게 올리고, 그 뒤로는 코사인의 반 바퀴를 따라 `min_lr`까지 내립니다. 첫 스텝의 학습률이 0이면
+    그 스텝은 버려지므로 1/warmup에서 시작해, warmup의 마지막 스텝에 가장 높아집니다. (transformers의 스케줄은 0에서
+    시작합니다)
 
     Args:
         step: 0 이상. `total_steps`부터는, 모두 warmup인 학습에서도, `min_lr`입니다.
-        total_steps: 학습 전체의 걸음 수.
+        total_steps: 학습 전체의 스텝 수.
         config: `learning_rate`(가장 높은 값), `min_lr`, `warmup_rate`.
     """
-    highest, lowest = config.learning_rate, config.min_lr
+    highest = config.learning_rate
+    lowest = config.min_lr
     warmup = round(config.warmup_rate * total_steps)
-    # [TODO 3-3] warmup 걸음까지는 곧게 올리고, total_steps까지는 코사인으로 내려 lr에 담으세요.
+    # [TODO 3-3] warmup 스텝까지는 곧게 올리고, total_steps까지는 코사인으로 내려 lr에 담으세요.
     # 힌트: (1 + cos(π × progress)) / 2는 progress가 0에서 1로 갈 때 1에서 0으로 갑니다. progress는 warmup번째
-    #       걸음에서 0, total_steps번째 걸음에서 1이고, 그 뒤로는 언제나 lowest입니다. warmup이 0이거나
+    #       스텝에서 0, total_steps번째 스텝에서 1이고, 그 뒤로는 언제나 lowest입니다. warmup이 0이거나
     #       total_steps와 같을 때에도 0으로 나누지 않으려면 무엇을 먼저 물어야 할까요?
     if step < warmup:
         lr = highest * (step + 1) / warmup
@@ -125,7 +127,7 @@ class Metrics:
         if self.loss > 700:  # e의 710제곱은 float에 담기지 않습니다.
             return math.inf
         # [TODO 3-4] 손실에서 혼란도 value를 구하세요.
-        # 힌트: 손실은 확률의 자연로그를 뒤집은 것의 평균입니다. 손실이 ln(100)이면 혼란도는 100입니다.
+        # 힌트: 손실은 확률의 자연로그에 음의 부호를 붙인 것의 평균입니다. 손실이 ln(100)이면 혼란도는 100입니다.
         value = math.exp(self.loss)
         # [END 3-4]
         return value
@@ -178,8 +180,9 @@ def main() -> None:
 
     inputs, targets = next(iter(data.val_dataloader()))
     logits = model.eval()(inputs)
-    loss, accuracy = compute_loss(logits, targets).item(), accuracy_of(logits, targets).item()
-    metrics = Metrics(loss, accuracy, data.valid.num_bytes / len(data.valid))
+    loss = compute_loss(logits, targets).item()
+    accuracy = accuracy_of(logits, targets).item()
+    metrics = Metrics(loss, accuracy, data.valid.bytes_per_token)
     print(
         f"■ 배우기 전: 손실 {metrics.loss:.2f}, 혼란도 {metrics.perplexity:,.0f}, 정확도 {metrics.accuracy:.2%}", end=""
     )
@@ -195,10 +198,10 @@ def main() -> None:
     curve = [learning_rate_at(step, total, config) for step in range(total)]
     path = OUTPUT / config.project / "learning_rate.png"
     plots.line(range(total), curve, path, xlabel="step", ylabel="learning rate", title="warmup + cosine")
-    print(f"\n■ 학습률 {total:,}걸음: 첫 {curve[0]:.1e} → 최고 {max(curve):.1e} → 끝 {curve[-1]:.1e}")
+    print(f"\n■ 학습률 {total:,}스텝: 첫 {curve[0]:.1e} → 최고 {max(curve):.1e} → 끝 {curve[-1]:.1e}")
     print(f"  그림: {shown(path)}")
 
-    # 더 해 보기: --warmup_rate를 0으로 하면 첫 걸음의 학습률은 얼마일까요? 갓 태어난 모델에게 그 걸음은 너무 크지
+    # 더 해 보기: --warmup_rate를 0으로 하면 첫 스텝의 학습률은 얼마일까요? 갓 태어난 모델에게 그 스텝은 너무 크지
     # 않을까요?
 
 

@@ -50,7 +50,7 @@ def test_a_sample_is_shown_in_one_line_and_kept_whole(tmp_path, capsys):
         write_sample("첫 줄\n둘째 줄", 1200, tmp_path / "run" / "samples.txt")
     assert "첫 줄 / 둘째 줄" in capsys.readouterr().out
     kept = (tmp_path / "run" / "samples.txt").read_text(encoding="utf-8")
-    assert kept == "[1,200걸음]\n첫 줄\n둘째 줄\n\n" * 2
+    assert kept == "[1,200스텝]\n첫 줄\n둘째 줄\n\n" * 2
 
 
 def test_a_sample_of_no_run_is_only_shown(capsys):
@@ -63,7 +63,7 @@ def test_the_end_of_a_training_says_what_lies_where(tmp_path, capsys, assert_pic
     row = {"step": 10, **metrics_row("train", metrics(6.0)), **metrics_row("val", metrics(5.0)), "lr": 1e-3}
     report_end(run, [row], 10, 5.0, 12.4)
     said = capsys.readouterr().out
-    assert "가장 좋은 검증 손실 5.0000 (10걸음)" in said
+    assert "가장 좋은 검증 손실 5.0000 (10스텝)" in said
     assert "12초" in said
     assert_picture(run.learning_curve)
 

@@ -95,7 +95,7 @@ def test_streaming_a_long_text_does_not_slow_down(tokenizer):
 
 
 def steps_of(tokenizer: TextTokenizer, ids: list[int], asked: list[int] | None = None):
-    """정해진 토큰을 내는 걸음들. 확률은 고른 토큰이 0.5, 나머지가 고르게 나눕니다."""
+    """정해진 토큰을 내는 스텝들. 확률은 고른 토큰이 0.5, 나머지가 고르게 나눕니다."""
     for token in ids:
         if asked is not None:
             asked.append(token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import math
 import os
 import re
 import shutil
@@ -29,6 +30,7 @@ from nlpbook.errors import UserError
 from nlpbook.language.config import LMConfig, ServeConfig, TestConfig
 from nlpbook.language.runs import RunFolder, load_model
 from nlpbook.language.sampling import Sampling
+from nlpbook.loaders import evaluation_loader
 from nlpbook.position import Position
 from tests.task3_lm.checks import support
 from tests.task3_lm.system.running import FOLDER, STEP1, STEP2, STEP3, STEP4, STEP5, STEP6, alone, options, run, words
@@ -150,7 +152,7 @@ def test_step3_shows_loss_groups_and_a_picture(project, tmp_path):
 
 @slow
 def test_step4_uses_its_config_and_lets_options_override_it(project, tmp_path):
-    """`my_config` 사전에 적은 값으로 학습하고, 명령줄의 옵션은 그보다 앞섭니다."""
+    """`my_config` 딕셔너리에 적은 값으로 학습하고, 명령줄의 옵션은 그보다 앞섭니다."""
     script = project / STEP4.name
     source = script.read_text(encoding="utf-8")
     changed = source.replace("\nmy_config = {}\n", '\nmy_config = {"batch_size": 5, "dropout": 0.3}\n')
@@ -257,6 +259,18 @@ def test_evaluation_repeats_the_validation_loss_of_the_best_model(trained):
     assert saved["test_loss"] == pytest.approx(state_of(trained, "best_model.pt")["best_val_loss"], abs=0.02)
     assert saved["data"] == str(support.tiny_text())
     assert f"loss {saved['test_loss']:.4f}" in done.stdout
+
+
+def test_bits_per_byte_are_those_of_the_text_that_was_read(trained, steps):
+    """검증 글이 아닌 글을 재면, 토큰 하나의 바이트도 그 글의 것입니다."""
+    model = load_model(steps.step2.GPT, RunFolder(trained).best_model)
+    data = steps.step1.LMData(model.config)
+    trainer = steps.step4.Trainer(model, data, model.config)
+    loader = evaluation_loader(data.train_dataloader())
+    for found, tokens in ((trainer.evaluate(), data.valid), (trainer.evaluate(loader), data.train)):
+        bytes_per_token = tokens.num_bytes / len(tokens)
+        assert found.bits_per_byte == pytest.approx(found.loss / math.log(2) / bytes_per_token)
+    assert data.train.bytes_per_token != pytest.approx(data.valid.bytes_per_token, rel=1e-3)
 
 
 def test_any_text_can_be_evaluated(trained, tmp_path):
@@ -373,7 +387,7 @@ def test_killed_training_resumes_to_the_same_bits(trained, tmp_path, moment, whe
     killed = run(STEP5, "train", *options(tmp_path, save_every=save_every), first=at(when, moment))
     assert killed.returncode == -9, killed.stderr
     done = resume(tmp_path)
-    came_back = int(re.search(r"([\d,]+)걸음에서 이어 갑니다", done.stdout)[1].replace(",", ""))
+    came_back = int(re.search(r"([\d,]+)스텝에서 이어 갑니다", done.stdout)[1].replace(",", ""))
     assert came_back == back_at or (back_at is None and came_back > 0)
     assert_same_as_never_stopped(tmp_path, trained)
 
@@ -389,7 +403,7 @@ def test_being_stopped_saves_where_it_stopped_and_says_how_to_go_on(trained, tmp
     assert stopped.stderr.strip().splitlines()[-1] == "멈췄습니다. 저장한 것은 그대로 있습니다."
     assert "오류" not in stopped.stderr
     assert state_of(tmp_path / "task3-lm" / "tiny-1")["position"] == {"epoch": 0, "batch": 10, "step": 5}
-    assert "5걸음에서 이어 갑니다" in resume(tmp_path).stdout
+    assert "5스텝에서 이어 갑니다" in resume(tmp_path).stdout
     assert_same_as_never_stopped(tmp_path, trained)
 
 
@@ -501,8 +515,11 @@ def test_a_start_that_fails_leaves_nothing_in_the_way(tmp_path):
     explained(run(STEP5, "train", *options(tmp_path)), "이미 있는 실행입니다.*--resume.*--job_version")
 
 
+FIRST_NAMES = {"scheduler_state_dict": "scheduler", "scaler_state_dict": "scaler", "rng_states": "rng"}
+
+
 def test_a_checkpoint_of_the_first_version_still_loads(trained, steps, tmp_path):
-    """경로를 있는 그대로 적고 run.json이 없던 때의 실행입니다."""
+    """경로를 있는 그대로 적고, 이름이 달랐고, run.json이 없던 때의 실행입니다."""
     old = Path(shutil.copytree(trained, tmp_path / "task3-lm" / "old-1"))
     (old / "run.json").unlink()
     for name in ("last.pt", "best_model.pt"):
@@ -511,6 +528,7 @@ def test_a_checkpoint_of_the_first_version_still_loads(trained, steps, tmp_path)
             **{one: value for one, value in state["config"].items() if one not in ("init_from", "accept_changed_data")},
             "output": "/somewhere/else",
         }
+        state = {FIRST_NAMES.get(one, one): value for one, value in state.items()}
         torch.save(state | {"epoch": 3}, old / "checkpoints" / name)
     (old / "arguments.json").write_text(json.dumps(state["config"]), encoding="utf-8")
     model = load_model(steps.step2.GPT, old / "checkpoints" / "best_model.pt")
@@ -524,14 +542,14 @@ def test_a_checkpoint_of_the_first_version_still_loads(trained, steps, tmp_path)
 
 def test_a_learning_rate_far_too_high_stops_with_step_and_rate(tmp_path):
     done = run(STEP5, "train", *options(tmp_path, learning_rate=1e6, precision="32-true", save_every=1))
-    explained(done, r"^오류: \d+걸음째에 손실이 (nan|inf)이\(가\) 되었습니다\(학습률 \d\.\de\+0\d\)")
+    explained(done, r"^오류: \d+스텝째에 손실이 (nan|inf)이\(가\) 되었습니다\(학습률 \d\.\de\+0\d\)")
 
 
 def test_a_broken_loss_leaves_the_last_good_checkpoint(trained, tmp_path):
     """둘째 에포크에서 손실이 NaN이 되면, 첫 에포크의 가장 좋은 모델이 그대로 있고 그대로 쓸 수 있습니다."""
     steps = state_of(trained)["position"]["step"] // 3
     done = run(STEP5, "train", *options(tmp_path), first=at(steps + 3, LOSS_OF_NAN))
-    explained(done, rf"^오류: {steps + 4}걸음째에 손실이 nan이\(가\) 되었습니다\(학습률 \d\.\de-0\d\)")
+    explained(done, rf"^오류: {steps + 4}스텝째에 손실이 nan이\(가\) 되었습니다\(학습률 \d\.\de-0\d\)")
     kept = tmp_path / "task3-lm" / "tiny-1"
     for name in ("last.pt", "best_model.pt"):
         assert state_of(kept, name)["position"]["step"] == steps
@@ -541,9 +559,9 @@ def test_a_broken_loss_leaves_the_last_good_checkpoint(trained, tmp_path):
 
 @slow
 def test_weights_that_became_nan_do_not_overwrite_the_last_state(tmp_path):
-    """기울기가 넘쳐 가중치가 망가져도 그 걸음의 손실은 멀쩡합니다. 걸음마다 저장해도 망가지기 전의 것이 남습니다."""
+    """기울기가 넘쳐 가중치가 망가져도 그 스텝의 손실은 멀쩡합니다. 스텝마다 저장해도 망가지기 전의 것이 남습니다."""
     done = run(STEP5, "train", *options(tmp_path, save_every=1), first=at(4, WEIGHTS_OF_NAN))
-    explained(done, r"^오류: 5걸음째에 가중치가 NaN이나 무한대가 되었습니다\(학습률 약 \d\.\de-0\d\)")
+    explained(done, r"^오류: 5스텝째에 가중치가 NaN이나 무한대가 되었습니다\(학습률 약 \d\.\de-0\d\)")
     state = state_of(tmp_path / "task3-lm" / "tiny-1")
     assert state["position"]["step"] == 4
     assert all(torch.isfinite(one).all() for one in state["model_state_dict"].values())
@@ -610,8 +628,8 @@ def test_two_processes_train_without_hanging_and_measure_like_one(steps, tmp_pat
     folder = tmp_path / "task3-lm" / "tiny-1"
     assert {path.name for path in folder.parent.iterdir()} == {"tiny-1", "tokens"}
     state = state_of(folder, "best_model.pt")
-    assert len(state["rng"]) == 2
-    assert not torch.equal(state["rng"][0]["torch"], state["rng"][1]["torch"])
+    assert len(state["rng_states"]) == 2
+    assert not torch.equal(state["rng_states"][0]["torch"], state["rng_states"][1]["torch"])
 
     model = load_model(steps.step2.GPT, folder / "checkpoints" / "best_model.pt")
     config = LMConfig.from_dict(state["config"] | {"devices": 1, "strategy": "auto"})

@@ -26,8 +26,9 @@ STEP_SIZES += [BATCH // ACCUMULATION, BATCH // DEVICES]
 class Windows(Dataset):
     """`WindowDataset` 자리에 대신 두는 옳은 데이터셋. 학생의 1-3과 1-4를 거치지 않습니다."""
 
-    def __init__(self, tokens: np.ndarray, max_seq_len: int, stride: int) -> None:
+    def __init__(self, tokens: np.ndarray, max_seq_len: int, stride: int, bytes_per_token: float = 0.0) -> None:
         self.tokens, self.max_seq_len, self.stride = tokens, max_seq_len, stride
+        self.bytes_per_token = bytes_per_token
 
     def __len__(self) -> int:
         return windows(len(self.tokens), self.max_seq_len, self.stride)
@@ -45,6 +46,7 @@ class Tokens:
 
     def __init__(self, first: int, count: int) -> None:
         self.tokens, self.num_bytes = np.arange(first, first + count).astype("uint16"), 3 * count
+        self.bytes_per_token = self.num_bytes / count
 
     def __len__(self) -> int:
         return len(self.tokens)

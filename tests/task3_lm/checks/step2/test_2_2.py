@@ -38,7 +38,7 @@ from tests.task3_lm.checks.step2.common import (
 
 @pytest.fixture
 def tensors(device):
-    """질의, 열쇠, 값. 무게가 고르지 않도록 크게 흩어 놓았습니다."""
+    """질의, 열쇠, 값. 가중치가 고르지 않도록 크게 흩어 놓았습니다."""
     return [1.5 * normal(BATCH, HEADS, LENGTH, WIDTH, seed=20 + i).to(device) for i in range(3)]
 
 
@@ -208,9 +208,9 @@ def test_gradient_reaches_all_three(attention, tensors):
 
 @pytest.fixture
 def dropping(load, device):
-    """`dropping(training)`: 드롭아웃이 절반인 어텐션이 섞은 것과, 드롭아웃이 없을 때의 무게.
+    """`dropping(training)`: 드롭아웃이 절반인 어텐션이 섞은 것과, 드롭아웃이 없을 때의 가중치.
 
-    값이 단위행렬 둘을 이어 붙인 것이라 섞은 값의 앞뒤 절반이 곧 무게입니다. 무게를 떨구었다면 두 절반이 같습니다.
+    값이 단위행렬 둘을 이어 붙인 것이라 섞은 값의 앞뒤 절반이 곧 가중치입니다. 가중치를 떨구었다면 두 절반이 같습니다.
     """
     attention = load(2).CausalSelfAttention(config(dropout=DROPPED)).to(device)
     attention.output_dropout.p = 0.9
@@ -230,7 +230,7 @@ def dropping(load, device):
 
 @todo("2-2")
 def test_dropout_is_off_in_evaluation(attention, tensors, dropping):
-    """평가 모드에서는 아무 무게도 떨구지 않습니다."""
+    """평가 모드에서는 아무 가중치도 떨구지 않습니다."""
     if not sound(lambda: mixes_rightly(attention, tensors)):
         return
     got, want = dropping(training=False)
@@ -238,30 +238,30 @@ def test_dropout_is_off_in_evaluation(attention, tensors, dropping):
         return
     zeros = (got[..., :LENGTH].abs() < 1e-6).float().mean().item()
     if zeros > 0.55:  # 가린 자리만 0이라면 0.4입니다.
-        more = {"expected": "모든 무게", "got": f"무게의 {(zeros - 0.4) / 0.6:.0%}를 떨굼"}
+        more = {"expected": "모든 가중치", "got": f"가중치의 {(zeros - 0.4) / 0.6:.0%}를 떨굼"}
         fail(idea="train/eval", symptom="dropout-in-eval", **more)
     fail("평가 모드에서 섞은 값이 기대와 다릅니다.", idea="인과 어텐션", expected=show(want), got=show(got))
 
 
 @todo("2-2")
 def test_dropout_drops_weights_while_learning(dropping):
-    """학습 모드에서는 무게의 일부가 0이 되고, 남은 것은 1/(1 - p)배가 됩니다."""
+    """학습 모드에서는 가중치의 일부가 0이 되고, 남은 것은 1/(1 - p)배가 됩니다."""
     if not sound(lambda: close(*dropping(training=False), ATOL)):
         return
     got, want = (one.detach() for one in dropping(training=True))
     if matches(got, want, ATOL):
-        more = {"expected": "무게의 절반이 0", "got": "모든 무게가 그대로"}
+        more = {"expected": "가중치의 절반이 0", "got": "모든 가중치가 그대로"}
         fail(idea="드롭아웃", symptom="no-dropout", **more)
     first, second = got[..., :LENGTH], got[..., LENGTH:]
     kept, weights = first > 1e-8, want[..., :LENGTH]
     doubled = torch.where(kept, weights / (1 - DROPPED), 0.0)
     if not close(first, second, ATOL):
-        more = {"expected": "떨군 무게로 섞은 값", "got": "섞은 뒤에 떨군 값"}
+        more = {"expected": "떨군 가중치로 섞은 값", "got": "섞은 뒤에 떨군 값"}
         fail(idea="드롭아웃의 자리", symptom="dropout-on-values", **more)
     if matches(first, torch.where(kept, weights / 0.1, 0.0), ATOL):
         more = {"expected": "attention_dropout", "got": "output_dropout"}
         fail(idea="드롭아웃의 자리", symptom="other-dropout", **more)
     share = kept.float().mean().item() / 0.6  # 볼 수 있는 자리는 25칸 가운데 15칸입니다.
     if not close(first, doubled, 2 * ATOL) or not 0.3 < share < 0.7:
-        more = {"expected": "0이거나 무게의 1/(1 - p)배", "got": "그 밖의 값"}
+        more = {"expected": "0이거나 가중치의 1/(1 - p)배", "got": "그 밖의 값"}
         fail(idea="드롭아웃의 자리", symptom="dropout-elsewhere", **more)

@@ -81,7 +81,7 @@ def stream(device):
     return (1.0 + 2.0 * normal(BATCH, LENGTH, EMBED, seed=70)).to(device)
 
 
-STEPS: list[tuple[str, Callable]] = [  # (증상, 그렇게 하는 한 걸음(x, 부품, 정규화)). 빈 증상은 옳은 걸음입니다.
+STEPS: list[tuple[str, Callable]] = [  # (증상, 그렇게 하는 한 줄(x, 부품, 정규화)). 빈 증상은 옳은 것입니다.
     ("", lambda x, part, norm: x + part(norm(x))),
     ("post-norm", lambda x, part, norm: norm(x + part(x))),
     ("post-norm", lambda x, part, norm: norm(x + part(norm(x)))),

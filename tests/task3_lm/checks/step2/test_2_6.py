@@ -88,7 +88,7 @@ def run(model: Any, ids: torch.Tensor) -> torch.Tensor:
         when(outside, "position-index", idea="자리 번호", expected=numbers),
         when("argument 'indices'.*not int", "position-number", idea="자리 번호", expected=f"{numbers}의 텐서"),
         when("same device|CUDA|NVIDIA|Cannot copy", "other-device", idea="장치", expected="ids와 같은 장치"),
-        when("size of tensor a", "position-shape", idea="자리 임베딩", expected=f"({length}, {EMBED})를 더하기"),
+        when("size of tensor a", "position-shape", idea="위치 임베딩", expected=f"({length}, {EMBED})를 더하기"),
         when(order, "wrong-order", idea="지나는 차례", expected="블록들 → norm → lm_head"),
         when("ModuleList", "called-list", idea="ModuleList", expected="블록을 하나씩 부르기"),
         FOREIGN_NAME,

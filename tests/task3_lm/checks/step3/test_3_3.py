@@ -20,7 +20,7 @@ RATE_ERRORS = [stopped("ZeroDivisionError", "zero-division", expected="어느 �
 
 
 def rates(step3: Any, steps: list[int], total: int, warmup_rate: float) -> list[float]:
-    """걸음마다의 학습률. 가장 높은 것이 4.5, 가장 낮은 것이 1.2입니다."""
+    """스텝마다의 학습률. 가장 높은 것이 4.5, 가장 낮은 것이 1.2입니다."""
     config = support.tiny_config(learning_rate=HIGHEST, min_lr=LOWEST, warmup_rate=warmup_rate)
     made = []
     for step in steps:
@@ -49,7 +49,7 @@ def is_usual(step3: Any) -> bool:
 
 @todo("3-3")
 def test_warmup_rises_in_a_straight_line(step3):
-    """warmup 동안 곧게 올라, 그 마지막 걸음에 가장 높습니다."""
+    """warmup 동안 곧게 올라, 그 마지막 스텝에 가장 높습니다."""
     steps = list(range(WARMUP))
     got, want = rates(step3, steps, TOTAL, 0.2), [0.9, 1.8, 2.7, 3.6, 4.5]
     if close(got, want, EXACT):
@@ -81,7 +81,7 @@ def test_warmup_rises_in_a_straight_line(step3):
 
 @todo("3-3")
 def test_cosine_falls_to_the_lowest(step3):
-    """warmup이 끝난 걸음에서 가장 높고, 코사인의 반 바퀴를 따라 내려갑니다."""
+    """warmup이 끝난 스텝에서 가장 높고, 코사인의 반 바퀴를 따라 내려갑니다."""
     steps = list(range(WARMUP, TOTAL))
     got, left = rates(step3, steps, TOTAL, 0.2), TOTAL - WARMUP
     want = [cosine((s - WARMUP) / left) for s in steps]
@@ -148,7 +148,7 @@ def test_rate_stays_at_the_lowest_beyond_the_end(step3):
 
 @todo("3-3")
 def test_no_warmup_at_all(step3):
-    """warmup_rate가 0이면 첫 걸음부터 코사인입니다."""
+    """warmup_rate가 0이면 첫 스텝부터 코사인입니다."""
     steps = [0, 2, 4, 7, 8, 9, 20]
     got, want = rates(step3, steps, 8, 0.0), [cosine(min(1.0, s / 8)) for s in steps]
     message, idea, shown = "warmup_rate가 0일 때의 학습률이 다릅니다.", "warmup 없이", show(got)
@@ -162,18 +162,18 @@ def test_no_warmup_at_all(step3):
 
 @todo("3-3")
 def test_warmup_is_a_whole_number_of_steps(step3):
-    """warmup_rate와 total_steps를 곱한 것이 정수가 아니면 반올림한 걸음 수(3.6 → 4)를 씁니다."""
+    """warmup_rate와 total_steps를 곱한 것이 정수가 아니면 반올림한 스텝 수(3.6 → 4)를 씁니다."""
     got, want = rates(step3, [0, 1, 2, 3, 4, 8, 12], 12, 0.3), [1.125, 2.25, 3.375, 4.5, 4.5, MIDDLE, LOWEST]
     if close(got, want, EXACT):
         return
     if matches(got[:3], [HIGHEST * (s + 1) / 3.6 for s in range(3)], EXACT):
         fail(idea="warmup", expected=show(want[:4]), got=show(got[:4]), symptom="unrounded")
-    fail("warmup이 4걸음일 때의 학습률이 다릅니다.", idea="warmup", expected=show(want), got=show(got))
+    fail("warmup이 4스텝일 때의 학습률이 다릅니다.", idea="warmup", expected=show(want), got=show(got))
 
 
 @todo("3-3")
 def test_nothing_but_warmup(step3):
-    """warmup_rate가 1이면 마지막 걸음까지 올리고, total_steps부터는 lowest입니다. 학습을 마친 스케줄러가 묻습니다."""
+    """warmup_rate가 1이면 마지막 스텝까지 올리고, total_steps부터는 lowest입니다. 학습을 마친 스케줄러가 묻습니다."""
     got, rising = rates(step3, [0, 1, 2, 3, 4, 5, 6, 9], 4, 1.0), [1.125, 2.25, 3.375, 4.5]
     message, idea, usual = "warmup_rate가 1일 때의 학습률이 다릅니다.", "warmup뿐", is_usual(step3)
     if usual and matches(got[:4], [got[0]] * 4, EXACT):
@@ -186,7 +186,7 @@ def test_nothing_but_warmup(step3):
 
 @todo("3-3")
 def test_one_single_step(step3):
-    """한 걸음뿐인 학습은 가장 높은 학습률로 걷습니다."""
+    """한 스텝뿐인 학습은 가장 높은 학습률로 배웁니다."""
     got = rates(step3, [0, 1, 2], 1, 0.1)
     message = "total_steps가 1일 때의 학습률이 다릅니다."
-    assert_close(got, [HIGHEST, LOWEST, LOWEST], atol=EXACT, idea="한 걸음", message=message)
+    assert_close(got, [HIGHEST, LOWEST, LOWEST], atol=EXACT, idea="한 스텝", message=message)

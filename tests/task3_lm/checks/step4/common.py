@@ -67,13 +67,25 @@ class Bigram(torch.nn.Module):
 
 
 class Part:
-    """토큰 파일의 자리에 놓이는 것: 토큰의 수와 바이트의 수만 압니다."""
+    """토큰 파일의 자리에 놓이는 것: 토큰과 바이트의 수만 압니다."""
 
     def __init__(self, tokens, num_bytes):
         self.tokens, self.num_bytes = tokens, num_bytes
 
     def __len__(self):
         return self.tokens
+
+    @property
+    def bytes_per_token(self):
+        return self.num_bytes / self.tokens
+
+
+class WindowsOf(TensorDataset):
+    """창들과, 그 글의 토큰 하나가 담은 바이트."""
+
+    def __init__(self, numbers, bytes_per_token, device="cpu"):
+        super().__init__(*pair_of(numbers, device))
+        self.bytes_per_token = bytes_per_token
 
 
 @known_as("LMData")
@@ -84,10 +96,10 @@ class Windows:
         self.train, self.valid = Part(60, 150), Part(40, 100)
 
     def train_dataloader(self):
-        return DataLoader(TensorDataset(*pair_of(range(6))), batch_size=2, shuffle=True)
+        return DataLoader(WindowsOf(range(6), self.train.bytes_per_token), batch_size=2, shuffle=True)
 
     def val_dataloader(self):
-        return DataLoader(TensorDataset(*pair_of(range(10, 15))), batch_size=2)
+        return DataLoader(WindowsOf(range(10, 15), self.valid.bytes_per_token), batch_size=2)
 
 
 def pair_of(numbers, device="cpu"):
@@ -156,10 +168,10 @@ def building(load, device):
 
 # ── 4-1 끝났는가
 
-EPOCHS, BATCHES, PER_EPOCH = 4, 6, 3  # 에포크, 에포크마다의 배치, 에포크마다의 걸음(배치 둘에 한 걸음)
+EPOCHS, BATCHES, PER_EPOCH = 4, 6, 3  # 에포크, 에포크마다의 배치, 에포크마다의 스텝(배치 둘에 한 스텝)
 
 
-# ── 4-3, 4-4 한 걸음
+# ── 4-3, 4-4 한 스텝
 
 
 class Watched(Precision):
@@ -330,10 +342,10 @@ BEST, BAD = 1.2345678901234567, 2
 
 
 def place_shown(place):
-    """진행을 화면에 보일 글로. 사전이면 사전이라고 적습니다."""
+    """진행을 화면에 보일 글로. 딕셔너리면 딕셔너리라고 적습니다."""
     if isinstance(place, dict):
-        return "사전 " + ", ".join(f"{name}={show(value)}" for name, value in place.items())
-    return show(place).replace("{", "사전 ").replace("}", "")
+        return "딕셔너리 " + ", ".join(f"{name}={show(value)}" for name, value in place.items())
+    return show(place).replace("{", "딕셔너리 ").replace("}", "")
 
 
 def seeded(seed):
@@ -341,7 +353,7 @@ def seeded(seed):
 
 
 def walk(trainer, count):
-    """학생의 `train_step` 없이 걷습니다. 드롭아웃과 입력이 세 가지 난수를 모두 씁니다."""
+    """학생의 `train_step` 없이 배웁니다. 드롭아웃과 입력이 세 가지 난수를 모두 씁니다."""
     device = trainer.fabric.device
     for _ in range(count):
         trainer.optimizer.zero_grad()
@@ -353,7 +365,7 @@ def walk(trainer, count):
 
 
 def train_three_steps(new_trainer, folder):
-    """세 걸음을 걸은 Trainer."""
+    """세 스텝을 배운 Trainer."""
     seeded(5)
     trainer = new_trainer(Bigram(dropout=0.5, seed=3), adamw, learning_rate=0.1, run_folder=RunFolder(folder))
     seeded(5)
@@ -365,19 +377,20 @@ def train_three_steps(new_trainer, folder):
 NEEDED = {
     "model_state_dict": "no-weights",
     "optimizer_state_dict": "no-optimizer",
-    "scheduler": "no-scheduler",
+    "scheduler_state_dict": "no-scheduler",
     "position": "no-position",
     "best_val_loss": "no-best",
     "bad_epochs": "no-best",
-    "rng": "no-rng",
+    "rng_states": "no-rng",
 }
 
 
 def same(one, other):
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+        alike = isinstance(other, dict) and one.keys() == other.keys()
+        return alike and all(same(one[name], other[name]) for name in one)
     if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one.cpu(), other.cpu())
     return one == other
 
 

@@ -22,7 +22,7 @@ def plain_settings():
 
 
 def finished_at(bare, epoch, patience, bad_epochs, walked=0):
-    """그때의 답. `walked`는 이 에포크에서 더 걸었지만 아직 마무리하지 않은 걸음의 수입니다."""
+    """그때의 답. `walked`는 이 에포크에서 더 배웠지만 아직 마무리하지 않은 스텝의 수입니다."""
     trainer = bare(
         position=Position(epoch, walked * 2, epoch * PER_EPOCH + walked),
         config=SimpleNamespace(**{**plain_settings(), "num_epochs": EPOCHS, "patience": patience}),
@@ -122,7 +122,7 @@ def stopping_rule(got):
 
 @todo("4-1")
 def test_training_ends_at_the_right_epoch(bare):
-    """에포크를 다 걸었거나, patience만큼 나아지지 않으면 끝입니다."""
+    """정한 에포크를 모두 마쳤거나, patience만큼 나아지지 않으면 끝입니다."""
     got, unset = {}, None
     for case in CASES:
         try:
@@ -144,7 +144,7 @@ def test_training_ends_at_the_right_epoch(bare):
     epoch, patience, bad = case
     words = {True: "끝", False: "계속"}
     fail(
-        f"{EPOCHS}에포크 가운데 {epoch}에포크를 걷고 {bad}에포크째 나아지지 않았을 때(patience {patience})가 다릅니다.",
+        f"{EPOCHS}에포크 가운데 {epoch}에포크를 마치고 {bad}에포크째 그대로일 때(patience {patience})가 다릅니다.",
         idea="조기 종료",
         expected=words[should_finish(*case)],
         got=words[got[case]],
@@ -157,7 +157,7 @@ def test_training_ends_at_the_right_epoch(bare):
 
 @todo("4-1")
 def test_only_finished_epochs_count(bare):
-    """걸음이 아니라 마친 에포크로 정합니다. 에포크의 중간이나, 마지막 걸음 뒤 아직 검증하지 않은 때도 그렇습니다."""
+    """스텝이 아니라 마친 에포크로 정합니다. 에포크의 중간이나, 마지막 스텝 뒤 아직 검증하지 않은 때도 그렇습니다."""
     for case in CASES:
         if case[0] < EPOCHS:
             for walked in (2, PER_EPOCH):
@@ -165,4 +165,4 @@ def test_only_finished_epochs_count(bare):
                 if whole != part:
                     words = {True: "끝", False: "계속"}
                     shown = {"expected": words[should_finish(*case)], "got": words[part], "walked": walked}
-                    fail(idea="에포크와 걸음", symptom="by-steps", **shown)
+                    fail(idea="에포크와 스텝", symptom="by-steps", **shown)

@@ -195,7 +195,7 @@ def test_every_epoch_trains_then_validates_then_finishes(walk_epochs):
         fail(idea="에포크", symptom=symptom, **shown)
     if got == BEAT:
         shown = {"expected": "4에포크", "got": "1에포크", "patience": 0}
-        # patience가 있으면 끝까지 걷는다면, 한 번만 걷는 것이 아니라 patience 0을 잊은 것입니다.
+        # patience가 있으면 끝까지 간다면, 한 번만 도는 것이 아니라 patience 0을 잊은 것입니다.
         own = walk_epochs([3.0, 2.0, 1.5, 1.0], patience=3).order == BEAT * 4
         fail(idea="반복", symptom="own-patience" if own else "one-epoch", **shown)
     if got != BEAT * 4:
@@ -219,7 +219,7 @@ def test_finish_epoch_gets_the_validation_result(walk_epochs):
 
 
 def walks_in_order(walk_epochs):
-    """처음부터 걸을 때의 차례는 맞는가. 아니라면 첫 검사가 말합니다."""
+    """처음부터 배울 때의 차례는 맞는가. 아니라면 첫 검사가 말합니다."""
     return walk_epochs([3.0, 2.0, 1.5, 1.0]).order == BEAT * 4
 
 
@@ -238,14 +238,14 @@ def test_early_stopping_ends_the_loop(walk_epochs):
 @todo("4-2")
 @pytest.mark.parametrize(("epoch", "left"), [(2, 2), (4, 0)])
 def test_resumed_training_walks_only_what_is_left(walk_epochs, epoch, left):
-    """이어 하는 학습은 남은 에포크만 걷습니다."""
+    """이어 하는 학습은 남은 에포크만 배웁니다."""
     if not walks_in_order(walk_epochs):
-        fail("처음부터 걷는 차례가 틀려 볼 수 없습니다.", idea="에포크", expected=" → ".join(BEAT), got="다른 차례")
+        fail("처음부터 배우는 차례가 틀려 볼 수 없습니다.", idea="에포크", expected=" → ".join(BEAT), got="다른 차례")
     got = walk_epochs([3.0, 2.0, 1.5, 1.0], epoch=epoch).order.count("train_epoch")
     if got != left:
         symptom = "once-anyway" if left == 0 and got == 1 else "from-zero" if got == 4 else None
         shown = {"expected": f"{left}에포크", "got": f"{got}에포크"}
-        fail(f"{epoch}에포크를 마친 학습이 남은 것보다 더 걸었습니다.", idea="이어 하기", symptom=symptom, **shown)
+        fail(f"{epoch}에포크를 마친 학습이 남은 것보다 더 배웠습니다.", idea="이어 하기", symptom=symptom, **shown)
 
 
 @todo("4-2")
@@ -267,7 +267,7 @@ def test_train_leaves_the_state_to_the_others(walk_epochs):
 
 @todo("4-2")
 def test_an_interrupt_ends_the_training(walk_epochs):
-    """train_epoch이 낸 KeyboardInterrupt는 train을 부른 곳까지 나갑니다. 걷다 만 에포크는 마무리하지 않습니다."""
+    """train_epoch이 낸 KeyboardInterrupt는 train을 부른 곳까지 나갑니다. 배우다 만 에포크는 마무리하지 않습니다."""
     walked = walk_epochs([3.0, 2.0, 1.5, 1.0], stop_at=1)
     if walked.order[:4] != [*BEAT, "train_epoch"] or ("train_epoch", 1) not in walked.calls:
         fail("중간에 멈출 때까지의 차례가 다릅니다.", idea="에포크", expected=" → ".join(BEAT), got="다른 차례")

@@ -116,11 +116,11 @@ def test_every_batch_is_read_and_propagated(accumulated):
             fail("배치마다 한 번씩 역전파하지 않았습니다.", idea="기울기 누적", **shown)
         if stepped_before(record.beats[last:]) and len(record.group) == 1:
             shown = {"expected": "TODO 4-4에서 한 번", "got": "여기에서도 한 번"}
-            fail(idea="한 걸음", symptom="step-early", **shown)
+            fail(idea="한 스텝", symptom="step-early", **shown)
 
 
 def stepped_before(beats):
-    """한 걸음의 일(자르기, 고치기, 학습률)을 차례대로 다 하기 전에, 가중치나 학습률을 이미 한 번 고쳤는가."""
+    """한 스텝의 일(자르기, 고치기, 학습률)을 차례대로 다 하기 전에, 가중치나 학습률을 이미 한 번 고쳤는가."""
     return beats[-3:] == ["clip", "step", "schedule"] and bool({"step", "schedule"} & {*beats[:-3]})
 
 
@@ -139,7 +139,7 @@ def test_what_was_given_is_only_read(accumulated):
 @todo("4-3")
 def test_gradients_equal_those_of_one_big_batch(accumulated):
     """모인 기울기는 배치들을 이어 붙인 큰 배치의 것과 같습니다. 마지막의 작은 묶음도 그렇습니다."""
-    before = torch.zeros_like(accumulated[0].grads)  # 앞의 걸음이 남긴 기울기
+    before = torch.zeros_like(accumulated[0].grads)  # 앞의 스텝이 남긴 기울기
     for record in accumulated:
         count, want, got = len(record.group), record.want.grads, record.grads
         if "backward" not in record.beats:

@@ -83,7 +83,7 @@ def take_steps(new_trainer, device):
             )
         )
         watched.given.clear()
-        start = Position(0, start.batch + len(group), start.step + 1)  # 걸음을 세는 것은 train_epoch입니다.
+        start = Position(0, start.batch + len(group), start.step + 1)  # 스텝을 세는 것은 train_epoch입니다.
     return records
 
 
@@ -97,15 +97,15 @@ MISSING = {"clip": "no-clip", "step": "no-step", "schedule": "no-schedule"}
 
 @todo("4-4")
 def test_clip_step_and_schedule_happen_once_in_order(steps):
-    """자르기 → 고치기 → 학습률의 차례로 한 번씩입니다. 배치를 몇 개 모으든 부를 때마다 한 걸음입니다."""
+    """자르기 → 고치기 → 학습률의 차례로 한 번씩입니다. 배치를 몇 개 모으든 부를 때마다 한 스텝입니다."""
     some = {beat for record in steps for beat in record.beats}
     idle = next((record for record in steps if not record.beats), None)
     if idle is not None and some:
-        shown = {"expected": "부를 때마다 한 걸음", "got": f"{idle.number + 1}번째에는 아무것도 하지 않았습니다"}
+        shown = {"expected": "부를 때마다 한 스텝", "got": f"{idle.number + 1}번째에는 아무것도 하지 않았습니다"}
         fail(idea="기울기 누적", symptom="waits-again", **shown)
     for record in steps:
         beats = record.beats
-        shown = {"idea": "한 걸음의 차례", "expected": "clip → step → schedule"}
+        shown = {"idea": "한 스텝의 차례", "expected": "clip → step → schedule"}
         shown["got"] = " → ".join(beats) or "아무것도 하지 않음"
         if "clip" not in beats and record.used and clipped_elsewhere(record):
             fail(symptom="clip-outside", **shown)
@@ -164,16 +164,16 @@ def test_gradients_are_cut_at_the_limit(steps):
 
 @todo("4-4")
 def test_weights_and_rate_match_the_arithmetic(steps):
-    """세 걸음의 가중치와 다음 학습률이 손으로 셈한 것과 같습니다."""
+    """세 스텝의 가중치와 다음 학습률이 손으로 셈한 것과 같습니다."""
     for record in steps:
         if not record.used:
             fail("옵티마이저로 가중치를 고치지 않았습니다.", idea="옵티마이저", expected="고침", got="그대로")
         want = record.before - RATES[record.number] * record.want
         message = "고친 뒤의 가중치가 손으로 셈한 것과 다릅니다."
-        assert_close(record.after, want, atol=ATOL, idea="한 걸음", message=message)
+        assert_close(record.after, want, atol=ATOL, idea="한 스텝", message=message)
         if record.place:
             shown = {"expected": "세지 않음", "got": record.place}
             fail(idea="진행", symptom="counted-twice", **shown)
-        message = "다음 걸음의 학습률이 스케줄과 다릅니다."
+        message = "다음 스텝의 학습률이 스케줄과 다릅니다."
         more = {"idea": "학습률 스케줄", "symptom": "schedule-by-number" if record.given else None}
         assert_close(record.rate, RATES[record.number + 1], atol=1e-9, message=message, **more)

@@ -91,12 +91,12 @@ def test_best_and_patience_are_counted(bare):
     rows, steps = judged(bare)
     want = habit()
     if rows == want:
-        best = [3, 6, 6, 6, 6, 18, 18, 18, 27, 27, 33, 36]  # 가장 낮은 값이 나온 걸음
+        best = [3, 6, 6, 6, 6, 18, 18, 18, 27, 27, 33, 36]  # 가장 낮은 값이 나온 스텝
         if steps != best:
             number = next(index for index, (one, two) in enumerate(zip(steps, best, strict=True)) if one != two)
             shown = {"expected": f"best_step = {best[number]}", "got": f"best_step = {steps[number]}"}
             early = steps == [None] * len(best)
-            message = "가장 좋은 걸음(best_step)이 적히지 않았습니다."
+            message = "가장 좋은 스텝(best_step)이 적히지 않았습니다."
             fail(message, idea="return", symptom="early-return" if early else None, **shown)
         return
     habits = {

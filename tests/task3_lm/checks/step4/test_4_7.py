@@ -17,6 +17,7 @@ from course.checks.words import (
     todo,
 )
 from nlpbook.checkpoints import rng_state, set_rng_state
+from nlpbook.paths import portable
 from tests.task3_lm.checks.step4.common import (
     BAD,
     BEST,
@@ -32,14 +33,31 @@ from tests.task3_lm.checks.step4.common import (
     walk,
 )
 
-FACTS = {"best_step", "sums", "scaler", "history", "config", "vocab_size", "tokenizer"}
+REST = {
+    "scaler_state_dict": "no-rest",
+    "best_step": "no-rest",
+    "sums": "no-rest",
+    "history": "no-rest",
+    "config": "no-description",
+    "vocab_size": "no-description",
+    "tokenizer": "no-description",
+}
+WHOLE = {**NEEDED, **REST}
+BEST_STEP, SUMS, SCALER = 11, [13.5, 2.25, 6.0], {"scale": 1024.0, "growth": 17}
+HISTORY = [{"step": 3, "val_loss": BEST}]
 
 
 @pytest.fixture(scope="module")
 def saved(load, device, tmp_path_factory):
     """`save_checkpoint()`가 남긴 파일의 내용과, 저장할 때의 난수."""
     with building(load, device) as new_trainer:
-        return save(train_three_steps(new_trainer, tmp_path_factory.mktemp("saved")))
+        trained = train_three_steps(new_trainer, tmp_path_factory.mktemp("saved"))
+        trained.best_step = BEST_STEP
+        trained.sums.copy_(torch.tensor(SUMS))
+        trained.tracker.history = [dict(row) for row in HISTORY]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trained.fabric.strategy.precision, "state_dict", lambda: dict(SCALER))
+            return save(trained)
 
 
 def save(trained):
@@ -58,7 +76,7 @@ def save(trained):
         if "'state'" not in str(error):
             raise
         trained.save_checkpoint(best=True)  # 이것도 멈추면, 어느 때에도 담지 않은 것입니다.
-        shown = {"expected": "언제나 사전", "got": "best일 때만 사전"}
+        shown = {"expected": "언제나 딕셔너리", "got": "best일 때만 딕셔너리"}
         fail(idea="조건", symptom="only-when-best", **shown)
     except (pickle.UnpicklingError, pickle.PicklingError, AttributeError, TypeError) as error:
         about = str(error)
@@ -67,19 +85,21 @@ def save(trained):
         if "pickle" not in about and "Unpickler" not in about and not isinstance(error, pickle.UnpicklingError):
             raise
         kind = next((name for name in ("Position", "Scheduler", "LambdaLR") if name in about), "메서드나 객체")
-        shown = {"expected": "텐서, 수, 글과 그것들의 사전", "got": kind}
+        shown = {"expected": "텐서, 수, 글과 그것들의 딕셔너리", "got": kind}
         fail(idea="체크포인트", symptom="whole-object", **shown)
     finally:
         trained.run_folder = folder
-    return SimpleNamespace(trainer=trained, state=state, again=again, mine=mine, before=before, changed=changed)
+    return SimpleNamespace(
+        trainer=trained, folder=folder, state=state, again=again, mine=mine, before=before, changed=changed
+    )
 
 
 def not_a_state(about):
-    """state가 사전이 아니거나, 실행 폴더가 없는 학습도 여기에서 파일에 쓰려 했습니다."""
+    """state가 딕셔너리가 아니거나, 실행 폴더가 없는 학습도 여기에서 파일에 쓰려 했습니다."""
     quoted = about.split("'")
     got = quoted[1] if "|=" in about else "실행 폴더가 없으면 멈추는 코드"
-    shown = {"expected": "사전", "got": "None" if got == "NoneType" else got}
-    fail(idea="사전", symptom="saved-here", **shown)
+    shown = {"expected": "딕셔너리", "got": "None" if got == "NoneType" else got}
+    fail(idea="딕셔너리", symptom="saved-here", **shown)
 
 
 def copy_of(trainer):
@@ -91,6 +111,7 @@ def copy_of(trainer):
         "bad_epochs": trainer.bad_epochs,
         "스케줄러": trainer.scheduler.last_epoch,
         "모드": trainer.gpt.training,
+        "손실의 합": trainer.sums.clone(),
     }
 
 
@@ -111,23 +132,23 @@ def content_of(value):
 def test_everything_is_saved_under_its_name(saved):
     """그대로 이어 하는 데 필요한 것이 모두, load_checkpoint가 찾는 이름으로 있습니다."""
     state = saved.state
-    missing = [name for name in NEEDED if name not in state]
+    missing = [name for name in WHOLE if name not in state]
     if not missing:
         return
-    extra = sorted(map(str, state.keys() - FACTS - NEEDED.keys()))
+    extra = sorted(map(str, state.keys() - WHOLE.keys()))
     shown = {"idea": "체크포인트", "expected": missing[0], "name": missing[0]}
     if extra:
         fail(symptom="other-name", **shown, got=", ".join(extra))
-    shown["got"] = ", ".join(name for name in NEEDED if name in state) or "없음"
-    fail(symptom=NEEDED[missing[0]], **shown)
+    shown["got"] = ", ".join(name for name in WHOLE if name in state) or "없음"
+    fail(symptom=WHOLE[missing[0]], **shown)
 
 
 @todo("4-7")
 def test_the_best_state_is_as_complete_as_the_last(saved):
     """가장 좋을 때의 저장에도 모든 것이 있습니다. 그 파일(last.pt)에서도 이어 하기 때문입니다."""
-    missing = [name for name in NEEDED if name in saved.state and name not in saved.again]
+    missing = [name for name in WHOLE if name in saved.state and name not in saved.again]
     if missing:
-        shown = {"expected": ", ".join(NEEDED), "got": ", ".join(name for name in NEEDED if name in saved.again)}
+        shown = {"expected": ", ".join(WHOLE), "got": ", ".join(name for name in WHOLE if name in saved.again)}
         fail(idea="체크포인트", symptom="best-incomplete", missing=", ".join(missing), **shown)
     for name in ("position", "best_val_loss", "bad_epochs"):
         one, other = saved.state.get(name), saved.again.get(name)
@@ -185,7 +206,7 @@ def test_weights_and_the_optimizer_are_saved(saved):
 @todo("4-7")
 def test_the_schedule_and_the_position_are_saved(saved):
     """스케줄러와 진행이 저장할 때와 같습니다."""
-    schedule, wanted = kept(saved, "scheduler"), saved.trainer.scheduler.state_dict()
+    schedule, wanted = kept(saved, "scheduler_state_dict"), saved.trainer.scheduler.state_dict()
     if not isinstance(schedule, dict) or schedule.get("last_epoch") != wanted["last_epoch"]:
         shown = {"idea": "state_dict", "expected": "스케줄러의 state_dict", "got": content_of(schedule)}
         fail(symptom="other-state", **shown)
@@ -210,9 +231,31 @@ def test_the_best_values_are_saved(saved):
 
 
 @todo("4-7")
+def test_what_else_resuming_needs_is_saved(saved):
+    """16비트의 배율, 가장 좋은 스텝, 에포크의 합과 기록이 저장할 때와 같습니다."""
+    wanted = {"scaler_state_dict": SCALER, "best_step": BEST_STEP, "sums": torch.tensor(SUMS), "history": HISTORY}
+    require_same(saved, wanted)
+
+
+@todo("4-7")
+def test_the_file_tells_which_model_it_holds(saved):
+    """설정과 어휘의 크기, 토크나이저가 지금 모델의 것입니다."""
+    trainer = saved.trainer
+    config = portable(trainer.config.to_dict(), saved.folder.path)
+    require_same(saved, {"config": config, "vocab_size": trainer.gpt.vocab_size, "tokenizer": "{}"})
+
+
+def require_same(saved, wanted):
+    for name, one in wanted.items():
+        got = kept(saved, name)
+        if not same(one, got):
+            fail(idea="체크포인트", symptom="other-rest", name=name, expected=show(one), got=show(got))
+
+
+@todo("4-7")
 def test_random_states_of_every_process_are_saved(saved):
     """난수는 모든 프로세스의 것이 목록으로 있습니다."""
-    everyone = kept(saved, "rng")
+    everyone = kept(saved, "rng_states")
     if not isinstance(everyone, (list, tuple)) or len(everyone) != 1 or not isinstance(everyone[0], dict):
         shown = {"expected": "프로세스마다의 난수가 든 목록", "got": type(everyone).__name__}
         fail(idea="난수", symptom="other-rng", **shown)
@@ -223,17 +266,17 @@ def test_random_states_of_every_process_are_saved(saved):
 
 @todo("4-7")
 def test_a_run_started_from_the_file_is_the_same(saved, new_trainer):
-    """저장된 것만으로 이어 간 두 걸음이, 멈추지 않은 두 걸음과 비트까지 같습니다."""
+    """저장된 것만으로 이어 간 두 스텝이, 멈추지 않은 두 스텝과 비트까지 같습니다."""
     state = saved.state
-    if any(name not in state for name in NEEDED) or not isinstance(state["rng"], list) or saved.changed:
+    if any(name not in state for name in NEEDED) or not isinstance(state["rng_states"], list) or saved.changed:
         fail("빠진 것이 있어 이어 갈 수 없습니다.", idea="이어 하기", expected=", ".join(NEEDED), got="일부")
     set_rng_state(saved.mine)
     walk(saved.trainer, 2)
     other = new_trainer(Bigram(dropout=0.5, seed=4), adamw, learning_rate=0.1)
     other.gpt.load_state_dict(state["model_state_dict"], strict=False)  # 빠진 이름은 앞의 검사가 말합니다.
     other.optimizer.load_state_dict(state["optimizer_state_dict"])
-    other.scheduler.load_state_dict(state["scheduler"])
-    set_rng_state(state["rng"][0])
+    other.scheduler.load_state_dict(state["scheduler_state_dict"])
+    set_rng_state(state["rng_states"][0])
     walk(other, 2)
     message = "저장된 상태로 이어 간 학습이 멈추지 않은 학습과 달라졌습니다."
     assert_close(other.gpt.values(), saved.trainer.gpt.values(), atol=0, idea="이어 하기", message=message)

@@ -56,15 +56,15 @@ def state_of(trainer, rng):
     return {
         "model_state_dict": trainer.gpt.state_dict(),
         "optimizer_state_dict": trainer.optimizer.state_dict(),
-        "scheduler": trainer.scheduler.state_dict(),
+        "scheduler_state_dict": trainer.scheduler.state_dict(),
         "position": dict(PLACE),
         "best_val_loss": BEST,
         "bad_epochs": BAD,
-        "rng": rng,
+        "rng_states": rng,
         "epoch": PLACE["epoch"],
         "best_step": 2,
         "sums": torch.tensor([1.0, 0.5, 2.0]),
-        "scaler": {},
+        "scaler_state_dict": {},
         "history": [{"step": 3, "val_loss": BEST}],
         "config": trainer.config.to_dict(),
         "vocab_size": VOCAB,
@@ -78,7 +78,7 @@ def restore(trainer, path):
         trainer.load_checkpoint(path)
     except TypeError as error:
         if "list indices must be integers" in str(error):
-            shown = {"expected": "이 프로세스의 난수(사전)", "got": "프로세스마다의 난수가 든 목록"}
+            shown = {"expected": "이 프로세스의 난수(딕셔너리)", "got": "프로세스마다의 난수가 든 목록"}
             fail(idea="난수", symptom="all-ranks", **shown)
         raise
     except KeyError as error:
@@ -94,7 +94,7 @@ def restore(trainer, path):
 
 @pytest.fixture(scope="module")
 def resumed(load, device, tmp_path_factory):
-    """세 걸음을 걷고 저장한 학습과, 그 파일로 되돌린 새 Trainer. 세 프로세스 가운데 1번입니다."""
+    """세 스텝을 배우고 저장한 학습과, 그 파일로 되돌린 새 Trainer. 세 프로세스 가운데 1번입니다."""
     with building(load, device) as new_trainer:
         return resume(new_trainer, tmp_path_factory.mktemp("resumed"))
 
@@ -109,7 +109,7 @@ def resume(new_trainer, folder):
     path = folder / "hand-made.pt"
     everyone = [others[0], mine, others[1]]
     torch.save(state_of(trained, everyone), path)
-    # 되돌릴 Trainer는 이미 다른 곳까지 걸었고, 그 실행 폴더에는 다른 체크포인트가 있습니다.
+    # 되돌릴 Trainer는 이미 다른 곳까지 배웠고, 그 실행 폴더에는 다른 체크포인트가 있습니다.
     new = new_trainer(Bigram(dropout=0.5, seed=4), adamw, learning_rate=0.1, run_folder=RunFolder(folder / "elsewhere"))
     seeded(8)
     walk(new, 4)
@@ -165,7 +165,7 @@ def test_weights_are_restored(resumed):
 
 @todo("4-8")
 def test_the_optimizer_remembers(resumed):
-    """AdamW가 기억하던 기울기의 평균과 걸음 수가 돌아옵니다."""
+    """AdamW가 기억하던 기울기의 평균과 스텝 수가 돌아옵니다."""
     got, want = (one.optimizer.state_dict()["state"] for one in (resumed.new, resumed.old))
     nothing, kept = still_fresh(resumed)
     if not got or kept:
@@ -181,18 +181,18 @@ def test_the_optimizer_remembers(resumed):
 
 @todo("4-8")
 def test_the_schedule_goes_on(resumed):
-    """학습률 스케줄이 멈춘 걸음에서 이어집니다."""
+    """학습률 스케줄이 멈춘 스텝에서 이어집니다."""
     got, want = (one.scheduler.last_epoch for one in (resumed.new, resumed.old))
     if got != want:
-        shown = {"expected": f"{want}걸음", "got": f"{got}걸음"}
+        shown = {"expected": f"{want}스텝", "got": f"{got}스텝"}
         start = resumed.fresh.schedule
         symptom = "no-scheduler" if got == start else "scheduler-replayed" if got > start else None
-        fail("학습률 스케줄이 멈춘 걸음에 있지 않습니다.", idea="학습률 스케줄", symptom=symptom, **shown)
+        fail("학습률 스케줄이 멈춘 스텝에 있지 않습니다.", idea="학습률 스케줄", symptom=symptom, **shown)
 
 
 @todo("4-8")
 def test_the_learning_rate_is_the_saved_one(resumed):
-    """다음 걸음의 학습률이 저장한 때의 것입니다."""
+    """다음 스텝의 학습률이 저장한 때의 것입니다."""
     memory, wanted = (one.optimizer.state_dict()["state"] for one in (resumed.new, resumed.old))
     other = not all(number in memory and same(memory[number], one) for number, one in wanted.items())
     if other or resumed.new.scheduler.last_epoch != resumed.old.scheduler.last_epoch:  # 다른 검사가 말합니다.
@@ -205,7 +205,7 @@ def test_the_learning_rate_is_the_saved_one(resumed):
 
 @todo("4-8")
 def test_the_rest_is_restored_too(resumed):
-    """자리 아래의 줄들까지 가서, 가장 좋은 걸음과 에포크의 손실 합도 돌아옵니다."""
+    """자리 아래의 줄들까지 가서, 가장 좋은 스텝과 에포크의 손실 합도 돌아옵니다."""
     if resumed.new.best_step != 2:
         shown = {"expected": "best_step = 2", "got": f"best_step = {resumed.new.best_step}"}
         fail(idea="return", symptom="early-return", **shown)
@@ -213,7 +213,7 @@ def test_the_rest_is_restored_too(resumed):
 
 @todo("4-8")
 def test_the_position_is_restored(resumed):
-    """몇 에포크, 몇 배치, 몇 걸음까지 왔는지 되살아납니다."""
+    """몇 에포크, 몇 배치, 몇 스텝까지 왔는지 되살아납니다."""
     got, want = resumed.new.position, Position(**PLACE)
     shown = {"idea": "Position", "expected": place_shown(want), "got": place_shown(got)}
     if not isinstance(got, Position) or any(not isinstance(one, int) for one in vars(got).values()):
@@ -257,7 +257,7 @@ def test_random_numbers_go_on(resumed):
 
 @todo("4-8")
 def test_two_more_steps_are_the_same_as_never_stopping(resumed):
-    """이어 한 두 걸음의 가중치가 한 번도 멈추지 않은 학습과 비트까지 같습니다."""
+    """이어 한 두 스텝의 가중치가 한 번도 멈추지 않은 학습과 비트까지 같습니다."""
     set_rng_state(resumed.mine)
     walk(resumed.old, 2)
     set_rng_state(resumed.rng)

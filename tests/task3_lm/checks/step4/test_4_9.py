@@ -24,7 +24,7 @@ LOWEST, HIGHEST = 1e-6, 1.0
 
 @pytest.fixture
 def find(load, device, monkeypatch):
-    """정해 둔 손실들을 내는 모델로 학습률을 찾은 기록: (학습률, 손실), 그리고 정말 걸은 학습률."""
+    """정해 둔 손실들을 내는 모델로 학습률을 찾은 기록: (학습률, 손실), 그리고 정말 쓴 학습률."""
     step4 = load(4)
 
     def run(losses, num_steps):
@@ -38,7 +38,7 @@ def find(load, device, monkeypatch):
 
             def train_step(self, batches):
                 if len(walked) >= 3 * num_steps:
-                    shown = {"expected": f"{num_steps}걸음 이하", "got": "끝없는 반복"}
+                    shown = {"expected": f"{num_steps}스텝 이하", "got": "끝없는 반복"}
                     fail(idea="반복", symptom="too-many", **shown)
                 walked.append([float(group["lr"]) for group in self.optimizer.param_groups])
                 value = losses[min(len(walked), len(losses)) - 1]
@@ -69,7 +69,7 @@ def test_rates_grow_by_the_same_ratio(find, num_steps):
     shown = {"idea": "같은 비율", "expected": rates_shown(10**one for one in want), "got": rates_shown(found.rates)}
     count = len(found.rates)
     if not found.walked:
-        shown |= {"expected": f"{num_steps}걸음", "got": "0걸음"}
+        shown |= {"expected": f"{num_steps}스텝", "got": "0스텝"}
         fail(symptom="nothing", **shown)
     if count != len(found.losses):
         shown |= {"expected": "같은 수", "got": f"학습률 {count}개, 손실 {len(found.losses)}개"}
@@ -109,14 +109,14 @@ def rates_shown(rates):
 
 @todo("4-9")
 def test_losses_belong_to_their_rates(find):
-    """모은 손실은 그 학습률로 걸은 걸음의 것이고, 걸음마다 한 번만 걷습니다."""
+    """모은 손실은 그 학습률로 배운 스텝의 것이고, 스텝마다 한 번만 배웁니다."""
     losses = [2.0, 1.75, 1.5, 1.25, 1.0]
     found = find(losses, 5)
     if len(found.walked) > 5 and len(found.rates) < len(found.walked):
-        shown = {"expected": "5걸음", "got": f"{len(found.walked)}걸음"}
-        fail(idea="한 걸음", symptom="walked-twice", **shown)
+        shown = {"expected": "5스텝", "got": f"{len(found.walked)}스텝"}
+        fail(idea="한 스텝", symptom="walked-twice", **shown)
     if len(found.walked) != 5:
-        fail("걸음의 수가 다릅니다.", idea="반복", expected="5걸음", got=f"{len(found.walked)}걸음")
+        fail("스텝의 수가 다릅니다.", idea="반복", expected="5스텝", got=f"{len(found.walked)}스텝")
     if len(found.rates) != len(found.losses):
         fail(idea="모으기", expected="같은 수", got="다른 수", symptom="uneven")
     shown = {"idea": "모으기", "symptom": "other-losses"}
@@ -150,7 +150,7 @@ def test_it_stops_when_the_loss_explodes(find, losses, count):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("count", [2, 0])
 def test_it_stops_when_the_loss_is_not_finite(find, bad, count):
-    """유한하지 않은 손실은 담지 않고 멈춥니다. 첫 걸음이어도 그렇습니다."""
+    """유한하지 않은 손실은 담지 않고 멈춥니다. 첫 스텝이어도 그렇습니다."""
     losses = [2.0, 1.5][:count] + [bad] + [1.0, 0.75]
     try:
         found = find(losses, len(losses))
@@ -163,19 +163,19 @@ def test_it_stops_when_the_loss_is_not_finite(find, bad, count):
 
 
 def check_stop(find, found, losses, count, when, never, other):
-    """`count`개를 담고 그다음 걸음에서 멈추었는가. `never`는 끝까지 걸었을 때, `other`는 그 밖의 증상입니다."""
+    """`count`개를 담고 그다음 스텝에서 멈추었는가. `never`는 끝까지 갔을 때, `other`는 그 밖의 증상입니다."""
     got, walked = len(found.losses), len(found.walked)
     shown = {
         "idea": "멈추기",
         "expected": f"{count}개를 담고 멈춤",
-        "got": f"{got}개를 담고 {walked}걸음",
+        "got": f"{got}개를 담고 {walked}스텝",
         "when": when,
     }
     if got == count and walked == count + 1:
         message = f"{when} 앞에서 모은 손실이 다릅니다."
         assert_close(found.losses, losses[:count], atol=1e-6, idea="모으기", message=message)
         return
-    if len(find([1.0] * 5, 5).walked) != 5:  # 걸음의 수부터 틀렸습니다. 다른 검사가 말합니다.
+    if len(find([1.0] * 5, 5).walked) != 5:  # 스텝의 수부터 틀렸습니다. 다른 검사가 말합니다.
         fail(f"{when} 제때 멈추지 않았습니다.", **shown)
     if got == count + 1 == walked:
         fail(symptom="kept-the-last", **shown)

@@ -229,7 +229,7 @@ def play(step, device, monkeypatch):
 
 @todo("5-6")
 def test_one_token_per_step_up_to_max_tokens(play):
-    """한 걸음에 글마다 토큰 하나를, max_tokens번 내보냅니다."""
+    """한 스텝에 글마다 토큰 하나를, max_tokens번 내보냅니다."""
     scene = play()
     count, want = len(scene.steps), scene.max_tokens
     if count and not scene.picks:
@@ -404,7 +404,7 @@ class ReferenceGPT(nn.Module):
         self.blocks = nn.ModuleList(ReferenceBlock() for _ in range(2))
         self.norm, self.lm_head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCAB, bias=False)
         self.tokenizer, self.vocab_size = SimpleNamespace(end_id=END), VOCAB
-        self.config = SimpleNamespace(max_seq_len=CONTEXT, d_embed=WIDTH)
+        self.config = SimpleNamespace(max_seq_len=CONTEXT, d_embed=WIDTH, num_heads=HEADS)
         random = torch.Generator().manual_seed(2)
         for one in self.parameters():
             nn.init.normal_(one, std=0.7, generator=random)
@@ -481,7 +481,7 @@ def compare(written: Callable, prompts: list[list[int]], count: int, what: str) 
 
 @todo("5-6")
 def test_cache_changes_nothing(written):
-    """캐시를 쓰고 쓴 글은, 걸음마다 처음부터 다시 읽으며 쓴 글과 같습니다."""
+    """캐시를 쓰고 쓴 글은, 스텝마다 처음부터 다시 읽으며 쓴 글과 같습니다."""
     compare(written, [[3, 7, 1, 4]], 6, "캐시를 쓴")
 
 

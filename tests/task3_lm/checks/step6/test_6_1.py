@@ -30,7 +30,7 @@ def converted(load, ours) -> dict[str, torch.Tensor]:
     given = dict(ours)
     kept = InputsKept(given)
     with explained(
-        when("ValueError: .*unpack", "no-items", idea="사전의 반복", expected="이름과 텐서의 짝"),
+        when("ValueError: .*unpack", "no-items", idea="딕셔너리의 반복", expected="이름과 텐서의 짝"),
         when("KeyError: .*lm_head", "lm-head", idea="묶인 가중치", expected="lm_head는 뺍니다"),
     ):
         made = load(6).to_gpt2_weights(given)

@@ -82,7 +82,7 @@ def read(load, theirs, monkeypatch):
 
 
 def _explain_key(error: Exception) -> None:
-    """사전에 없는 이름에서 무엇이 틀렸는지."""
+    """딕셔너리에 없는 이름에서 무엇이 틀렸는지."""
     if not isinstance(error, KeyError):
         return
     name = str(error.args[0]) if error.args else ""

@@ -27,7 +27,7 @@ class Program:
 class Exporter:
     """`torch.onnx.export`를 대신해 무엇을 건넸는지 읽습니다. 진짜로 내보내면 작은 모델도 1초가 걸립니다.
 
-    달라지는 축을 사전이나 목록에 적은 부름은 스스로 읽고, 그 밖의 것(torch.export로 이미 옮긴 모델 등)은 진짜로
+    달라지는 축을 딕셔너리나 목록에 적은 부름은 스스로 읽고, 그 밖의 것(torch.export로 이미 옮긴 모델 등)은 진짜로
     내보내어 그래프에 적힌 것을 봅니다. 둘의 말이 같은지는 test_export.py가 진짜로 내보내어 확인합니다.
 
     Attributes:
@@ -80,7 +80,7 @@ class Exporter:
 
     @property
     def example(self) -> torch.Tensor | None:
-        """예로 건넨 입력. 텐서 하나이거나, 그것을 담은 튜플이나 사전입니다. 받을 수 없는 것이면 None."""
+        """예로 건넨 입력. 텐서 하나이거나, 그것을 담은 튜플이나 딕셔너리입니다. 받을 수 없는 것이면 None."""
         args, kwargs = self.called["args"], self.called["kwargs"]
         if isinstance(args, tuple) and args and isinstance(args[-1], dict):
             args, kwargs = args[:-1], args[-1]
@@ -109,7 +109,7 @@ class Exporter:
             got = show(shapes)
             raise Unreadable("dynamic_shapes에 입력마다 하나씩 적지 않았습니다.", got=got, symptom="axes-without-input")
         if not isinstance(shapes or {}, (dict, tuple, list)):
-            raise Unreadable("dynamic_shapes에 사전이 아닌 것을 적었습니다.", got=show(shapes))
+            raise Unreadable("dynamic_shapes에 딕셔너리가 아닌 것을 적었습니다.", got=show(shapes))
         entry = (shapes.get(parameter) if isinstance(shapes, dict) else shapes[0] if shapes else None) or {}
         if isinstance(entry, (tuple, list)):
             entry = dict(enumerate(entry))
