@@ -15,6 +15,7 @@ from command_line import App, UsageError, explain_usage
 from console_text import make_printable
 from course.author import build as building
 from course.book.gone import clear_away, put_missing
+from course.book.leftovers import clear_leftovers
 from course.book.regions import RegionError
 from course.book.tasks import Task, all_tasks, find_task
 from course.checks.checker import Checker
@@ -117,7 +118,7 @@ def audit(
 
     home: Home = ctx.obj
     weakest = 1.0
-    with Checker(home) as checker:
+    with Checker(home, trusting=True) as checker:
         for task, todo_ids in chosen(home, where or []):
             for one in audited(task, todo_ids, checker):
                 weakest = min(weakest, one.killed_share)
@@ -145,7 +146,7 @@ def record(
     before = recording.read(file) if compare else []
     wanted = chosen(home, where or [])
     said = []
-    with Checker(home) as checker:
+    with Checker(home, trusting=True) as checker:
         for task, todo_ids in wanted:
             said += recording.record(task, todo_ids, checker, lambda folder, one: rendered(home, folder, one))
     if not compare:
@@ -178,7 +179,7 @@ def tolerances(
 
     home: Home = ctx.obj
     problems: list[str] = []
-    with Checker(home) as checker:
+    with Checker(home, trusting=True) as checker:
         for task, todo_ids in chosen(home, where or []):
             rows = with_reasons(task, list(measured(task, todo_ids, checker, device)))
             problems += [problem for row in rows for problem in row.problems()]
@@ -302,6 +303,7 @@ def main(arguments: list[str], home: Home | None = None) -> int:
     make_printable()
     home = home or Home(ROOT)
     try:
+        clear_leftovers(home)
         if moved := clear_away(home):
             print(f"옛 판의 파일 {len(moved)}개를 백업으로 옮겼습니다: {home.shown(home.backup)}", file=sys.stderr)
         if arguments[:1] != ["undo"]:  # 무를 것을 고치지 않습니다.

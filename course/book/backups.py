@@ -9,13 +9,14 @@ import codecs
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from merge3 import Merge3
 
+from course.book.locking import editing
 from course.book.regions import lines_of
 from course.home import CourseError, Home
 
@@ -64,8 +65,14 @@ def overwrite(
         can_undo: `undo`로 무를 수 있게 적어 둘지.
 
     Raises:
-        CourseError: 파일의 자리에 폴더가 있을 때. 이때는 아무것도 바꾸지 않습니다.
+        CourseError: 파일의 자리에 폴더가 있을 때.
+        OSError: 쓸 수 없는 파일이 있을 때. 어느 때든 아무것도 바꾸지 않고, 무를 일도 남기지 않습니다.
     """
+    with editing(home):
+        return _overwrite(home, files, what, can_undo)
+
+
+def _overwrite(home: Home, files: Sequence[tuple[Path, str | bytes | None]], what: str, can_undo: bool) -> list[Edit]:
     wanted = {path: text.encode() if isinstance(text, str) else text for path, text in files}
     for path in wanted:
         refuse_folder(path)
@@ -82,9 +89,31 @@ def overwrite(
             for edit in edits
         ]
         Journal(folder, what, record, []).write(home)
-    for path in changed:
-        _put(home, path, wanted[path])
+    try:
+        _put_all(home, {path: wanted[path] for path in changed}, before)
+    except OSError:
+        if can_undo:
+            (folder / JOURNAL).rename(folder / f"{JOURNAL}.failed")
+        raise
     return edits
+
+
+def _put_all(home: Home, wanted: Mapping[Path, bytes | None], before: Mapping[Path, bytes | None]) -> None:
+    """모두 쓰거나, 하나라도 쓸 수 없으면 모두 그대로 둡니다.
+
+    Raises:
+        OSError: 쓸 수 없는 파일이 있을 때.
+    """
+    done: list[Path] = []
+    try:
+        for path, content in wanted.items():
+            _put(home, path, content)
+            done.append(path)
+    except OSError:
+        for path in done:
+            with contextlib.suppress(OSError):
+                _put(home, path, before[path])
+        raise
 
 
 @dataclass(frozen=True)
@@ -142,6 +171,13 @@ def overwrite_along(home: Home, files: Sequence[tuple[Path, str | bytes | None]]
 
     그 일이 고친 파일에 학생이 그 뒤로 더 썼으면 함께 적을 수 없으므로, 따로 적습니다.
     """
+    if not files:  # 할 일이 없으면 다른 창의 검사를 기다리지도 않습니다.
+        return []
+    with editing(home):
+        return _overwrite_along(home, files, what)
+
+
+def _overwrite_along(home: Home, files: Sequence[tuple[Path, str | bytes | None]], what: str) -> list[Edit]:
     journal = Journal.latest(home)
     wanted = {path: text.encode() if isinstance(text, str) else text for path, text in files}
     now = {path: path.read_bytes() if path.is_file() else None for path in wanted}
@@ -163,8 +199,11 @@ def overwrite_along(home: Home, files: Sequence[tuple[Path, str | bytes | None]]
         edits.append(Edit(path, kept or None, what))
     record = [[name, *both] for name, both in known.items()]
     replace(journal, files=record).write(home)
-    for path in changed:
-        _put(home, path, wanted[path])
+    try:
+        _put_all(home, {path: wanted[path] for path in changed}, now)
+    except OSError:
+        journal.write(home)
+        raise
     return edits
 
 
@@ -229,7 +268,13 @@ def undo(home: Home) -> list[Edit]:
 
     Raises:
         CourseError: 무를 일이 없거나, 남겨 둔 것을 읽을 수 없을 때.
+        OSError: 쓸 수 없는 파일이 있을 때. 아무것도 바꾸지 않았으니, 고친 뒤 다시 무를 수 있습니다.
     """
+    with editing(home):
+        return _undo(home)
+
+
+def _undo(home: Home) -> list[Edit]:
     journals = sorted(home.backup.glob(f"*/{JOURNAL}"))
     if not journals:
         raise CourseError("무를 일이 없습니다.")

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from course import __version__
+from course.book.leftovers import is_alive
+from course.book.locking import undisturbed
 from course.book.manifest import tampered
 from course.book.regions import Region, RegionError, lines_of, parse
 from course.book.tables import Answers, table_files
 from course.book.tasks import Task
 from course.checks import processes
 from course.checks.messages import CRASH, FORGED, TIMEOUT, Job, Reply
+from course.checks.originals import Originals
 from course.checks.verdict import BROKEN, NOT_STARTED, Verdict, judge
 from course.home import CourseError, Home
 
@@ -33,13 +36,19 @@ class Checker:
     """검사 프로세스 하나. 여러 번 물어볼수록 빠릅니다.
 
     `with Checker(home) as checker: checker.check(task, folder, ["3-4"])`
+
+    Args:
+        trusting: 검사하는 동안 검사와 도구의 파일이 바뀌어도 되돌리지 않습니다. 스스로 쓴 답만 검사하는, 강의를 고치는
+            사람의 것입니다: 그동안 고친 것을 되돌리면 안 됩니다.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, trusting: bool = False) -> None:
         self._home = home
+        self._trusting = trusting
         self._process: subprocess.Popen[bytes] | None = None
         self._temporary: str | None = None  # 그 프로세스의 임시 파일들이 있는 폴더
         self._warmed: set[str] = set()  # 이 프로세스가 라이브러리를 읽어 둔 과제들
+        self._originals = Originals(home)
         self._answers: dict[str, tuple[list[int], Answers]] = {}
 
     def __enter__(self) -> Checker:
@@ -80,10 +89,11 @@ class Checker:
                 verdicts |= {todo_id: distrusted(todo_id, changed) for todo_id in ids}
                 continue
             job = Job(task.name, folder, ids, device, timeout)
-            reply = self.ask(job)
+            reply = self._ask_guarded(job)
             for todo_id in ids:
                 # 하나가 프로세스를 멈추거나 죽였습니다. 나머지까지 틀렸다고 하지 않도록 하나씩 다시 봅니다.
-                alone = self.ask(replace(job, todos=[todo_id])) if reply.died and len(ids) > 1 else reply
+                again = (reply.died or reply.rewritten) and len(ids) > 1
+                alone = self._ask_guarded(replace(job, todos=[todo_id])) if again else reply
                 verdicts[todo_id] = point_to_region(judge(todo_id, alone, answers), task, folder)
         for verdict in verdicts.values():
             verdict.course_version, verdict.device = __version__, device
@@ -107,6 +117,16 @@ class Checker:
             `comparisons`까지 있는 답. 프로세스가 멈췄거나 죽었으면 그것이 None입니다.
         """
         return self.ask(Job(task.name, folder, todo_ids, device, timeout, precision))
+
+    def _ask_guarded(self, job: Job) -> Reply:
+        """검사하는 동안 검사나 도구의 파일이 바뀌었으면 되돌리고, 그 답은 세지 않습니다."""
+        if self._trusting or job.folder.resolve().is_relative_to(self._home.solutions.resolve()):
+            return self.ask(job)
+        with undisturbed(self._home):
+            self._originals.look()
+            reply = self.ask(job)
+            rewritten = self._originals.restore()
+        return Reply(rewritten=rewritten) if rewritten else reply
 
     def _answers_of(self, task: Task) -> Answers:
         """과제의 표. 읽는 데 0.1초쯤 걸리므로, 파일이 바뀌었을 때만 다시 읽습니다."""
@@ -187,7 +207,7 @@ def _clear_leftovers() -> None:
     """갑자기 끝난 프로세스가 남긴 임시 폴더를 치웁니다."""
     for folder in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*-*"):
         owner = folder.name.removeprefix(TEMPORARY).split("-")[0]
-        if owner.isdigit() and not processes.is_alive(int(owner)):
+        if owner.isdigit() and not is_alive(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

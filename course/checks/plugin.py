@@ -7,6 +7,7 @@ pytest tests/task1_cls --todo 3-4        TODO 하나만
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +26,9 @@ from course.home import Home
 from todo import TodoNotDone
 
 SOLUTION, EXERCISE = "solutions", "task"
+NO_MEMORY = re.compile(
+    r"can't allocate memory|out of memory|Storage size calculation overflowed|Overflow when unpacking"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -209,6 +213,7 @@ def describe(error: BaseException, folder: Path, checks: Path) -> Failure:
         folder: 학생의 단계 파일들이 있는 폴더.
         checks: 검사들이 있는 폴더. traceback은 이 두 곳의 첫 줄에서 시작합니다.
     """
+    error = _limit_reached(error) or error
     since_check = _since_check(error.__traceback__, {folder, checks})
     frames = traceback.extract_tb(since_check)
     own = [frame for frame in frames if Path(frame.filename).resolve().parent == folder]
@@ -237,6 +242,18 @@ def describe(error: BaseException, folder: Path, checks: Path) -> Failure:
         )
     names = [kind.__name__ for kind in type(error).__mro__]
     return Failure(ERROR, message[:500], error=names[0], bases=names[1:], traceback=text, **where)
+
+
+def _limit_reached(error: BaseException | None) -> BaseException | None:
+    """메모리나 재귀의 한도에 닿은 것이라면 그 예외. 검사의 `except`가 그것을 보고 다른 이름을 불렀을 수 있습니다.
+
+    한도에 닿는 것이 바로 그 실수라면, 검사는 `except`를 나온 다음에 이름을 부릅니다.
+    """
+    while error is not None:
+        if isinstance(error, (MemoryError, RecursionError)) or NO_MEMORY.search(str(error)):
+            return error
+        error = error.__context__
+    return None
 
 
 def _since_check(trace: TracebackType | None, ours: set[Path]) -> TracebackType | None:

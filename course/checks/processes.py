@@ -117,16 +117,3 @@ def kill_all(processes: Collection[int]) -> None:
     for one in processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(one, signal.SIGKILL)
-
-
-def is_alive(process: int) -> bool:
-    """그 번호의 프로세스가 있는가. 알 수 없는 곳(Windows)에서는 언제나 있다고 봅니다."""
-    if sys.platform == "win32":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -72,6 +72,12 @@ def judge(todo_id: str, reply: Reply, answers: Answers) -> Verdict:
     """검사 결과에서 이 TODO의 판정을 냅니다. 알아본 실수가 가장 먼저, 그다음이 첫 번째 실패입니다."""
     if reply.died:
         return _died(todo_id, reply.died)
+    if reply.rewritten:
+        names = ", ".join(reply.rewritten[:3])
+        says = (
+            "검사와 도구의 파일을 고치는 코드를 지워 주세요. 파일은 되돌려 놓았고, 바뀐 것은 .course/backup에 있습니다."
+        )
+        return Verdict(todo_id, BROKEN, f"검사하는 동안 파일이 바뀌어 세지 않았습니다: {names}", says)
     if reply.tampered:
         title = f"단계 파일이 검사 도구를 바꿔치기했습니다: {', '.join(reply.tampered[:3])}"
         return Verdict(todo_id, WRONG, title, hashes=reply.hashes)

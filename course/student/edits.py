@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from course.book.backups import Edit, in_style_of, overwrite
+from course.book.locking import editing
 from course.book.regions import RegionError, code_of, lines_of, splice
 from course.book.tables import Answers
 from course.book.tasks import TASK_NAME, Task
@@ -142,16 +143,18 @@ def reset(task: Task, where: str) -> list[Edit]:
         return _fill(task, where, code_of(untouched_text(task, file_name), where), f"reset {where}")
     file_name = task.step(int(where)).file_name
     path, text = task.exercise / file_name, untouched_text(task, file_name)
-    return overwrite(task.home, [(path, in_style_of(path, text))], f"reset {where}")
+    with editing(task.home):
+        return overwrite(task.home, [(path, in_style_of(path, text))], f"reset {where}")
 
 
 def _fill(task: Task, todo_id: str, code: str, what: str) -> list[Edit]:
     """학생의 파일에서 자리 하나의 코드만 바꿉니다. 나머지 바이트는 BOM까지 그대로입니다."""
     path = task.exercise / task.step_of(todo_id).file_name
-    student_region_code(task, todo_id)  # 표시가 온전한지 먼저 봅니다.
-    text = splice(read_student_file(path), todo_id, code)
-    bom = codecs.BOM_UTF8 if path.read_bytes().startswith(codecs.BOM_UTF8) else b""
-    return overwrite(task.home, [(path, bom + text.encode())], what)
+    with editing(task.home):  # 읽은 다음 쓰기까지, 다른 창의 일이 끼어들지 않도록
+        student_region_code(task, todo_id)  # 표시가 온전한지 먼저 봅니다.
+        text = splice(read_student_file(path), todo_id, code)
+        bom = codecs.BOM_UTF8 if path.read_bytes().startswith(codecs.BOM_UTF8) else b""
+        return overwrite(task.home, [(path, bom + text.encode())], what)
 
 
 def diff(task: Task, where: str) -> str:

@@ -17,6 +17,7 @@ from merge3 import Merge3
 
 from course.book.backups import in_style_of, overwrite
 from course.book.gone import LIST, gone_paths
+from course.book.locking import editing
 from course.book.manifest import listed, received_file
 from course.book.regions import Region, RegionError, lines_of, parse
 from course.book.tasks import STEP_NAME, TASK_NAME, Task, is_companion
@@ -299,6 +300,11 @@ class Report:
 
 def update(home: Home, source: Source) -> Report:
     """단계 파일은 합치고, 나머지는 새 판으로 갈아 끼웁니다. 한 번의 `undo`로 모두 되돌릴 수 있습니다."""
+    with editing(home):
+        return _update(home, source)
+
+
+def _update(home: Home, source: Source) -> Report:
     report = Report()
     writes: list[tuple[Path, str | bytes | None]] = []
     for name in source.steps():

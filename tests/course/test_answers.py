@@ -30,7 +30,7 @@ def label(value: object) -> str:
 
 @pytest.fixture(scope="module")
 def checker():
-    with Checker(Home(ROOT)) as one:
+    with Checker(Home(ROOT), trusting=True) as one:
         yield one
 
 

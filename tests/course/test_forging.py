@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from course.book.leftovers import is_alive
 from course.book.regions import splice
 from course.checks import checker as checking
 from course.checks import processes
@@ -208,7 +209,7 @@ def test_other_children_of_the_worker_are_left_alone():
         assert {mine.pid, theirs.pid} <= processes.descendants(os.getpid())
         processes.end(theirs.pid, processes.descendants(os.getpid()) - {theirs.pid})
         assert mine.poll() is None
-        assert not processes.is_alive(theirs.pid)
+        assert not is_alive(theirs.pid)
     finally:
         mine.kill()
         mine.wait()

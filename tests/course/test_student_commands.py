@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 
 import pytest
 
@@ -245,6 +246,7 @@ def test_diff_prints_every_character_as_it_is(run, school):
 
 
 def test_file_that_cannot_be_written_is_one_sentence(run, school):
+    shutil.rmtree(school.root / ".course", ignore_errors=True)
     (school.root / ".course").write_text("폴더가 아님", encoding="utf-8")
     code, _, err = run("reset", "1")
     assert code == 1

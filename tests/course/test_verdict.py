@@ -28,6 +28,7 @@ from course.checks.messages import (
 )
 from course.checks.plugin import describe
 from course.checks.verdict import BROKEN, plainly
+from course.checks.words import CheckFailed
 from tests.course.workshop import STEP1, STEP2, Workshop
 from todo import TodoNotDone, todo
 
@@ -191,6 +192,9 @@ def test_exception_is_explained_plainly(code, error, said):
             "ValueError",
             "학습률은 0보다 작을 수 없는데 -1",
         ),
+        ("torch.zeros(10**12)", "RuntimeError", "메모리 4000000000000바이트를 달라고"),
+        ("torch.empty(2**62)", "RuntimeError", "크기로 적은 수가 너무 큽니다"),
+        ("torch.zeros(10**20)", "TypeError", "크기로 적은 수가 너무 큽니다"),
         ("torch.optim.AdamW([])", "ValueError", "건넨 파라미터가 없습니다"),
         (
             "torch.nn.functional.cross_entropy(torch.ones(6, 2), torch.ones(2).long())",
@@ -203,6 +207,21 @@ def test_exception_of_torch_is_explained_plainly(code, error, said):
     got, says = explained(code, torch=pytest.importorskip("torch"))
     assert got == error
     assert said in says
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("raise RecursionError('깊이')", "RecursionError"), ("bytearray(1 << 60)", "MemoryError")],
+)
+def test_limit_that_was_reached_is_told_whatever_the_check_made_of_it(code, error):
+    """검사가 예외를 보고 부른 이름은 짐작이지만, 한도에 닿은 것은 확실합니다."""
+    with pytest.raises(CheckFailed) as caught:
+        try:
+            exec(compile(f"x = 1\n{code}", "/nowhere/step1_numbers.py", "exec"))
+        except (RuntimeError, MemoryError):
+            raise CheckFailed(idea="자르기", symptom="too-long") from None
+    told = describe(caught.value, FOLDER, CHECKS)
+    assert (told.kind, told.error, told.file, told.line) == (ERROR, error, "step1_numbers.py", 2)
 
 
 def test_every_line_of_the_table_is_reachable_and_in_korean():

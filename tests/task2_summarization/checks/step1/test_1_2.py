@@ -202,6 +202,8 @@ def test_a_circle_is_refused_with_the_way_it_went(walk, tmp_path, case):
             fail(message, idea=idea, expected=", ".join(ring), got=str(error)[:80], symptom=None)
         return
     except (EndlessReading, RecursionError):
+        got = None
+    if got is None:  # except의 밖에서 말해야, 재귀의 한도가 아니라 이 실수로 읽힙니다.
         symptom = "endless" if case != "처음 파일은 고리 밖에" else "start-only"
         fail(idea=idea, expected=expected, got=f"{MOST_READS}번 넘게 읽음", symptom=symptom)
     fail(idea=idea, expected=expected, got=f"설정 {len(got)}묶음", symptom="circle-passed")
