@@ -92,10 +92,18 @@ class CommandLine:
             if "unexpected keyword" in str(error) or "argument" not in str(error):
                 raise
             fail(idea="함수의 인수", expected="predict(texts, 설정)", got=show(error), symptom="wrong-call")
-        if len(self.answered) != 1 or len(self.chosen) != 1:
-            got = f"predict {len(self.answered)}번, predict_config {len(self.chosen)}번"
-            fail(idea="명령이 하는 일", expected="한 번씩", got=got, symptom="not-called")
+        if len(self.answered) != 1:
+            got = f"{len(self.answered)}번"
+            symptom = "one-by-one" if self.answered else "not-called"
+            fail(idea="명령이 하는 일", expected="predict 한 번", got=got, symptom=symptom)
         texts, asked = self.answered[0]
+        if texts is CONFIG:
+            fail(
+                "predict에 건넨 두 값의 차례가 바뀌었습니다.",
+                idea="인수의 차례",
+                expected="predict(문장들, 설정)",
+                got="predict(설정, 문장들)",
+            )
         if asked is not CONFIG:
             got = "설정 없이" if asked is None else show(asked)
             fail(idea="설정", expected="predict_config가 낸 설정", got=got, symptom="config-lost")
@@ -153,9 +161,10 @@ def name_refusal(command_line: CommandLine, error: Any) -> None:
     if options:
         names = ", ".join(one.opts[0] for one in options)
         fail(idea="기본값", expected="적지 않아도 됨", got=f"꼭 적어야 함: {names}", symptom="required", names=names)
-    if len(needed) > 1:
-        name = next(one.name for one in needed if one.name != "texts")
-        fail(idea="Argument와 Option", expected=f"--{name}", got="차례로 적는 인수", symptom="not-an-option", name=name)
+    arguments = [one.name for one in parameters if one.param_type_name == "argument" and one.name != "texts"]
+    if arguments:
+        shown = {"expected": f"--{arguments[0]}", "got": "차례로 적는 인수", "name": arguments[0]}
+        fail(idea="Argument와 Option", symptom="not-an-option", **shown)
     fail("문장 하나를 적었는데 명령이 알아듣지 못합니다.", idea="명령줄", expected="실행", got=show(error))
 
 
@@ -163,16 +172,30 @@ def name_refusal(command_line: CommandLine, error: Any) -> None:
 @pytest.mark.parametrize("hyphens", [False, True], ids=["underscores", "hyphens"])
 def test_each_option_arrives_with_its_type(command_line, hyphens):
     """옵션은 이름으로 적고, 적은 값이 제 형으로 predict_config에 갑니다."""
-    known = {one.name for one in command_line.parameters.values() if one.param_type_name == "option"}
+    if command_line.understood(TEXTS[0]) is None:
+        return  # 문장 하나도 알아듣지 못하면 앞의 검사가 말합니다.
     for name, want in OPTIONS.items():
         outcome = command_line.understood(TEXTS[0], *words_of({name: want}, hyphens))
         if outcome is None:
-            got = ", ".join(f"--{one}" for one in sorted(known - {"help"})) or "옵션 없음"
-            fail(idea="Argument와 Option", expected=f"--{name}", got=got, symptom="not-an-option", name=name)
+            name_missing(command_line, name)
         name_value(outcome[1], name, want)
     everything = command_line.understood(TEXTS[0], *words_of(OPTIONS, hyphens))
     got = everything and everything[1]
     assert_equal(got, OPTIONS, idea="옵션", message="세 옵션을 함께 적었을 때 받은 값이 다릅니다.")
+
+
+def name_missing(command_line: CommandLine, name: str) -> None:
+    """`--name 값`을 알아듣지 못했을 때의 증상."""
+    parameters = command_line.parameters
+    shown = {"expected": f"--{name}", "name": name}
+    if name in parameters and parameters[name].param_type_name == "argument":
+        fail(idea="Argument와 Option", got="차례로 적는 인수", symptom="not-an-option", **shown)
+    options = [one.opts[0] for one in parameters.values() if one.param_type_name == "option" and one.name != "help"]
+    spelled = [one.lstrip("-").replace("-", "_") for one in options]
+    got = ", ".join(options) or "옵션 없음"
+    if name not in spelled:
+        fail(idea="옵션의 이름", got=got, symptom="other-option-name", **shown)
+    fail(f"--{name} {OPTIONS[name]}을 알아듣지 못합니다.", idea="옵션", expected=f"--{name} {OPTIONS[name]}", got=got)
 
 
 def name_value(options: dict[str, Any], name: str, want: Any) -> None:
@@ -186,7 +209,9 @@ def name_value(options: dict[str, Any], name: str, want: Any) -> None:
     elsewhere = [other for other, value in options.items() if other != name and value == want]
     if elsewhere:
         fail(idea="인수의 차례", symptom="swapped", other=elsewhere[0], **shown)
-    fail(idea="옵션", symptom="option-lost", **shown)
+    if got == DEFAULTS[name]:
+        fail(idea="옵션", symptom="option-lost", **shown)
+    fail("옵션의 값이나 형이 적은 것과 다릅니다.", idea="타입 힌트", **shown)
 
 
 @todo("5-2")

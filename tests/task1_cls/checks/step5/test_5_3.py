@@ -72,8 +72,11 @@ def test_what_was_given_is_in_its_place(step, options):
     for name, value in options.items():
         want = default[PATHS[name]] if value is None else value
         if got[PATHS[name]] != want:
+            if value in (None, "auto") and follows_the_last(step, options, name):
+                fail(idea="설정의 흐름", expected="기본값", got=f"앞에 적은 {name}", symptom="shared")
             name_value(got, default, name, value, options)
-    changed = {path: value for path, value in got.items() if value != default[path] and path not in PATHS.values()}
+    others = [path for path in default if path not in PATHS.values()]
+    changed = {path: got[path] for path in others if got[path] != default[path]}
     for path, value in changed.items():
         shown = {"expected": f"{path}={default[path]!r}", "got": f"{path}={value!r}", "path": path}
         fail(idea="기본값", symptom="own-default", **shown)
@@ -88,11 +91,9 @@ def name_value(got: dict[str, Any], default: dict[str, Any], name: str, value: A
     others = [other for other, held in options.items() if other != name and held is not None and held == here]
     if others:
         fail(idea="묶음과 필드", symptom="other-option", other=others[0], **shown)
-    if value is None and here in left_values(name):
-        fail(idea="설정의 흐름", symptom="shared", **{**shown, "got": f"앞에 적은 {name}"})
-    if value is None:
+    if value in (None, "auto"):
         fail(idea="없는 값", symptom="own-default", path=path, **shown)
-    elsewhere = [one for one, held in got.items() if held == value and default[one] != value]
+    elsewhere = [one for one in default if got[one] == value and default[one] != value]
     if elsewhere:
         fail(idea="묶음과 필드", symptom="other-field", **{**shown, "got": elsewhere[0]})
     if here == default[path]:
@@ -100,9 +101,14 @@ def name_value(got: dict[str, Any], default: dict[str, Any], name: str, value: A
     fail("설정의 값이 적은 것과 다릅니다.", idea="옵션에서 설정으로", **{**shown, "got": show(here)})
 
 
-def left_values(name: str) -> list[Any]:
-    """다른 부름에서 적은 값들."""
-    return [options[name] for options in CASES if options[name] is not None]
+def follows_the_last(step: Any, options: dict[str, Any], name: str) -> bool:
+    """적지 않은 옵션의 값이, 바로 앞의 부름에서 적은 것을 따라 바뀌는가."""
+    written = [one[name] for one in CASES if one[name] not in (None, "auto")][:2]
+    left = []
+    for value in written:
+        config_for(step, {**options, name: value})
+        left.append(config_for(step, options)[PATHS[name]])
+    return left == written
 
 
 @todo("5-3")
@@ -112,6 +118,6 @@ def test_each_call_makes_settings_of_its_own(step):
     second = config_for(step, CASES[3])
     if first is second:
         fail(idea="설정의 흐름", expected="새 설정", got="앞에서 만든 설정", symptom="shared")
-    left = [name for name, path in PATHS.items() if second[path] == CASES[0][name]]
+    left = [name for name in PATHS if follows_the_last(step, CASES[3], name)]
     if left:
         fail(idea="설정의 흐름", expected="기본값", got=f"앞에 적은 {', '.join(left)}", symptom="shared")
