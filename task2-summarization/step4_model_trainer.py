@@ -63,8 +63,11 @@ def last_checkpoint(folder: Path) -> Path | None:
     체크포인트의 상태(`trainer_state.json`)는 맨 나중에 쓰입니다. 그것이 없는 폴더는 쓰다가 꺼진 것입니다.
     """
     places = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    whole = [path for path in places if (path / runs.STATE).is_file()]
-    last = max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+    # [TODO 4-6] 온전한 것 가운데 스텝 수(N)가 가장 큰 폴더를 last에 담으세요. 하나도 없으면 None입니다.
+    # 힌트: 이름을 글로 견주면 "checkpoint-9"와 "checkpoint-10" 가운데 어느 것이 클까요? 폴더의 시각은 베끼거나
+    #       옮기면 바뀝니다. 이름의 어디까지가 스텝 수인가요?
+    todo("4-6")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: last
+    # [END 4-6]
     return last
 
 
@@ -131,13 +134,13 @@ class ModelTrainer:
         values = argument_values(self.config, self.run.checkpoints)  # 학습률, 배치, 정밀도처럼 이름만 다른 것들
         metric = require_metric(self.config.training.metric_for_best_model)
         validating = self.eval_dataset is not None
-        values["eval_strategy"] = "epoch" if validating else "no"
-        values["save_strategy"] = "epoch"
-        values["load_best_model_at_end"] = validating
-        values["metric_for_best_model"] = metric
-        values["greater_is_better"] = metric != "eval_loss"
-        values["predict_with_generate"] = True
-        values["restore_callback_states_from_checkpoint"] = True
+        # [TODO 4-1] 에포크마다 검증하고 저장하며, 끝나면 metric이 가장 좋은 것을 불러오도록 values에 더하세요.
+        # 힌트: eval_strategy, save_strategy, load_best_model_at_end, metric_for_best_model, greater_is_better,
+        #       predict_with_generate. 손실(eval_loss)도 클수록 좋은가요? 검증 데이터가 없으면(validating이 거짓)
+        #       검증하지도("no"), 고르지도 않습니다. 조기 종료의 참을성은 이어 할 때도 남아야 합니다:
+        #       restore_callback_states_from_checkpoint.
+        todo("4-1")  # 여기를 지우고 채워 주세요.
+        # [END 4-1]
         return Seq2SeqTrainingArguments(**values)
 
     def compute_metrics(self, eval_preds: Any) -> dict[str, float]:
@@ -150,9 +153,11 @@ class ModelTrainer:
             3단계의 `compute_rouge`가 낸 점수들.
         """
         predictions, labels = eval_preds
-        written = decode(self.tokenizer, torch.as_tensor(predictions))
-        answers = decode(self.tokenizer, torch.as_tensor(labels))
-        scores = compute_rouge(written, answers)
+        # [TODO 4-2] 예측과 라벨을 글로 되돌려, ROUGE를 scores에 담으세요.
+        # 힌트: 3단계의 decode와 compute_rouge. 번호들은 NumPy 배열로 오고, decode는 텐서를 받습니다(torch.as_tensor).
+        #       예측에도 -100이 있습니다. 모으면서 길이를 맞출 때 채운 것입니다.
+        todo("4-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: scores
+        # [END 4-2]
         return scores
 
     def compute_loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
@@ -171,15 +176,12 @@ class ModelTrainer:
             logits = logits[:, :-1]
             labels = labels[:, 1:]
         smoothing = self.config.training.label_smoothing
-        losses = functional.cross_entropy(
-            logits.flatten(0, 1).float(),
-            labels.flatten(),
-            ignore_index=IGNORED,
-            label_smoothing=smoothing,
-            reduction="sum",
-        )
-        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        loss = losses / count
+        # [TODO 4-3] 세는 라벨마다의 교차 엔트로피를 더하고, num_items_in_batch로 나누어 loss에 담으세요.
+        # 힌트: functional.cross_entropy의 reduction, ignore_index, label_smoothing. 16토큰짜리 배치와 4토큰짜리 배치의
+        #       평균을 그냥 더하면, 토큰 하나의 무게는 어느 쪽이 클까요? 16비트로 더하면 끝자리를 잃으니 float()로
+        #       바꾸세요.
+        todo("4-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: loss
+        # [END 4-3]
         return loss
 
     def _create_trainer(self) -> Seq2SeqTrainer:
@@ -187,8 +189,11 @@ class ModelTrainer:
         training = self.config.training
         callbacks = [*self.running.callbacks(), *self.callbacks]
         validating = self.eval_dataset is not None
-        if validating and training.early_stopping_patience > 0:
-            callbacks.append(EarlyStoppingCallback(training.early_stopping_patience, training.early_stopping_threshold))
+        # [TODO 4-4] 검증하고 early_stopping_patience가 0보다 크면, callbacks에 EarlyStoppingCallback을 더하세요.
+        # 힌트: 참을 에포크의 수와, 나아졌다고 볼 가장 작은 차이(early_stopping_threshold)를 건넵니다. 검증하지 않으면
+        #       무엇이 나아졌는지 알 수 없습니다.
+        todo("4-4")  # 여기를 지우고 채워 주세요.
+        # [END 4-4]
         return SummarizationTrainer(
             make_batches=partial(length_batches, self.train_dataset.lengths),
             eval_lengths=self.eval_dataset.lengths if validating else (),
@@ -235,11 +240,12 @@ class ModelTrainer:
         state = self.trainer.state
         best: dict[str, float] = {}
         with folder_written_aside(self.run.final_model) as folder:
-            self.model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
-            for row in state.log_history:
-                if "eval_loss" in row and row["step"] == state.best_global_step:
-                    best = row
+            # [TODO 4-5] 모델과 토크나이저를 folder에 저장하고, 가장 좋았던 스텝의 검증 값을 best에 담으세요.
+            # 힌트: 둘 다 save_pretrained가 있습니다. 잰 값은 state.log_history에 차례로 있습니다. 검증의 것에는
+            #       eval_loss가 있고, 가장 좋았던 스텝은 state.best_global_step입니다. 마지막에 잰 것이 가장 좋은
+            #       것인가요? 검증하지 않았으면 best는 빈 사전입니다.
+            todo("4-5")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: best
+            # [END 4-5]
         return best
 
     def evaluate(self) -> dict[str, float]:

@@ -1,0 +1,129 @@
+"""4-1의 검사: 언제 검증하고 저장하며, 무엇을 가장 좋은 것으로 볼지."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from course.checks.recognising import explained, when
+from course.checks.side_effects import no_side_effects
+from course.checks.words import fail, todo
+from tests.task2_summarization.checks.step4.common import Rows, new_trainer, settings
+
+IDEA = "학습의 인자"
+
+
+@pytest.fixture
+def arguments(load):
+    """학생의 함수가 만든 인자들."""
+    step = load(4)
+
+    def made(*words: str, validating: bool = True) -> Any:
+        config = settings("training.early_stopping_patience=4", *words)
+        trainer = new_trainer(step, config=config, eval_dataset=Rows() if validating else None)
+        differ = {"idea": "저장과 검증의 때", "expected": "둘 다 에포크마다"}
+        known = (
+            when("requires the save and eval strategy to match", "strategies-differ", got="서로 다른 때", **differ),
+            when("multiple of the evaluation steps", "strategies-differ", got="서로 다른 때", **differ),
+            when(
+                "unexpected keyword argument '(?P<got>evaluation_strategy)'",
+                "old-name",
+                idea="이름",
+                expected="eval_strategy",
+            ),
+        )
+        with explained(*known), no_side_effects(settings=config):
+            got = trainer._create_training_args()
+        return got
+
+    return made
+
+
+def text(value: Any) -> str:
+    return str(getattr(value, "value", value))
+
+
+def require(got: Any, name: str, want: Any, symptoms: dict[Any, str] | None = None) -> None:
+    """인자 하나가 `want`인지 봅니다. 아니면 알아보는 값인지 보고 말합니다."""
+    value = getattr(got, name)
+    value = text(value) if isinstance(want, str) else value
+    if value != want:
+        symptom = (symptoms or {}).get(value)
+        message = "" if symptom else f"{name}이(가) 다릅니다."
+        fail(message, idea=IDEA, expected=f"{name}={want}", got=f"{name}={value}", symptom=symptom, name=name)
+
+
+@todo("4-1")
+def test_it_validates_and_saves_after_every_epoch(arguments):
+    """검증도 저장도 에포크마다 합니다."""
+    got = arguments()
+    require(got, "eval_strategy", "epoch", {"no": "no-validation", "steps": "by-steps"})
+    require(got, "save_strategy", "epoch", {"no": "no-saving", "steps": "by-steps", "best": "only-best"})
+
+
+@todo("4-1")
+def test_the_validation_writes_summaries(arguments):
+    """ROUGE를 재려면 요약을 써 보아야 합니다."""
+    require(arguments(), "predict_with_generate", True, {False: "no-generation"})
+
+
+@todo("4-1")
+def test_the_best_model_is_loaded_at_the_end(arguments):
+    """끝나면 가장 좋은 것을 불러옵니다."""
+    require(arguments(), "load_best_model_at_end", True, {False: "last-kept"})
+
+
+@todo("4-1")
+@pytest.mark.parametrize("metric", ["eval_rougeL", "rouge2", "eval_loss"])
+def test_the_best_is_chosen_by_the_metric_of_the_config(arguments, metric):
+    """고르는 지표는 설정에 적힌 것입니다."""
+    got = arguments(f"training.metric_for_best_model={metric}").metric_for_best_model
+    want = metric if metric.startswith("eval_") else f"eval_{metric}"
+    if got is None:
+        fail(idea="지표", expected=want, got="None", symptom="default-metric")
+    if got not in (want, want.removeprefix("eval_")):
+        symptom = "default-metric" if got in ("loss", "eval_loss") else "fixed-metric"
+        fail(idea="지표", expected=want, got=got, symptom=symptom)
+
+
+@todo("4-1")
+@pytest.mark.parametrize(("metric", "greater"), [("eval_rouge_sum", True), ("rouge1", True), ("eval_loss", False)])
+def test_a_higher_rouge_and_a_lower_loss_are_better(arguments, metric, greater):
+    """ROUGE는 클수록, 손실은 작을수록 좋습니다."""
+    got = bool(arguments(f"training.metric_for_best_model={metric}").greater_is_better)
+    if got != greater:
+        expected, came = ("클수록 좋음" if one else "작을수록 좋음" for one in (greater, got))
+        symptom = "loss-maximised" if metric == "eval_loss" else "rouge-minimised"
+        fail(idea="방향", expected=expected, got=came, symptom=symptom, name=metric)
+
+
+@todo("4-1")
+def test_without_validation_nothing_is_chosen(arguments):
+    """검증 데이터가 없으면 검증하지도, 고르지도 않습니다. 저장은 합니다."""
+    got = arguments(validating=False)
+    require(got, "eval_strategy", "no", {"epoch": "validates-nothing", "steps": "validates-nothing"})
+    require(got, "load_best_model_at_end", False, {True: "chooses-nothing"})
+    require(got, "save_strategy", "epoch", {"no": "no-saving", "steps": "by-steps", "best": "only-best"})
+
+
+@todo("4-1")
+def test_the_patience_survives_a_resume(arguments):
+    """이어 할 때, 조기 종료가 지금까지 참은 에포크의 수를 되살립니다."""
+    require(arguments(), "restore_callback_states_from_checkpoint", True, {False: "patience-forgotten"})
+
+
+@todo("4-1")
+def test_what_the_config_says_is_kept(arguments):
+    """학습률과 배치처럼 values에 이미 담긴 것은 그대로입니다."""
+    got = arguments("training.learning_rate=3e-4", "training.batch_size=7", "training.label_smoothing=0.17")
+    for name, want in (
+        ("learning_rate", 3e-4),
+        ("per_device_train_batch_size", 7),
+        ("label_smoothing_factor", 0.17),
+        ("use_cpu", True),
+    ):
+        value = getattr(got, name)
+        if value != want:
+            shown = {"expected": f"{name}={want}", "got": f"{name}={value}"}
+            fail(idea=IDEA, symptom="values-lost", name=name, **shown)

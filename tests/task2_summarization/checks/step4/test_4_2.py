@@ -1,0 +1,162 @@
+"""4-2의 검사: 토큰 번호에서 점수까지.
+
+3단계의 두 함수에는 옳은 것을 대신 둡니다. 3-2와 3-3이 비어 있거나 틀려도 검사됩니다.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import EvalPrediction
+
+from course.checks.recognising import Wrong, explained, recognise, require_value, when
+from course.checks.side_effects import no_side_effects
+from course.checks.words import close, fail, todo
+from tests.task2_summarization.checks import support
+from tests.task2_summarization.checks.step3.common import KEYS, overlap
+from tests.task2_summarization.checks.step4.common import new_trainer
+
+IDEA = "토큰 번호를 점수로"
+ATOL = 1e-6
+IGNORED = -100
+NAMES = (*KEYS, "rouge_sum", "rouge_combined_f1")
+WRITTEN = [  # 길이가 저마다 다르고, 어느 것도 참조와 똑같지 않습니다.
+    "#Person2#는 네 시의 회의에 자료를 가져옵니다.",
+    "기차가 늦어 회의를 미룹니다. #Person3#",
+    "비가 오는 날 #Person1#은 우산을 챙기고, #Person2#는 회의에 늦습니다.",
+]
+ANSWERS = [
+    "#Person2#는 세 시의 회의에 자료를 챙깁니다.",
+    "#Person3#의 기차가 늦어 회의를 네 시로 미룹니다.",
+    "회의는 세 시에 시작합니다.",
+]
+
+
+def pieces(text: str) -> list[str]:
+    """글자마다 한 조각. 줄바꿈까지 세므로, 글에 무엇이 끼어들어도 점수가 달라집니다."""
+    return list(text)
+
+
+def compute_rouge(predictions: Sequence[str], references: Sequence[str], tokenizer: Any = "syllable") -> dict:
+    """학생의 3-3 자리에 대신 두는 것."""
+    pairs = [(pieces(one), pieces(other)) for one, other in zip(references, predictions, strict=True)]
+    scores = {key: sum(overlap(key, *pair).fmeasure for pair in pairs) / max(1, len(pairs)) for key in KEYS}
+    scores["rouge_sum"] = sum(scores[key] for key in KEYS)
+    scores["rouge_combined_f1"] = scores["rouge_sum"] / len(KEYS)
+    return scores
+
+
+def decode(tokenizer: Any, ids: torch.Tensor) -> list[str]:
+    """학생의 3-2 자리에 대신 두는 것."""
+    filled = ids.masked_fill(ids == IGNORED, support.PAD)
+    return [text.strip() for text in tokenizer.batch_decode(filled, skip_special_tokens=True)]
+
+
+def table(texts: Sequence[str], extra: int) -> np.ndarray:
+    """글들의 번호, (글, 가장 긴 길이 + extra). 짧은 것의 끝은 -100입니다."""
+    rows = [support.encoded(text) for text in texts]
+    width = max(map(len, rows)) + extra
+    return np.array([row + [IGNORED] * (width - len(row)) for row in rows])
+
+
+@pytest.fixture
+def score(load, monkeypatch):
+    """학생의 함수가 낸 점수."""
+    step = load(4)
+    monkeypatch.setattr(step, "decode", decode)
+    monkeypatch.setattr(step, "compute_rouge", compute_rouge)
+
+    def scored(written: Sequence[str] = WRITTEN, answers: Sequence[str] = ANSWERS) -> dict[str, float]:
+        predictions, labels = table(written, 1), table(answers, 2)
+        known = (
+            when(
+                "OverflowError|out of range integral|can't convert negative int",
+                "minus-in-vocabulary",
+                idea="-100",
+                expected="채움 토큰",
+                got="-100",
+            ),
+            when(
+                "ndarray' object has no attribute 'masked_fill'",
+                "numpy-given",
+                idea="NumPy와 텐서",
+                expected="텐서",
+                got="NumPy 배열",
+            ),
+        )
+        trainer = new_trainer(step)
+        given = {"predictions": torch.from_numpy(predictions), "labels": torch.from_numpy(labels)}  # 같은 메모리
+        with explained(*known), no_side_effects(inputs=given):
+            got = trainer.compute_metrics(EvalPrediction(predictions, labels))
+        return require_scores(require_value(got, "scores"))
+
+    return scored
+
+
+def require_scores(got: Any) -> dict[str, float]:
+    if not isinstance(got, dict):
+        fail("scores가 사전이 아닙니다.", idea=IDEA, expected="dict", got=type(got).__name__)
+    if any(name.startswith("eval_") for name in got):
+        fail(idea="이름", expected="rouge_sum", got="eval_rouge_sum", symptom="prefixed")
+    missing = [name for name in NAMES if name not in got]
+    if missing:
+        found = ", ".join(map(str, got)) or "없음"
+        fail(idea="이름", expected=", ".join(NAMES), got=found, symptom="missing-key", name=missing[0])
+    return {name: float(got[name]) for name in NAMES}
+
+
+def values(written: Sequence[str], answers: Sequence[str]) -> list[float]:
+    scores = compute_rouge(written, answers)
+    return [scores[name] for name in NAMES]
+
+
+def restored(texts: Sequence[str]) -> list[str]:
+    """번호로 바꾸었다가 되돌린 글들. 어휘에 없는 글자는 사라집니다."""
+    return [support.tokenizer().decode(support.encoded(text), skip_special_tokens=True).strip() for text in texts]
+
+
+def zeroed(texts: Sequence[str], extra: int) -> list[str]:
+    """채운 자리를 0번 토큰으로 바꾸어 되돌린 글들."""
+    rows = table(texts, extra).clip(0)
+    return [support.tokenizer().decode(row.tolist(), skip_special_tokens=True) for row in rows]
+
+
+def wrong_values() -> Wrong:
+    written, answers = restored(WRITTEN), restored(ANSWERS)
+    right = values(written, answers)
+    return [
+        ("answers-twice", values(answers, answers)),
+        ("first-only", values(written[:1], answers[:1])),
+        ("last-only", values(written[-1:], answers[-1:])),
+        ("joined", values([" ".join(written)], [" ".join(answers)])),
+        ("clipped-to-zero", values(zeroed(WRITTEN, 1), zeroed(ANSWERS, 2))),
+        ("clipped-to-zero", values(zeroed(WRITTEN, 1), answers)),
+        ("clipped-to-zero", values(written, zeroed(ANSWERS, 2))),
+        *[("rounded", [round(one, digits) for one in right]) for digits in (2, 3, 4, 5)],
+        ("percent", [100 * one for one in right]),
+    ]
+
+
+def shown_as(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in zip(NAMES[:4], numbers, strict=False))
+
+
+@todo("4-2")
+def test_the_scores_are_those_of_the_texts(score):
+    """번호를 글로 되돌린 것의 ROUGE입니다. 채운 자리(-100)는 세지 않습니다."""
+    got, want = list(score().values()), values(restored(WRITTEN), restored(ANSWERS))
+    if not close(got, want, ATOL):
+        recognise(got, wrong_values(), atol=ATOL, idea=IDEA, expected=shown_as(want), shown=shown_as(got))
+        fail("점수가 되돌린 글의 ROUGE와 다릅니다.", idea=IDEA, expected=shown_as(want), got=shown_as(got))
+
+
+@todo("4-2")
+def test_what_is_written_well_scores_full(score):
+    """참조와 똑같이 쓴 요약은 만점입니다. 태그도 글의 일부입니다."""
+    got = score(ANSWERS, ANSWERS)["rouge_sum"]
+    if not close(got, 3.0, ATOL):
+        fail("참조와 똑같은 요약의 점수가 만점이 아닙니다.", idea=IDEA, expected="3.0000", got=f"{got:.4f}")

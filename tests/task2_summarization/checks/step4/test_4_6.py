@@ -1,0 +1,113 @@
+"""4-6의 검사: 이어 할 체크포인트 고르기."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from course.checks.recognising import explained, when
+from course.checks.words import fail, todo
+
+IDEA = "이어 할 체크포인트"
+# 스텝 → 온전한가. 글로 견주면 97이 가장 크고, 가장 큰 수(1000)와 그다음(310)은 쓰다 만 것입니다.
+STEPS = {97: True, 1000: False, 205: True, 310: False, 8: True}
+WANT = 205
+OTHERS = ("final_model", "logs", "checkpoint-best", "checkpoint-900.old", ".checkpoint-400.7.tmp", "my-checkpoint-999")
+
+
+def write(folder: Path, steps: dict[int, bool]) -> None:
+    for step, whole in steps.items():
+        place = folder / f"checkpoint-{step}"
+        place.mkdir(parents=True)
+        for name in ("model.safetensors", "optimizer.pt", *(["trainer_state.json"] if whole else [])):
+            (place / name).write_text("{}", encoding="utf-8")
+    for name in OTHERS:
+        (folder / name).mkdir()
+        (folder / name / "trainer_state.json").write_text("{}", encoding="utf-8")
+
+
+@pytest.fixture
+def choose(load, tmp_path):
+    """학생의 함수가 고른 것."""
+    step = load(4)
+    folder = tmp_path / "checkpoint-7000"  # 폴더의 이름에도 수가 있습니다.
+
+    def chosen(steps: dict[int, bool], newest: int | None = None) -> Any:
+        folder.mkdir(exist_ok=True)
+        write(folder, steps)
+        if newest is not None:
+            os.utime(folder / f"checkpoint-{newest}", (4e9, 4e9))
+        known = (
+            when(
+                "empty (sequence|iterable)|max\\(\\)|list index out of range",
+                "empty-stops",
+                idea="빈 목록",
+                expected="None",
+            ),
+            when("invalid literal for int", "not-a-number", idea="스텝 수", expected="이름의 끝의 수"),
+        )
+        with explained(*known):
+            got = step.last_checkpoint(folder)
+        return got
+
+    chosen.folder = folder
+    return chosen
+
+
+def named(got: Any, folder: Path, want: Path | None) -> None:
+    """고른 것이 폴더의 경로가 아니면, 무엇인지 말합니다."""
+    if isinstance(got, int):
+        fail(idea=IDEA, expected="폴더의 경로", got=str(got), symptom="number-given")
+    if isinstance(got, list):
+        fail(idea=IDEA, expected="폴더 하나", got=f"폴더 {len(got)}개", symptom="list-given")
+    if got is not None and not isinstance(got, Path):
+        fail(idea=IDEA, expected="Path", got=f"{type(got).__name__} {str(got)[-20:]!r}", symptom="name-given")
+    if isinstance(got, Path) and want is not None and got.name == "trainer_state.json":
+        fail(idea=IDEA, expected=want.name, got=got.name, symptom="file-given")
+
+
+@todo("4-6")
+def test_it_is_the_whole_checkpoint_with_most_steps(choose):
+    """온전한 것 가운데 스텝 수가 가장 큰 것입니다."""
+    got = choose(STEPS, newest=WANT)
+    want = choose.folder / f"checkpoint-{WANT}"
+    named(got, choose.folder, want)
+    if got != want:
+        came = "None" if got is None else got.name
+        symptom = {
+            "checkpoint-97": "as-text",
+            "checkpoint-1000": "half-written",
+            "checkpoint-8": "smallest",
+            "None": "never-found",
+        }.get(came)
+        message = "" if symptom else "가장 나중의 온전한 체크포인트가 아닙니다."
+        fail(message, idea=IDEA, expected=want.name, got=came, symptom=symptom)
+
+
+@todo("4-6")
+def test_the_time_of_the_folder_does_not_matter(choose):
+    """베낀 폴더는 시각이 바뀝니다. 시각이 아니라 이름의 수를 봅니다."""
+    got = choose({140: True, 310: True, 235: True}, newest=235)  # 글로 견주어도 수로 견주어도 310이 가장 큽니다.
+    want = choose.folder / "checkpoint-310"
+    named(got, choose.folder, want)
+    if got != want:
+        came = "None" if got is None else got.name
+        symptom = {"checkpoint-235": "by-time", "checkpoint-140": "smallest", "None": "never-found"}.get(came)
+        message = "" if symptom else "가장 나중의 체크포인트가 아닙니다."
+        fail(message, idea=IDEA, expected=want.name, got=came, symptom=symptom)
+
+
+@todo("4-6")
+@pytest.mark.parametrize("steps", [{}, {44: False}])
+def test_none_is_whole(choose, steps):
+    """온전한 것이 하나도 없으면 None입니다."""
+    got = choose(steps)
+    named(got, choose.folder, None)
+    if got is not None:
+        came = got.name
+        symptom = "half-written" if came == "checkpoint-44" else None
+        message = "" if symptom else "온전한 체크포인트가 없는데 무언가를 골랐습니다."
+        fail(message, idea=IDEA, expected="None", got=came, symptom=symptom)
