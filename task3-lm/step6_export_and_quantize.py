@@ -18,14 +18,12 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 import step2_gpt_model
 from step1_tokenizer_and_data import LMData, WindowDataset
@@ -42,6 +40,9 @@ from nlpbook.paths import folder_written_aside, require_writable_folder, shown, 
 from nlpbook.pretrained import quiet_transformers, resolve_pretrained
 from nlpbook.screen import console, say
 from todo import todo
+
+if TYPE_CHECKING:  # 타입을 적을 때만. transformers와 onnxruntime은 읽는 데 몇 초가 걸리므로, 쓰는 함수가 부릅니다.
+    from transformers import GPT2LMHeadModel
 
 # 우리의 이름 → GPT-2의 이름. 블록의 것은 "blocks.0."을 "transformer.h.0."으로 바꾼 뒤에 맞춥니다.
 NAMES = {
@@ -107,6 +108,8 @@ class GPT(step2_gpt_model.GPT):
         Raises:
             UserError: 받을 수 없거나, GPT-2가 아니거나, 구조가 우리와 다를 때.
         """
+        from transformers import GPT2Config, GPT2LMHeadModel
+
         source = resolve_pretrained(name, "받아 둔 GPT-2 폴더의 경로를 적어 주세요.")
         shape = GPT2Config.from_pretrained(source)
         same = all(getattr(shape, key) == value for key, value in SAME_SHAPE.items())
@@ -131,9 +134,12 @@ class GPT(step2_gpt_model.GPT):
         # [END 6-2]
         return model.eval()
 
-    def to_hugging_face(self) -> GPT2LMHeadModel:
+    def to_hugging_face(self) -> "GPT2LMHeadModel":
         """같은 가중치의 `GPT2LMHeadModel`, 평가 모드."""
-        end_id, dropout = self.tokenizer.end_id, self.config.dropout
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        end_id = self.tokenizer.end_id
+        dropout = self.config.dropout
         shape = GPT2Config(
             vocab_size=self.vocab_size, n_positions=self.config.max_seq_len, n_embd=self.config.d_embed,
             n_layer=self.config.num_layers, n_head=self.config.num_heads,
@@ -149,8 +155,11 @@ class GPT(step2_gpt_model.GPT):
 
     def save_hugging_face(self, folder: Path) -> None:
         """`transformers.pipeline("text-generation", model=폴더)`가 읽는 폴더로 저장합니다."""
+        from transformers import PreTrainedTokenizerFast
+
         self.to_hugging_face().save_pretrained(folder)
-        end, own = self.tokenizer.end_of_text, self.tokenizer.composing()
+        end = self.tokenizer.end_of_text
+        own = self.tokenizer.composing()
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=own, bos_token=end, eos_token=end)
         complete_tokenizer(tokenizer, self.config.max_seq_len).save_pretrained(folder)
         facts = {
@@ -182,6 +191,8 @@ def to_onnx(model: step2_gpt_model.GPT, path: Path) -> None:
 
 def quantize(source: Path, target: Path) -> None:
     """ONNX 모델의 가중치를 8비트 정수로 줄입니다. 입력은 돌 때마다 그때의 범위로 줄입니다(동적)."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
     with quiet_export(), written_aside(target) as aside:
         # [TODO 6-4] source의 행렬곱과 임베딩을 8비트로 줄여 aside에 쓰되, 행렬곱은 가중치의 열마다 눈금을 따로 두세요.
         # 힌트: quantize_dynamic(읽을 파일, 쓸 파일, weight_type=…, op_types_to_quantize=…, per_channel=…). ONNX에서

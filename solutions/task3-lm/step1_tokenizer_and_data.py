@@ -28,15 +28,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-# 이 파일을 어디서 실행해도 nlpbook과 todo를 찾도록, 그것들이 있는 폴더를 파이썬에 알립니다.
-sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents if (folder / "nlpbook").is_dir()]
-
-from nlpbook.cli import run_script  # noqa: E402
-from nlpbook.errors import UserError  # noqa: E402
-from nlpbook.language.config import LMConfig  # noqa: E402
-from nlpbook.language.texts import TextCorpus, TextPart  # noqa: E402
-from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer, TokenFile, write_tokens  # noqa: E402
-from nlpbook.text import composed  # noqa: E402
+from nlpbook.cli import run_script
+from nlpbook.errors import UserError
+from nlpbook.language.config import LMConfig
+from nlpbook.language.texts import TextCorpus, TextPart
+from nlpbook.language.tokens import END_OF_TEXT, TextTokenizer, TokenFile, write_tokens
+from nlpbook.text import composed
 
 SMALL_TEXT_WINDOWS = 1_200  # 작은 글은 창이 이만큼은 되도록 겹칩니다. 배치 8개씩이면 한 에포크가 150스텝입니다.
 

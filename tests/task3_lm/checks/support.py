@@ -89,6 +89,7 @@ def tiny_config(**changes: Any) -> Any:
 def warm() -> None:
     """검사 프로세스가 갈라지기 전에 한 번: 작은 모델을 한 번 움직여 봅니다."""
     import onnx  # noqa: F401
+    import onnxruntime.quantization  # noqa: F401
     from lightning.fabric import Fabric
     from transformers import GPT2Config, GPT2LMHeadModel
 

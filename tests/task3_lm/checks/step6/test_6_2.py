@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from transformers import GPT2LMHeadModel
 
 from course.checks.recognising import explained, when
@@ -44,8 +45,8 @@ def read(load, theirs, monkeypatch):
     """`from_pretrained`를 우리 모델(OurModel)로 부르는 함수."""
     step = load(6)
     monkeypatch.setattr(step, "resolve_pretrained", lambda name, *_: name)
-    monkeypatch.setattr(step, "GPT2Config", FakePretrained(theirs.config))
-    monkeypatch.setattr(step, "GPT2LMHeadModel", FakePretrained(theirs))
+    monkeypatch.setattr(transformers, "GPT2Config", FakePretrained(theirs.config))
+    monkeypatch.setattr(transformers, "GPT2LMHeadModel", FakePretrained(theirs))
     monkeypatch.setattr(step, "TextTokenizer", SimpleNamespace(load=lambda name: None))
 
     loaded: list[OurModel] = []

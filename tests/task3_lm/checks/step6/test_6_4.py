@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import quantization
 from onnxruntime.quantization import QuantType
 
 from course.checks.words import close, fail, show, todo
@@ -56,7 +57,7 @@ def graph_bytes() -> bytes:
 @pytest.fixture(scope="module")
 def quantized(load) -> SimpleNamespace:
     """quantize를 한 번 부른 기록: 읽고 쓴 파일, 건넨 인수, 멈췄다면 그 예외."""
-    step, real, folder = load(6), load(6).quantize_dynamic, workspace() / "quantize"
+    step, real, folder = load(6), quantization.quantize_dynamic, workspace() / "quantize"
     made = SimpleNamespace(source=folder / "model.onnx", target=folder / "model.int8.onnx", called=None, error=None)
     made.calls = []
     folder.mkdir(exist_ok=True)
@@ -72,7 +73,7 @@ def quantized(load) -> SimpleNamespace:
         return real(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(step, "quantize_dynamic", recorded)
+        patched.setattr(quantization, "quantize_dynamic", recorded)
         try:
             step.quantize(made.source, made.target)
         except Exception as error:  # noqa: BLE001 - 무엇을 건넸는지 먼저 봅니다.
