@@ -221,11 +221,14 @@ def trial_layer(trial: Mapping[str, Any] | None = None) -> Layer:
         UserError: 모르는 이름이거나 값이 맞지 않을 때.
     """
     pairs = ((".".join(path), value) for path, value in leaves(trial or {}))
-    return layer_of(Entry(full_name(name), name, value, TRIAL) for name, value in pairs)
+    return layer_of(Entry(full_name(name, TRIAL), name, value, TRIAL) for name, value in pairs)
 
 
-def full_name(name: str) -> str:
-    """명령줄에 적은 이름을 점으로 이은 이름으로: `num-epochs` → `training.num_train_epochs`.
+def full_name(name: str, source: str = COMMAND_LINE) -> str:
+    """묶음 없이 적은 이름을 점으로 이은 이름으로: `num-epochs` → `training.num_train_epochs`.
+
+    Args:
+        source: 어디에 적은 이름인지. 오류에 적습니다.
 
     Raises:
         UserError: 모르는 이름이거나, 어느 묶음의 것인지 알 수 없을 때.
@@ -241,7 +244,7 @@ def full_name(name: str) -> str:
     if len(inside) == 1:
         return inside[0]
     hint = f" {' 또는 '.join(inside)} 가운데 하나를 적어 주세요." if inside else did_you_mean(name, known)
-    raise UserError(f"{COMMAND_LINE}에 모르는 항목이 있습니다: {name}.{hint}")
+    raise UserError(f"{source}에 모르는 항목이 있습니다: {name}.{hint}")
 
 
 def _words(words: Iterable[str]) -> Iterator[tuple[str, Any]]:

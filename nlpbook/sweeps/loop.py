@@ -136,9 +136,14 @@ def attempt(run: Callable[[], Mapping[str, float]], metric: str) -> Outcome:
         raise
     except Exception as error:  # noqa: BLE001  남은 시도를 위해, 무엇이든 이 시도만 끝냅니다.
         return Outcome(FAILED, error=sentence_of(error))
-    if not math.isfinite(value):
-        return Outcome(FAILED, metrics=metrics, error=f"지표 {metric}이(가) {value}입니다.")
     return Outcome(COMPLETE, value, metrics)
+
+
+def finite(outcome: Outcome, metric: str) -> Outcome:
+    """NaN이나 무한대는 견줄 수 없으므로 실패로 봅니다."""
+    if outcome.value is None or math.isfinite(outcome.value):
+        return outcome
+    return outcome._replace(status=FAILED, value=None, error=f"지표 {metric}이(가) {outcome.value}입니다.")
 
 
 def sentence_of(error: BaseException) -> str:
@@ -215,6 +220,7 @@ def _one(
     try:
         with search.working(claim):
             outcome = pieces.attempt(lambda: trial(dict(claim.parameters), context), search.sweep.metric)
+        outcome = finite(outcome, search.sweep.metric)
     except UserError as error:
         search.finish(claim, Outcome(FAILED, error=str(error)))
         results.record(search)

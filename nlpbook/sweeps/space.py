@@ -68,7 +68,7 @@ def suggest(trial: Suggester, parameter: Parameter) -> Any:
         return trial.suggest_int(name, facts["min"], facts["max"])
     if kind == "uniform":
         return trial.suggest_float(name, facts["min"], facts["max"])
-    if kind in ("log_uniform_values", "inv_log_uniform_values"):
+    if kind == "log_uniform_values":
         return trial.suggest_float(name, facts["min"], facts["max"], log=True)
     return suggest_special(trial, parameter)
 
@@ -77,6 +77,8 @@ def suggest_special(trial: Suggester, parameter: Parameter) -> Any:
     """Optuna에 그대로는 없는 분포에서 고른 값: q_ 꼴과, 분위로 고르는 것들."""
     name, kind, facts, _ = parameter
     q = facts.get("q", 1)
+    if kind == "inv_log_uniform_values":
+        return trial.suggest_float(name, facts["min"], facts["max"], log=True)
     if kind == "q_uniform":
         points = multiples(parameter)
         return _whole(trial.suggest_float(name, points[0], points[-1], step=q), q)
@@ -91,6 +93,21 @@ def suggest_special(trial: Suggester, parameter: Parameter) -> Any:
     if "log" in kind:
         value = math.exp(value)
     return _whole(round(value / q) * q, q) if kind.startswith("q_") else value
+
+
+def examples(parameter: Parameter) -> list[Any]:
+    """시도할 수 있는 값들 가운데, 설정이 받을 수 있는지 미리 살필 것들: 값마다, 또는 범위의 두 끝."""
+    facts = parameter.facts
+    if "value" in facts:
+        return [facts["value"]]
+    if "values" in facts:
+        return list(facts["values"])
+    if parameter.kind == "q_uniform":
+        return [multiples(parameter)[0], multiples(parameter)[-1]]
+    if parameter.kind == "q_log_uniform_values":
+        q = facts.get("q", 1)
+        return [_whole(round(facts[end] / q) * q, q) for end in ("min", "max")]
+    return [facts[end] for end in ("min", "max") if end in facts]
 
 
 def choices(values: list[Any]) -> list[Any]:

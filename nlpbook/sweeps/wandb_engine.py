@@ -17,7 +17,7 @@ from nlpbook.errors import UserError
 from nlpbook.paths import shown
 from nlpbook.screen import say
 from nlpbook.sweeps.config import Sweep, metric_name
-from nlpbook.sweeps.loop import TrialContext, best_of, metric_in, tidy_memory, told
+from nlpbook.sweeps.loop import TrialContext, best_of, finite, metric_in, tidy_memory, told
 from nlpbook.sweeps.results import SweepFolder
 from nlpbook.sweeps.study import COMPLETE, FAILED, INTERRUPTED, PRUNED, Outcome
 
@@ -139,6 +139,7 @@ class _Agent:
             except UserError as error:
                 self.problem = error
                 outcome = Outcome(FAILED, error=str(error))
+            outcome = finite(outcome, self.sweep.metric)
             if outcome.status in (PRUNED, INTERRUPTED) and context.history:
                 outcome = outcome._replace(metrics=best_of(context.history, self.sweep.metric, self.sweep.maximize))
             if outcome.value is not None:

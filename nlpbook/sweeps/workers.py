@@ -35,6 +35,11 @@ def visible_gpus(environment: Mapping[str, str] | None = None) -> list[str]:
                 break
             names.append(name)
         return names
+    return gpus_of_this_machine()
+
+
+def gpus_of_this_machine() -> list[str]:
+    """이 프로세스가 볼 수 있는 GPU의 번호들: `["0", "1"]`."""
     import torch
 
     return [str(number) for number in range(torch.cuda.device_count())]

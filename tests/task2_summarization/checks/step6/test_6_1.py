@@ -1,0 +1,104 @@
+"""6-1의 검사: 분포를 Optuna의 Trial에게 묻는 말로."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from course.checks.recognising import explained, recognise, when
+from course.checks.side_effects import no_side_effects
+from course.checks.words import assert_equal, fail, todo
+from nlpbook.sweeps.config import Parameter
+
+IDEA = "탐색 공간"
+NAME = "training.thing"
+LISTS = [[3, 5], {"layers": 7}, "글"]
+
+
+def asked(load, kind: str, picked: Any, **facts: Any) -> tuple[Any, Any]:
+    """고른 값과, Trial에게 물은 분포. `picked`는 Trial이 고르는 것입니다."""
+    step = load(6)
+    trial = optuna.trial.FixedTrial({NAME: picked})
+    parameter = Parameter(NAME, kind, facts, "my_sweep.yaml 7번째 줄")
+    unknown = when("not found in the fixed parameters|is not found", "other-name", idea=IDEA, expected=NAME)
+    with explained(unknown), no_side_effects(inputs={"parameter.facts": facts}):
+        value = step.suggest(trial, parameter)
+    return value, trial.distributions.get(NAME)
+
+
+@todo("6-1")
+def test_a_constant_is_not_asked(load):
+    """언제나 같은 값은 묻지 않습니다."""
+    for value in (37, None, [5, 9]):
+        got, distribution = asked(load, "constant", 37, value=value)
+        if distribution is not None:
+            fail(idea=IDEA, symptom="constant-asked", expected="묻지 않음", got=type(distribution).__name__)
+        assert_equal(got, value, idea=IDEA, message="constant의 값이 파일에 적힌 것과 다릅니다.")
+
+
+@todo("6-1")
+@pytest.mark.parametrize(
+    ("kind", "picked", "low", "high"),
+    [("uniform", 0.37, 0.11, 0.83), ("log_uniform_values", 3e-5, 4e-6, 7e-3), ("int_uniform", 17, 6, 41)],
+)
+def test_a_range_is_asked_as_it_is(load, kind, picked, low, high):
+    """범위는 두 끝과, 고르는 눈금(고르게, 로그로, 정수로)이 모두 맞아야 합니다."""
+    got, distribution = asked(load, kind, picked, min=low, max=high)
+    want = {
+        "uniform": FloatDistribution(low, high),
+        "log_uniform_values": FloatDistribution(low, high, log=True),
+        "int_uniform": IntDistribution(low, high) if kind == "int_uniform" else None,
+    }[kind]
+    if distribution != want:
+        wrong = [("not-log", FloatDistribution(low, high))] if kind == "log_uniform_values" else []
+        if kind == "uniform":
+            wrong = [("log-everywhere", FloatDistribution(low, high, log=True))]
+        if kind == "int_uniform":
+            wrong = [("float-for-int", FloatDistribution(low, high)), ("last-lost", IntDistribution(low, high - 1))]
+        recognise(distribution, wrong, idea=IDEA, expected=str(want), shown=str(distribution), name=kind)
+        fail(f"{kind}을(를) 물은 분포가 다릅니다.", idea=IDEA, expected=want, got=distribution)
+    assert_equal(got, picked, idea=IDEA, message=f"{kind}에서 Trial이 고른 것을 그대로 돌려주지 않습니다.")
+
+
+@todo("6-1")
+@pytest.mark.parametrize(("values", "place"), [(["linear", "cosine", None, 0.25], 1), (LISTS, 1), (LISTS, 0)])
+def test_categories_come_back_as_written(load, values, place):
+    """고를 값이 목록이나 사전이어도, 파일에 적힌 그대로 돌아옵니다."""
+    from nlpbook.sweeps.space import choices
+
+    encoded = choices(values)
+    want = CategoricalDistribution(encoded)
+    raw = when(r"not in \(|contains unsupported", "raw-choices", idea=IDEA, expected="space.choices(값들)")
+    numbers = when("not a valid type", "index", idea=IDEA, expected="suggest_categorical")
+    with explained(raw, numbers):
+        got, distribution = asked(load, "categorical", encoded[place], values=list(values))
+    if distribution != want:
+        if isinstance(distribution, IntDistribution):
+            fail(idea=IDEA, symptom="index", expected=want, got=distribution)
+        if list(getattr(distribution, "choices", ())) == list(values):
+            fail(idea=IDEA, symptom="raw-choices", expected=want, got=distribution)
+        fail("categorical을 물은 분포가 다릅니다.", idea=IDEA, expected=want, got=distribution)
+    if got == encoded[place] and got != values[place]:
+        fail(idea=IDEA, symptom="encoded", expected=values[place], got=repr(got))
+    assert_equal(got, values[place], idea=IDEA, message="categorical에서 고른 값이 다릅니다.")
+
+
+@todo("6-1")
+@pytest.mark.parametrize(
+    ("kind", "facts", "picked", "value"),
+    [
+        ("q_uniform", {"min": 8, "max": 56, "q": 8}, 24, 24),
+        ("normal", {"mu": 7.0, "sigma": 3.0}, 0.5, 7.0),
+        ("inv_log_uniform_values", {"min": 1e-5, "max": 1e-3}, 3e-4, 3e-4),
+    ],
+)
+def test_the_rest_is_left_to_the_library(load, kind, facts, picked, value):
+    """나머지 분포도 빠짐없이 골라야 합니다."""
+    got, _ = asked(load, kind, picked, **facts)
+    if got is None:
+        fail(idea=IDEA, symptom="rest-forgotten", expected=value, got=f"{kind}에서 None", name=kind)
+    if abs(got - value) > 1e-9:
+        fail(f"{kind}에서 고른 값이 다릅니다.", idea=IDEA, expected=value, got=got)

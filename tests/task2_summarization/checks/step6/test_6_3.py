@@ -1,0 +1,104 @@
+"""6-3의 검사: 시도가 어떻게 끝났는지 정합니다."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from course.checks.recognising import require_value
+from course.checks.words import assert_equal, fail, todo
+from nlpbook.errors import UserError
+from nlpbook.sweeps.loop import MetricMissing, Pruned, Skipped
+from nlpbook.sweeps.study import COMPLETE, FAILED, INTERRUPTED, PRUNED, SKIPPED, Outcome
+
+IDEA = "시도의 끝"
+METRIC = "best/rouge_combined_f1"
+METRICS = {"eval_loss": 5.31, "eval_rouge_combined_f1": 0.273, "eval_rouge_sum": 0.819}
+
+
+def outcome_of(load, trial: Any) -> Outcome:
+    got = load(6).attempt(trial, METRIC)
+    require_value(got, "outcome")
+    if not isinstance(got, Outcome):
+        fail("outcome에 Outcome이 아닌 것이 담겼습니다.", idea=IDEA, expected="Outcome(…)", got=type(got).__name__)
+    return got
+
+
+def raising(error: BaseException) -> Any:
+    def trial() -> Any:
+        raise error
+
+    return trial
+
+
+@todo("6-3")
+def test_a_finished_trial_has_its_value_and_metrics(load):
+    """끝까지 한 시도의 값은 견주는 지표의 것입니다."""
+    calls: list[int] = []
+
+    def trial() -> dict[str, float]:
+        calls.append(1)
+        return dict(METRICS)
+
+    got = outcome_of(load, trial)
+    if len(calls) > 1:
+        fail(idea=IDEA, symptom="twice", expected="한 번", got=f"{len(calls)}번")
+    assert_equal(got.status, COMPLETE, idea=IDEA, message="끝까지 한 시도의 끝이 다릅니다.")
+    if got.value != METRICS["eval_rouge_combined_f1"]:
+        if got.value in METRICS.values():
+            name = next(name for name, value in METRICS.items() if value == got.value)
+            fail(idea=IDEA, symptom="other-metric", expected=METRIC, got=name, name=name)
+        fail("시도의 값이 견주는 지표의 값과 다릅니다.", idea=IDEA, expected=0.273, got=got.value)
+    if dict(got.metrics) != METRICS:
+        fail(idea=IDEA, symptom="metrics-lost", expected=", ".join(METRICS), got=", ".join(got.metrics) or "없음")
+
+
+@todo("6-3")
+@pytest.mark.parametrize(
+    ("error", "status", "symptom"),
+    [
+        (Pruned(), PRUNED, "pruned-failed"),
+        (Skipped("kogpt2: 닿을 수 없습니다"), SKIPPED, "skipped-failed"),
+        (KeyboardInterrupt(), INTERRUPTED, "interrupt-failed"),
+    ],
+)
+def test_an_early_end_is_not_a_failure(load, error, status, symptom):
+    """일찍 멈춘 것, 건너뛴 것, 사람이 멈춘 것은 실패와 다릅니다."""
+    try:
+        got = outcome_of(load, raising(error))
+    except KeyboardInterrupt:
+        fail(idea=IDEA, symptom="interrupt-escapes", expected=f"Outcome({status!r})", got="KeyboardInterrupt")
+    except type(error):
+        fail(f"{type(error).__name__}이(가) 밖으로 나갔습니다.", idea=IDEA, expected=f"Outcome({status!r})", got="예외")
+    if got.status == FAILED:
+        fail(idea=IDEA, symptom=symptom, expected=status, got=FAILED)
+    assert_equal(got.status, status, idea=IDEA, message=f"{type(error).__name__}일 때의 끝이 다릅니다.")
+    if status == SKIPPED and (not isinstance(got.error, str) or "kogpt2" not in got.error):
+        fail(idea=IDEA, symptom="reason-lost", expected="kogpt2: 닿을 수 없습니다", got=got.error)
+
+
+@todo("6-3")
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA out of memory"), MemoryError(), UserError("발산했습니다"), KeyError("없음")]
+)
+def test_any_error_ends_only_this_trial(load, error):
+    """어떤 오류든 이 시도만 끝냅니다."""
+    try:
+        got = outcome_of(load, raising(error))
+    except type(error):
+        fail(idea=IDEA, symptom="escapes", expected="Outcome('failed')", got=type(error).__name__)
+    assert_equal(got.status, FAILED, idea=IDEA, message=f"{type(error).__name__}일 때의 끝이 다릅니다.")
+    if not isinstance(got.error, str) or not got.error:
+        fail(idea=IDEA, symptom="reason-lost", expected="까닭 한 줄(글)", got=repr(got.error))
+
+
+@todo("6-3")
+def test_a_missing_metric_stops_the_search(load):
+    """견줄 지표가 없으면 다음 시도에서도 없습니다."""
+    for trial in (lambda: {"eval_loss": 5.31}, raising(MetricMissing("오지 않았습니다"))):
+        try:
+            got = outcome_of(load, trial)
+        except MetricMissing:
+            continue
+        fail(idea=IDEA, symptom="metric-swallowed", expected="MetricMissing", got=f"Outcome({got.status!r})")

@@ -1,0 +1,74 @@
+"""7-1의 검사: 이미 정해진 GPU들 안에서."""
+
+from __future__ import annotations
+
+import pytest
+
+from course.checks.recognising import recognise, require_value
+from course.checks.side_effects import no_side_effects
+from course.checks.words import assert_equal, fail, todo
+
+IDEA = "CUDA_VISIBLE_DEVICES"
+HERE = ["0", "1", "2", "3"]
+
+
+def usable(load, given: str | None) -> list[str]:
+    environment = {"HOME": "/home/me", **({} if given is None else {IDEA: given})}
+    here = list(HERE)
+    with no_side_effects(inputs={"environment": environment, "here": here}):
+        got = load(7).usable_gpus(environment, here)
+    require_value(got, "gpus")
+    got = list(got)
+    if any(not isinstance(one, str) for one in got):
+        fail(idea=IDEA, symptom="numbers", expected="글의 목록", got=got)
+    return got
+
+
+@todo("7-1")
+def test_all_of_them_without_the_variable(load):
+    """적혀 있지 않으면 이 기계의 모든 GPU입니다."""
+    assert_equal(usable(load, None), HERE, idea=IDEA, message="적혀 있지 않을 때의 GPU가 다릅니다.")
+
+
+@todo("7-1")
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [("2,5", ["2", "5"]), ("GPU-8f3a1c", ["GPU-8f3a1c"]), ("5, 2 ,9", ["5", "2", "9"]), ("7", ["7"])],
+)
+def test_only_those_written(load, given, want):
+    """적혀 있으면 그것들만, 적힌 차례대로입니다."""
+    got = usable(load, given)
+    if got != want:
+        wrong = [
+            ("ignored", HERE),
+            ("ignored", HERE[: len(want)]),
+            ("spaces", given.split(",")),
+            ("one-text", [given]),
+            ("letters", list(given)),
+            ("sorted", sorted(want)),
+        ]
+        recognise(got, wrong, idea=IDEA, expected=want, given=given)
+    assert_equal(got, want, idea=IDEA, message=f"{IDEA}={given}일 때의 GPU가 다릅니다.")
+
+
+@todo("7-1")
+@pytest.mark.parametrize("given", ["", "-1"])
+def test_none_where_none_is_wanted(load, given):
+    """비어 있거나 -1이면 GPU를 쓰지 않습니다."""
+    got = usable(load, given)
+    if got == HERE:
+        fail(idea=IDEA, symptom="empty-means-all", expected="[]", got=got, given=repr(given))
+    if got == [given]:
+        fail(idea=IDEA, symptom="not-a-name", expected="[]", got=got, given=repr(given))
+    assert_equal(got, [], idea=IDEA, message=f"{IDEA}={given!r}일 때의 GPU가 다릅니다.")
+
+
+@todo("7-1")
+def test_reading_stops_where_cuda_stops(load):
+    """-1의 뒤는 CUDA가 읽지 않습니다."""
+    got = usable(load, "6,4,-1,3")
+    if got == ["6", "4", "3"]:
+        fail(idea=IDEA, symptom="goes-on", expected=["6", "4"], got=got)
+    if got == ["6", "4", "-1", "3"]:
+        fail(idea=IDEA, symptom="not-a-name", expected=["6", "4"], got=got, given="'6,4,-1,3'")
+    assert_equal(got, ["6", "4"], idea=IDEA, message="-1이 있을 때의 GPU가 다릅니다.")

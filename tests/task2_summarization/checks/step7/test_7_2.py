@@ -1,0 +1,89 @@
+"""7-2의 검사: 일꾼마다 제 몫의 GPU와 코어를."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from course.checks.recognising import recognise, require_value
+from course.checks.side_effects import no_side_effects
+from course.checks.words import assert_equal, fail, todo
+from nlpbook.errors import UserError
+
+IDEA = "몫 나누기"
+GPUS, THREADS = "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"
+NAMES = ["5", "GPU-8f3a1c", "7", "4"]
+
+
+def assigned(load, count: int, gpus: list[str], cores: int) -> list[dict[str, Any]]:
+    given = list(gpus)
+    with no_side_effects(inputs={"gpus": given}):
+        got = load(7).assign(count, given, cores)
+    require_value(got, "environments")
+    if not isinstance(got, list) or any(not isinstance(one, dict) for one in got):
+        fail("environments가 사전의 목록이 아닙니다.", idea=IDEA, expected="[{…}, …]", got=got)
+    if len(got) != count:
+        fail("일꾼의 수만큼 있어야 합니다.", idea=IDEA, expected=f"{count}개", got=f"{len(got)}개")
+    texts = [value for one in got for value in one.values()]
+    if any(not isinstance(value, str) for value in texts):
+        fail(idea=IDEA, symptom="not-text", expected="글", got=got[0])
+    return got
+
+
+@todo("7-2")
+@pytest.mark.parametrize("count", [3, 4])
+def test_each_worker_has_its_own_gpu(load, count):
+    """일꾼마다 다른 GPU 하나, 이름 그대로입니다."""
+    environments = assigned(load, count, NAMES, 11)
+    got = [one.get(GPUS) for one in environments]
+    want = NAMES[:count]
+    if got != want:
+        wrong = [
+            ("all-on-one", [NAMES[0]] * count),
+            ("all-on-one", ["0"] * count),
+            ("all-to-each", [",".join(NAMES)] * count),
+            ("worker-number", [str(number) for number in range(count)]),
+            ("no-gpu", [None] * count),
+        ]
+        recognise(got, wrong, idea=IDEA, expected=want)
+    assert_equal(got, want, idea=IDEA, message="일꾼의 GPU가 다릅니다.")
+
+
+@todo("7-2")
+@pytest.mark.parametrize(
+    ("count", "cores", "want"), [(2, 7, [4, 3]), (3, 16, [6, 5, 5]), (5, 3, [1] * 5), (4, 12, [3] * 4)]
+)
+@pytest.mark.parametrize("gpus", [[], NAMES + ["8"]])
+def test_the_cores_are_shared(load, count, cores, want, gpus):
+    """코어를 고르게 나누고, 나머지도 나누어 줍니다. 적어도 하나입니다."""
+    environments = assigned(load, count, gpus, cores)
+    texts = [one.get(THREADS) for one in environments]
+    if None in texts:
+        fail(idea=IDEA, symptom="no-threads", expected=THREADS, got="적지 않음")
+    got = [int(text) for text in texts]
+    if sorted(got, reverse=True) != want:
+        wrong = [
+            ("all-cores", [cores] * count),
+            ("remainder-lost", [max(1, cores // count)] * count),
+            ("zero", [cores // count + (number < cores % count) for number in range(count)]),
+            ("zero", [cores // count] * count),
+            ("too-many", [-(-cores // count)] * count),
+        ]
+        recognise(got, wrong, idea=IDEA, expected=want, cores=cores)
+    assert_equal(sorted(got, reverse=True), want, idea=IDEA, message="일꾼의 코어 수가 다릅니다.")
+
+
+@todo("7-2")
+def test_without_a_gpu_none_is_named(load):
+    """GPU가 없으면 CUDA_VISIBLE_DEVICES를 적지 않습니다."""
+    for one in assigned(load, 2, [], 8):
+        if GPUS in one:
+            fail(idea=IDEA, symptom="named-without", expected="적지 않음", got=repr(one[GPUS]))
+
+
+@todo("7-2")
+def test_fewer_gpus_than_workers_is_refused(load):
+    """자리의 앞에 있는 확인은 그대로 있어야 합니다."""
+    with pytest.raises(UserError, match="--num-workers 4"):
+        load(7).assign(5, NAMES, 8)
