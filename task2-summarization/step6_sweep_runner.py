@@ -273,6 +273,7 @@ TASK = SweepTask(
     prepare=prepare,
     pieces=Pieces(suggest, attempt, remaining),
     summarize=summarize,
+    rerun="python step5_cli_and_serving.py train --config {config}",
 )
 
 app = new_app("하이퍼파라미터를 바꾸어 가며 시도하고, 가장 좋은 것을 찾습니다.")

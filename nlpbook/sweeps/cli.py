@@ -49,6 +49,7 @@ class SweepTask:
         metric, goal: 탐색 파일에 적지 않았을 때 견줄 것.
         prepare: 시작하기 전에 이름과 값들을 살피는 함수. 틀린 것이 있으면 UserError를 냅니다.
         gpus: `base` → 쓸 수 있는 GPU들.
+        rerun: 고른 값으로 다시 학습하는 명령. `{config}`에 바탕 설정이 들어가고, 뒤에 `이름=값`들이 붙습니다.
     """
 
     file: Path
@@ -63,6 +64,7 @@ class SweepTask:
     summarize: Summarize = results_module.summarize
     assign: workers.Assign = workers.assign
     gpus: Callable[[Mapping[str, Any]], list[str]] = lambda base: workers.visible_gpus()
+    rerun: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def open_search(task: SweepTask, request: Request, sweep: Sweep, folder: SweepFo
         storage = open_storage(request.storage, folder.journal, request.heartbeat)
         search = Search.load(storage, sweep, id, folder.pending, **more)
         if info.get("sweep_id") != id:
-            _write_info(request, sweep, folder, id)
+            _write_info(request, sweep, folder, id, task.rerun)
         say(f"탐색을 이어 합니다. 번호(sweep id): {id}")
         return search
     running = _still_running(folder, sweep, info) if not request.storage else []
@@ -177,12 +179,10 @@ def open_search(task: SweepTask, request: Request, sweep: Sweep, folder: SweepFo
     id = new_id()
     storage = open_storage(request.storage, new_journal(folder, id), request.heartbeat)
     search = Search.create(storage, sweep, id, request.seed, folder.pending, **more)
-    return _settled(request, sweep, folder, search, id, more)
+    return _settled(task, request, sweep, folder, search, id)
 
 
-def _settled(
-    request: Request, sweep: Sweep, folder: SweepFolder, search: Search, id: str, more: dict[str, Any]
-) -> Search:
+def _settled(task: SweepTask, request: Request, sweep: Sweep, folder: SweepFolder, search: Search, id: str) -> Search:
     """시작할 수 있음을 안 다음에야 있던 결과를 비켜 두고, 저장소를 제자리에 놓습니다."""
     moved = folder.move_aside()
     if moved:
@@ -190,8 +190,9 @@ def _settled(
     folder.path.mkdir(parents=True, exist_ok=True)
     if request.storage is None:
         new_journal(folder, id).rename(folder.journal)
-        search = Search.load(open_storage(None, folder.journal), sweep, id, folder.pending, **more)
-    _write_info(request, sweep, folder, id)
+        storage = open_storage(None, folder.journal)
+        search = Search.load(storage, sweep, id, folder.pending, remaining=task.pieces.remaining)
+    _write_info(request, sweep, folder, id, task.rerun)
     say(f"탐색 {sweep.title}을(를) 시작합니다. 번호(sweep id): {id}")
     return search
 
@@ -213,7 +214,7 @@ def _still_running(folder: SweepFolder, sweep: Sweep, info: Mapping[str, Any]) -
     return [(one.facts["owner"] or {}).get("pid", 0) for one in search.attempts() if one.status == RUNNING]
 
 
-def _write_info(request: Request, sweep: Sweep, folder: SweepFolder, id: str) -> None:
+def _write_info(request: Request, sweep: Sweep, folder: SweepFolder, id: str, rerun: str = "") -> None:
     folder.write_info(
         sweep_id=id,
         name=sweep.name,
@@ -228,6 +229,7 @@ def _write_info(request: Request, sweep: Sweep, folder: SweepFolder, id: str) ->
         seed=request.seed,
         count=request.count,
         storage=without_password(request.storage) if request.storage else None,
+        rerun=rerun,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
 

@@ -56,7 +56,7 @@ def parallel(axes: Mapping[str, Sequence[Any]], values: Sequence[float], maximiz
         good = good if maximize else 1 - good
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places[index])
         drawn.append(
-            f'<polyline class="line" style="opacity:{0.12 + 0.88 * good**2:.2f}" points="{path}">'
+            f'<polyline class="line" opacity="{0.12 + 0.88 * good**2:.2f}" points="{path}">'
             f"<title>{values[index]:.4f}</title></polyline>"
         )
     return _svg(width, HEIGHT, "".join(drawn), "평행 좌표")

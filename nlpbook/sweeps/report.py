@@ -11,7 +11,6 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -20,7 +19,8 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 
 from nlpbook.errors import UserError
-from nlpbook.paths import TEMPLATES, shown, write_text
+from nlpbook.pages import write_page
+from nlpbook.paths import shown
 from nlpbook.screen import say
 from nlpbook.sweeps import drawings, space
 from nlpbook.sweeps.config import DISTRIBUTIONS, Parameter, metric_name
@@ -28,7 +28,6 @@ from nlpbook.sweeps.loop import short
 from nlpbook.sweeps.results import PREFIX, SweepFolder, summarize
 from nlpbook.sweeps.study import COMPLETE, PRUNED
 
-TEMPLATE = TEMPLATES / "sweep_report.html"
 SEEDS = ("seed", "general.seed", "training.seed")
 STATUS = {
     "complete": "마침",
@@ -64,7 +63,7 @@ def write_report(outputs: Path, name: str) -> Path:
             "다른 바탕 설정으로 했다면 --base-config도 적어 주세요."
         )
     page = Page(info, folder.records())
-    write_text(folder.report, page.html())
+    write_page(folder.report, "reports/sweep.html", **page.values())
     page.tell()
     say(f"페이지: {shown(folder.report)}")
     return folder.report
@@ -157,20 +156,23 @@ class Page:
 
     # ── 페이지
 
-    def html(self) -> str:
-        """페이지의 글."""
-        parts = {
-            "title": escape(str(self.info["title"])),
+    def values(self) -> dict[str, Any]:
+        """페이지의 틀(`templates/reports/sweep.html`)에 넣을 값들."""
+        best = self.best
+        return {
+            "title": str(self.info["title"]),
             "facts": self._facts(),
-            "best": self._best(),
-            "sections": "\n".join(one for one in self._sections() if one),
+            "best": best,
+            "chosen": {name: short(best["params"].get(name)) for name in self.varied} if best else {},
+            "rerun": self.rerun(),
+            "drawings": self._drawings(),
+            "head": ["시도", "끝", self.metric, *self.varied, "초", "까닭"],
+            "rows": self._rows(),
         }
-        template = TEMPLATE.read_text(encoding="utf-8")
-        return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
 
-    def _facts(self) -> str:
+    def _facts(self) -> dict[str, str]:
         counts = {status: sum(one["status"] == status for one in self.records) for status in STATUS}
-        rows = {
+        facts = {
             "번호": self.info["sweep_id"],
             "방법": self.info["method"],
             "지표": f"{self.metric} ({'클수록' if self.maximize else '작을수록'} 좋음)",
@@ -179,80 +181,54 @@ class Page:
         }
         if self.complete:
             numbers = (self.summary["average"], self.summary["min"], self.summary["max"])
-            rows["평균 / 최소 / 최대"] = " / ".join(f"{one:.4f}" for one in numbers)
-        return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(one))}</dd></div>" for name, one in rows.items())
-
-    def _best(self) -> str:
-        if self.best is None:
-            return "<p>끝까지 한 시도가 없습니다. 아래 표의 까닭을 보고 고친 뒤 다시 해 주세요.</p>"
-        values = "".join(
-            f"<li><code>{escape(name)}</code> {escape(short(self.best['params'].get(name)))}</li>"
-            for name in self.varied
-        )
-        model = self.best.get("model_path")
-        place = f"<p>모델: <code>{escape(model)}</code></p>" if model else ""
-        return (
-            f'<p class="big">{self.best["value"]:.4f}</p><p>시도 {self.best["slot"] + 1}</p><ul>{values}</ul>{place}'
-            f"<p>다시 학습하려면</p><pre>{escape(self.rerun())}</pre>"
-        )
+            facts["평균 / 최소 / 최대"] = " / ".join(f"{one:.4f}" for one in numbers)
+        return facts
 
     def rerun(self) -> str:
-        """가장 좋은 시도의 값으로 다시 학습하는 명령."""
-        assert self.best is not None
+        """가장 좋은 시도의 값으로 다시 학습하는 명령. 과제가 알려 주지 않았으면 빈 글입니다."""
+        command = self.info.get("rerun")
+        if self.best is None or not command:
+            return ""
         base = self.info.get("base", {})
         chosen = {**self.best["params"]}
         config = chosen.pop("base_config", base.get("config", ""))
         model = chosen.pop("model_config", None)
-        words = [f"{name}={_word(value)}" for name, value in chosen.items()]
-        command = self.info.get("command", "python step5_cli_and_serving.py train --config {config}")
-        note = f"  # configs/models/{model}.yaml의 model 묶음도 함께" if model else ""
+        words = [*base.get("overrides", []), *(f"{name}={_word(value)}" for name, value in chosen.items())]
+        note = f"  # configs/models/{model}.yaml의 값들도 함께" if model else ""
         return " ".join([command.format(config=config), *words]) + note
 
-    def _sections(self) -> list[str]:
-        spreads = self.spreads()
-        importance = self.importance
-        sections = []
+    def _drawings(self) -> list[dict[str, Any]]:
+        made = []
         if self.complete:
             points = [(one["slot"] + 1, one["value"]) for one in self.complete]
-            drawn = drawings.history(points, self.maximize, self.metric)
-            sections.append(_section("지나온 길", "점은 시도, 선은 그때까지 가장 좋은 값입니다.", drawn))
+            text = "점은 시도, 선은 그때까지 가장 좋은 값입니다."
+            made.append(_drawing("지나온 길", text, drawings.history(points, self.maximize, self.metric)))
         if len(self.complete) > 1 and self.varied:
-            drawn = drawings.parallel(self._axes(), [one["value"] for one in self.complete], self.maximize)
             text = "선 하나가 시도 하나이고, 진할수록 좋은 시도입니다. 진한 선이 모이는 곳을 보세요."
-            sections.append(_section("평행 좌표", text, drawn))
-        if importance:
-            labels = {name + self._note(name): weight for name, weight in importance.items()}
+            values = [one["value"] for one in self.complete]
+            made.append(_drawing("평행 좌표", text, drawings.parallel(self._axes(), values, self.maximize)))
+        if self.importance:
+            labels = {name + self._note(name): weight for name, weight in self.importance.items()}
             text = "값마다 지표를 얼마나 좌우했는지입니다. 시도가 적으면 우연일 수 있습니다."
-            sections.append(_section("중요도", text, drawings.bars(labels)))
+            made.append(_drawing("중요도", text, drawings.bars(labels)))
         elif self.complete:
-            text = f"값이 다른 시도를 {FEWEST}개는 끝까지 해야 말할 수 있습니다."
-            sections.append(_section("중요도", text, ""))
-        if spreads:
+            made.append(_drawing("중요도", f"값이 다른 시도를 {FEWEST}개는 끝까지 해야 말할 수 있습니다.", ""))
+        if spreads := self.spreads():
             text = "시드만 다른 시도들입니다. 두 줄의 차이가 한 줄 안의 흩어짐보다 작으면, 아직 모르는 것입니다."
-            drawn = drawings.strips(spreads) + self._spread_table(spreads)
-            sections.append(_section("시드에 따른 흩어짐", text, drawn))
-        sections.append(_section("모든 시도", "", self._table()))
-        return sections
+            head = ["값", "시드 수", "평균", "표준편차"]
+            made.append(_drawing("시드에 따른 흩어짐", text, drawings.strips(spreads), head, _spread_rows(spreads)))
+        return made
 
     def _axes(self) -> dict[str, list[Any]]:
         axes = {name: [one["params"].get(name) for one in self.complete] for name in self.varied}
         return {**axes, self.metric: [one["value"] for one in self.complete]}
 
-    def _spread_table(self, spreads: list[tuple[str, list[float]]]) -> str:
+    def _rows(self) -> list[list[Any]]:
         rows = []
-        for label, values in spreads:
-            wide = f"± {stdev(values):.4f}" if len(values) > 1 else ""
-            rows.append([label, len(values), f"{fmean(values):.4f}", wide])
-        return _table(["값", "시드 수", "평균", "표준편차"], rows)
-
-    def _table(self) -> str:
-        head = ["시도", "끝", self.metric, *self.varied, "초", "까닭"]
-        rows = []
-        order = self.ranked + [one for one in self.records if one["status"] != COMPLETE]
-        for one in order:
-            reached = one.get("metrics") or {}
+        for one in self.ranked + [one for one in self.records if one["status"] != COMPLETE]:
             value = one["value"]
             if value is None and one["status"] == PRUNED:
+                reached = one.get("metrics") or {}
                 value = next((number for name, number in reached.items() if metric_name(name) == self.metric), None)
             rows.append(
                 [
@@ -264,7 +240,20 @@ class Page:
                     one.get("error") or "",
                 ]
             )
-        return _table(head, rows) if rows else "<p>아직 끝난 시도가 없습니다.</p>"
+        return rows
+
+
+def _spread_rows(spreads: list[tuple[str, list[float]]]) -> list[list[Any]]:
+    return [
+        [label, len(values), f"{fmean(values):.4f}", f"± {stdev(values):.4f}" if len(values) > 1 else ""]
+        for label, values in spreads
+    ]
+
+
+def _drawing(
+    title: str, text: str, drawing: str, head: Sequence[str] = (), rows: Sequence[Sequence[Any]] = ()
+) -> dict[str, Any]:
+    return {"title": title, "text": text, "drawing": drawing, "head": head, "rows": rows}
 
 
 def _distribution(parameter: Parameter) -> Any:
@@ -296,14 +285,3 @@ def _raw(parameter: Parameter, value: Any) -> Any:
 def _word(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
     return f'"{text}"' if re.search(r"\s", text) else text
-
-
-def _section(title: str, text: str, inside: str) -> str:
-    told = f"<p>{escape(text)}</p>" if text else ""
-    return f"<section><h2>{escape(title)}</h2>{told}{inside}</section>"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    top = "".join(f"<th>{escape(str(one))}</th>" for one in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(one))}</td>" for one in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -62,6 +62,7 @@ def run_on_wandb(task: SweepTask, request: Request, sweep: Sweep, folder: SweepF
         goal=sweep.goal,
         definition=sweep.definition,
         base=dict(request.base),
+        rerun=task.rerun,
         started=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
     say(f"W&B 탐색 {sweep.title}. 번호(sweep id): {id}")
