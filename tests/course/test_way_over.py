@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from course.book.gone import LIST, gone_paths
-from course.book.regions import code_of, splice
-from course.book.tasks import DOOR
-from course.home import ROOT
+from course.book.regions import code_of, parse, splice
+from course.book.tasks import DOOR, Task, all_tasks
+from course.home import ROOT, Home
 from course.student.update import _is_updated
 
 OLD = "da7794e"
@@ -53,7 +53,7 @@ def old(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["folder", "zip"])
+@pytest.fixture
 def new(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """지금의 판: 폴더이거나, GitHub의 것처럼 모두를 담은 폴더가 든 zip."""
     names = [name for name in git("ls-files", "-z").decode().split("\0") if name and (ROOT / name).is_file()]
@@ -88,14 +88,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 @pytest.mark.spread
+@pytest.mark.parametrize("new", ["folder"], indirect=True)
 def test_student_of_the_old_course_comes_over(old, new):
     before = contents(old)
-    if is_folder := new.is_dir():
-        name, new_name = rename_what_1_3_makes(new)
+    name, new_name = rename_what_1_3_makes(new)
     updated = course(old, "update", "--from", str(new))
     assert updated.returncode == 0, updated.stdout + updated.stderr
-    changes = re.findall(r"(\S+ \d+-\d+): ([^.]+ → [^.]+)\.", updated.stdout)
-    assert changes == ([(f"task1-cls {HALF}", "맞음 → 시작 전")] if is_folder else []), updated.stdout
+    assert changes(updated.stdout) == {("task1-cls", HALF): "맞음 → 시작 전"}, updated.stdout
     checked = course(old, "check", "cls", "1")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     gone = gone_paths((old / LIST).read_text(encoding="utf-8"))
@@ -103,19 +102,49 @@ def test_student_of_the_old_course_comes_over(old, new):
     cleared = [name for name in gone if name in before]
     assert f"옛 판의 파일 {len(cleared)}개를 백업으로 옮겼습니다" in checked.stderr
     assert (old / "task1-cls" / DOOR).read_bytes() == (old / "solutions" / "task1-cls" / DOOR).read_bytes()
+    assert f"{name} → {new_name}" in checked.stderr
+    assert f"TODO {HALF}의 물음이 바뀌었습니다. 까닭입니다." in checked.stderr
     half = (old / STEP2).read_bytes()
     assert half.count(b"\r\n") == half.count(b"\n")
+    assert "# optimizer = AdamW(" in half.decode()
     assert (old / COPY).read_text(encoding="utf-8") == "# 내가 연습한 것\n"
-    status = course(old, "status", "--json")
-    done = {row["todo"] for row in json.loads(status.stdout)["todos"] if row["state"] == "right"}
-    assert done == {"1-1", "1-2", "1-3", "1-4"} | (set() if is_folder else {HALF})
-    if is_folder:
-        assert f"{name} → {new_name}" in checked.stderr
-        assert f"TODO {HALF}의 물음이 바뀌었습니다. 까닭입니다." in checked.stderr
-        assert "# optimizer = AdamW(" in half.decode()
+    assert {todo for _, todo in done(old)} == {"1-1", "1-2", "1-3", "1-4"}
     undone = course(old, "undo")
     assert undone.returncode == 0, undone.stdout + undone.stderr
     assert contents(old) == before
+
+
+@pytest.mark.slow
+@pytest.mark.spread
+@pytest.mark.parametrize("new", ["zip"], indirect=True)
+def test_whoever_solved_everything_keeps_all_but_what_is_asked_anew(old, new):
+    """표(`renamed.yaml`)가 빠뜨린 이름이 있으면 그 답은 넘어오지 못합니다."""
+    solutions = sorted((old / "solutions").glob("task*/step*.py"))
+    for path in solutions:
+        (old / path.parent.name / path.name).write_bytes(path.read_bytes())
+    solved = {(path.parent.name, one.id) for path in solutions for one in parse(path.read_text(encoding="utf-8"))}
+    updated = course(old, "update", "--from", str(new))
+    assert updated.returncode == 0, updated.stdout + updated.stderr
+    asked = {(task.name, todo_id) for task in all_tasks(Home(ROOT)) for todo_id in asked_anew(task)} & solved
+    assert changes(updated.stdout) == dict.fromkeys(asked, "맞음 → 시작 전"), updated.stdout
+    assert done(old) == solved - asked
+
+
+def changes(said: str) -> dict[tuple[str, str], str]:
+    """`update`가 말한, 판정이 달라진 TODO."""
+    found = re.findall(r"(\S+) (\d+-\d+): ([^.]+ → [^.]+)\.", said)
+    return {(task, todo_id): change for task, todo_id, change in found}
+
+
+def done(folder: Path) -> set[tuple[str, str]]:
+    """새 도구가 맞았다고 세는 (과제, TODO)."""
+    rows = json.loads(course(folder, "status", "--json").stdout)["todos"]
+    return {(row["task"], row["todo"]) for row in rows if row["state"] == "right"}
+
+
+def asked_anew(task: Task) -> dict[str, str]:
+    file = task.checks / "renamed.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")).get("new_questions", {}) if file.is_file() else {}
 
 
 def rename_what_1_3_makes(new: Path) -> tuple[str, str]:
