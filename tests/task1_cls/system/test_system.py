@@ -114,8 +114,9 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {str(SCRIPT.parent)!r})
 import step5_cli_and_serving as step5
+from step4_training_loops import Trainer
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
-Trainer, saves = step5.Trainer, []
+saves = []
 train_step, replace = Trainer.train_step, Path.replace
 {moment}
 step5.run(step5.build_cli())
