@@ -193,5 +193,5 @@ class WandbLogger:
 def _plain(value: Any) -> Any:
     """설정의 묶음까지 보통의 사전으로."""
     if hasattr(value, "keys"):
-        return {str(name): _plain(value[name]) for name in value.keys()}  # noqa: SIM118  설정도 사전처럼 읽습니다.
+        return {str(name): _plain(one) for name, one in dict(value).items()}
     return value

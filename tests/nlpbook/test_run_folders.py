@@ -228,7 +228,7 @@ def test_the_latest_is_the_one_begun_last_even_after_copying(tmp_path):
 
 # ── 라이브러리는 값을 받습니다 ──
 
-LIBRARY_OBJECTS = {"fabric", "ctx"}  # Lightning의 Fabric, PyTorch의 autograd
+LIBRARY_OBJECTS = {"fabric", "ctx", "wandb"}  # Lightning의 Fabric, PyTorch의 autograd, W&B의 모듈
 OF_PYTORCH = {
     "parameters",
     "named_parameters",
