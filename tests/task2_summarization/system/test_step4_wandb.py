@@ -51,7 +51,7 @@ def records(path: Path) -> Iterator[Any]:
 
 
 def run_files(folder: Path) -> list[Path]:
-    """오프라인 실행의 파일들. `finish()`는 다 쓰이기 전에 돌아오기도 합니다(0.31). W&B의 프로세스가 끝나야 온전합니다."""
+    """오프라인 실행의 파일들. `finish()`는 다 쓰기 전에 돌아오기도 합니다(0.31). W&B의 프로세스가 끝나야 온전합니다."""
     wandb.teardown()
     return sorted(folder.rglob("offline-run-*/run-*.wandb"))
 
