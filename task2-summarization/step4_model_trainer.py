@@ -57,20 +57,6 @@ from todo import todo
 HOME = Path(__file__).resolve().parent  # 과제의 폴더. 결과의 상대 경로(./outputs)는 여기에서 셉니다.
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """폴더의 `checkpoint-N` 가운데 가장 나중의 온전한 것. 없으면 None입니다.
-
-    체크포인트의 상태(`trainer_state.json`)는 맨 나중에 쓰입니다. 그것이 없는 폴더는 쓰다가 꺼진 것입니다.
-    """
-    places = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-    # [TODO 4-6] 온전한 것 가운데 스텝 수(N)가 가장 큰 폴더를 last에 담으세요. 하나도 없으면 None입니다.
-    # 힌트: 이름을 글로 견주면 "checkpoint-9"와 "checkpoint-10" 가운데 어느 것이 클까요? 폴더의 시각은 베끼거나
-    #       옮기면 바뀝니다. 이름의 어디까지가 스텝 수인가요?
-    todo("4-6")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: last
-    # [END 4-6]
-    return last
-
-
 class ModelTrainer:
     """설정 하나로 모델을 학습합니다. `Seq2SeqTrainer`를 감쌉니다.
 
@@ -269,6 +255,20 @@ def create_trainer(
 ) -> ModelTrainer:
     """`ModelTrainer`를 만듭니다. `more`는 `callbacks`와 `run`입니다."""
     return ModelTrainer(config, model, tokenizer, train_dataset, eval_dataset, use_wandb, logger, **more)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """폴더의 `checkpoint-N` 가운데 가장 나중의 온전한 것. 없으면 None입니다.
+
+    체크포인트의 상태(`trainer_state.json`)는 맨 나중에 쓰입니다. 그것이 없는 폴더는 쓰다가 꺼진 것입니다.
+    """
+    places = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    # [TODO 4-6] 온전한 것 가운데 스텝 수(N)가 가장 큰 폴더를 last에 담으세요. 하나도 없으면 None입니다.
+    # 힌트: 이름을 글로 견주면 "checkpoint-9"와 "checkpoint-10" 가운데 어느 것이 클까요? 폴더의 시각은 베끼거나
+    #       옮기면 바뀝니다. 이름의 어디까지가 스텝 수인가요?
+    todo("4-6")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: last
+    # [END 4-6]
+    return last
 
 
 def small_datasets(config: SummarizationConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[Dataset, Dataset]:
