@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from course.checks.words import (
     assert_close,
+    assert_equal,
     close,
     fail,
     matches,
@@ -177,3 +178,23 @@ def test_weights_and_rate_match_the_arithmetic(steps):
         message = "다음 스텝의 학습률이 스케줄과 다릅니다."
         more = {"idea": "학습률 스케줄", "symptom": "schedule-by-number" if record.given else None}
         assert_close(record.rate, RATES[record.number + 1], atol=1e-9, message=message, **more)
+
+
+@todo("4-4")
+def test_an_infinite_gradient_does_not_stop_the_training(new_trainer, device):
+    """기울기가 무한대여도 스텝을 마칩니다. 16-mixed에서는 그런 스텝을 GradScaler가 건너뜁니다."""
+    model = Bigram()
+    watched = Watched(model, scale=1024.0)
+    trainer = new_trainer(model, fabric=Fabric(accelerator=device, devices=1, plugins=watched))
+    watch_schedule(trainer, watched)
+    with torch.no_grad():
+        model.table.weight.fill_(torch.inf)
+    try:
+        step_with(trainer, [pair_of((0, 1), device)], "4-4")
+    except RuntimeError as error:
+        if "non-finite" not in str(error):
+            raise
+        shown = {"expected": "스텝을 마침", "got": type(error).__name__}
+        fail(idea="기울기 자르기", symptom="stops-at-overflow", **shown)
+    message = "기울기가 무한대인 스텝을 끝까지 마치지 않았습니다."
+    assert_equal(watched.beats[-1:], ["schedule"], idea="한 스텝의 차례", message=message)
