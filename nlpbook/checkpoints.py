@@ -135,7 +135,7 @@ class CheckpointSaver:
         Raises:
             UserError: 가중치가 NaN이나 무한대일 때. 앞서 저장한 것은 그대로입니다.
         """
-        require_finite_weights(with_current_names(state).get("model_state_dict", {}), state)
+        require_finite_weights(state.get("model_state_dict", {}), state)
         write_state(self.last_state, state)
 
     def load_last(self, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -196,7 +196,7 @@ def load_state(path: Path | str, device: torch.device | str = "cpu", needed: Ite
     """저장한 상태를 읽습니다. 텐서와 수, 문자열만 읽고 코드는 실행하지 않습니다(weights_only).
 
     PyTorch는 읽을 때 내용이 바뀌었는지 보지 않습니다. 파일은 zip이고 조각마다 CRC-32가 적혀 있으므로 여기서 봅니다
-    (1 GB에 1초쯤). 예전 판이 적은 이름(`OLD_NAMES`)은 지금의 이름으로도 찾을 수 있습니다.
+    (1 GB에 1초쯤). 예전 판이 적은 이름(`OLD_NAMES`)은 지금의 이름이 됩니다.
 
     Args:
         needed: 있어야 하는 이름들, 지금의 것으로.
@@ -222,9 +222,8 @@ def load_state(path: Path | str, device: torch.device | str = "cpu", needed: Ite
 
 
 def with_current_names(state: dict[str, Any]) -> dict[str, Any]:
-    """예전 이름으로 적힌 것을 지금의 이름으로도 찾을 수 있게 한 상태."""
-    renamed = {new: state[old] for old, new in OLD_NAMES.items() if old in state}
-    return {**state, **renamed}
+    """예전 판의 이름을 지금의 이름으로 바꾼 상태."""
+    return {OLD_NAMES.get(name, name): value for name, value in state.items()}
 
 
 def _unreadable(path: Path, why: str) -> UserError:
@@ -259,7 +258,7 @@ def require_finite_weights(weights: Any, state: dict[str, Any]) -> None:
     if all(bool(torch.isfinite(one).all()) for one in tensors):
         return
     step = state["position"]["step"]
-    lr = with_current_names(state)["scheduler_state_dict"]["_last_lr"][0]
+    lr = state["scheduler_state_dict"]["_last_lr"][0]
     raise diverged(step, "가중치가 NaN이나 무한대가 되었습니다", f"약 {lr:.1e}")
 
 

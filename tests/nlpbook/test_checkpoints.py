@@ -240,7 +240,7 @@ def test_a_state_with_the_old_names_is_read_under_the_current_ones(tmp_path, old
     checkpoints.write_state(tmp_path / "last.pt", old)
     names = [f"{name}_state_dict" for name in ("model", "optimizer", "scheduler", "scaler")]
     state = load_state(tmp_path / "last.pt", needed=[*names, "position", "rng_states"])
-    assert [state[name] for name in (*names, "position", "rng_states")] == [11, 12, 13, 14, 15, 16]
+    assert state == dict(zip([*names, "position", "rng_states"], range(11, 17), strict=True))
 
 
 @pytest.mark.parametrize("content", [b"", b"half", None], ids=["empty", "broken", "missing"])
