@@ -19,6 +19,7 @@
 """
 
 import copy
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -355,7 +356,8 @@ def train(options: Options) -> None:
     """모델을 학습해 실행 폴더에 남깁니다. --resume_from_checkpoint는 멈춘 학습을 이어 합니다."""
     watch = Stopwatch()
     config = config_from(options, TrainOptions)
-    for notice in config.notices():
+    first = int(os.environ.get("RANK", 0)) == 0  # 여러 프로세스로 학습할 때는 0번만 말합니다.
+    for notice in config.notices() if first else ():
         say(f"알림: {notice}")
     both = read_both(config)
     set_seed(config.general.seed)
@@ -366,8 +368,9 @@ def train(options: Options) -> None:
     train_dataset, valid_dataset = (kind(rows.dialogues, rows.summaries, tokenizer, *lengths) for rows in both)
     trainer = create_trainer(config, model, tokenizer, train_dataset, valid_dataset)
     trainer.train(options.get("resume_from_checkpoint"))
-    name = options.get("config") or CommandOptions().config
-    say(f"{watch.seconds:.0f}초 걸렸습니다. 이어서: python {Path(__file__).name} test --config {name}")
+    if first:
+        name = options.get("config") or CommandOptions().config
+        say(f"{watch.seconds:.0f}초 걸렸습니다. 이어서: python {Path(__file__).name} test --config {name}")
 
 
 def test(options: Options) -> None:

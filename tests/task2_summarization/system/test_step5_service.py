@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -80,6 +81,22 @@ def test_one_request_does_not_change_the_next(summarizer, ask):
     assert (other["num_beams"], other["max_length"]) == (3, 5)
     assert ask().get_json()["summary"] == before
     assert summarizer.model.generation_config.to_dict() == settings
+
+
+def test_requests_at_the_same_time_do_not_mix(lesson, summarizer):
+    """서로 다른 빔과 길이로 한꺼번에 물어도, 하나씩 물은 것과 같은 답입니다."""
+    app = lesson.build_web_app(summarizer, Limits(TAGS), max_parallel=8)
+    wanted = [{"num_beams": 1 + number % 4, "max_length": 4 + 3 * number} for number in range(8)]
+
+    def asked(more):
+        body = json.dumps({"dialogue": TALK, **more}).encode()
+        return app.test_client().post("/api", data=body).get_json()["summary"]
+
+    alone = [asked(more) for more in wanted]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(asked, wanted))
+    assert together == alone
+    assert len(set(alone)) > 4
 
 
 def test_what_was_cut_is_said(ask):

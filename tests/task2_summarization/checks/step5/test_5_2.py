@@ -61,7 +61,9 @@ def to_one(values: Tensor) -> Tensor:
 def wrong_shares(attentions: Tensor) -> list[tuple[str, Tensor]]:
     received = averaged(attentions)
     best = attentions.flatten(0, 2).amax(dim=0).tolist()
+    dropped = [one if turn > 0 else 0.0 for turn, one in zip(TURNS, received, strict=True)]
     ways = [
+        ("first-dropped", dropped, {}),
         ("special-as-last", received, {"special": READ + UNREAD - 1}),
         ("special-as-first", received, {"special": 0}),
         ("token-mean", received, {"mean": True}),

@@ -45,6 +45,7 @@ def wrong_rows() -> list[tuple[str, tuple[int, ...]]]:
         ("ignored", written_with()),
         ("beams-only", written_with(num_beams=BEAMS)),
         ("length-only", written_with(max_length=LENGTH)),
+        ("max-len", written_with(num_beams=BEAMS, max_length=MAX_LEN)),
         ("swapped", written_with(num_beams=LENGTH, max_length=BEAMS)),
         ("new-tokens", written_with(num_beams=BEAMS, max_new_tokens=LENGTH)),
         ("rest-lost", written_with(num_beams=BEAMS, max_length=LENGTH, no_repeat_ngram_size=0)),
