@@ -14,12 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from course.book.backups import undo
@@ -72,6 +73,7 @@ class Watch:
     codes: dict[tuple[str, str], str] = field(default_factory=dict)
     surroundings: dict[tuple[str, str], str] = field(default_factory=dict)
     sure_to_reveal: tuple[str, str] | None = None
+    finished: tuple[Task, int] | None = None  # 막 마친 단계. 다음 단계에 손대기 전에는 r이 이것을 실행합니다.
 
     def __post_init__(self) -> None:
         self.todos = [(task, todo_id) for task in self.tasks for todo_id in sorted(known_todos(task), key=_order)]
@@ -137,11 +139,15 @@ class Watch:
         saved = time.perf_counter()
         for task in self.tasks:
             names = {path.name for path in paths if path.parent.resolve() == task.exercise.resolve()}
+            before = dict(self.codes)
             affected = self.affected(task, names) if names else []
+            edited = {one for one in affected if self.codes.get((task.name, one)) != before.get((task.name, one))}
             first = [todo_id for todo_id in affected if (task, todo_id) == self.current]
             was_right = self.right_in(task)
-            self.recheck(task, first, saved)
-            self.recheck(task, [todo_id for todo_id in affected if todo_id not in first], saved)
+            if edited:
+                self.finished = None
+            self.recheck(task, first, saved, edited)
+            self.recheck(task, [todo_id for todo_id in affected if todo_id not in first], saved, edited)
             if self.right_in(task) - was_right:  # 앞이 채워지면, 그것을 기다리던 것이 풀립니다.
                 own = [todo_id for other, todo_id in self.todos if other == task]
                 self.recheck(task, [one for one in own if self.verdicts[task.name, one].state == BLOCKED])
@@ -149,11 +155,14 @@ class Watch:
         if self.verdicts[task.name, todo_id].is_right:
             self.move_on()
 
-    def recheck(self, task: Task, todo_ids: list[str], saved: float | None = None) -> None:
-        """다시 검사하고, 지금의 TODO와 판정이 달라진 것을 적습니다.
+    def recheck(
+        self, task: Task, todo_ids: list[str], saved: float | None = None, edited: Collection[str] = ()
+    ) -> None:
+        """다시 검사하고, 지금의 TODO와 코드를 고친 TODO, 판정이 달라진 것을 적습니다.
 
         Args:
             saved: 저장을 안 때. 지금의 TODO에는 그때부터 걸린 시간도 적습니다.
+            edited: 이번 저장에서 자리의 코드가 달라진 TODO들.
         """
         if not todo_ids:
             return
@@ -161,10 +170,18 @@ class Watch:
         self.check(task, todo_ids)
         for todo_id in todo_ids:
             verdict, is_current = self.verdicts[task.name, todo_id], (task, todo_id) == self.current
-            if is_current or verdict.state != before[todo_id]:
+            is_answer = todo_id in edited and verdict.state != NOT_STARTED
+            if is_current or is_answer or verdict.state != before[todo_id]:
                 self.progress.record(task, verdict)
                 seconds = time.perf_counter() - saved if is_current and saved is not None else None
                 show_verdict(self.console, task.home, task.exercise, verdict, seconds)
+                if verdict.is_right and before[todo_id] != verdict.state:
+                    self.say_why(task, todo_id)
+
+    def say_why(self, task: Task, todo_id: str) -> None:
+        """맞은 답의 까닭. 해답을 열었을 때 보이는 것과 같습니다."""
+        if why := self.answers[task.name].explanations.get(todo_id):
+            self.console.print(Padding(Text(f"왜: {why}", style="dim"), (0, 0, 0, 4)))
 
     def right_in(self, task: Task) -> set[str]:
         return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.is_right}
@@ -215,9 +232,19 @@ class Watch:
 
     def move_on(self) -> None:
         """맞은 TODO에서 다음으로 갑니다. 어디로 가는지 언제나 보여 줍니다."""
+        task, todo_id = self.current
         if all(verdict.is_right for verdict in self.verdicts.values()):
             self.console.print("모든 TODO를 마쳤습니다. 축하합니다!", style="bold green")
+            for one in self.tasks:
+                file = f"{one.name}/{one.steps[-1].file_name}"
+                self.console.print(f"완성된 것을 써 봅니다: python {file} --help", style="dim", soft_wrap=True)
             return
+        step = task.step_of(todo_id)
+        own = [one for other, one in self.todos if other == task and one.startswith(f"{step.number}-")]
+        if all(self.verdicts[task.name, one].is_right for one in own):
+            self.finished = task, step.number
+            said = f"{step.number}단계를 마쳤습니다. r을 누르면 그 파일을 실행합니다: {step.file_name}"
+            self.console.print(said, style="green", soft_wrap=True)
         self.position = self.first_open(self.position)
         self.console.rule("다음 TODO로 넘어갑니다", style="green")
         self.show_current()
@@ -227,6 +254,9 @@ class Watch:
         done = sum(verdict.is_right for verdict in self.verdicts.values())
         hints = self.progress.hints_seen(task, todo_id)
         show_todo(self.console, task, todo_id, self.answers[task.name], hints, (done, len(self.todos)))
+        verdict = self.verdicts[task.name, todo_id]
+        if not verdict.is_right and verdict.state != NOT_STARTED:
+            show_verdict(self.console, task.home, task.exercise, verdict)
         keys = Text("  ").join(Text.assemble((key, "bold"), f" {name}") for key, name in KEYS.items())
         self.console.print(keys, style="dim")
 
@@ -291,13 +321,17 @@ class Watch:
             self.console.print(line, no_wrap=True, overflow="ellipsis")
 
     def jump(self, by: int) -> None:
+        self.finished = None
         self.position = (self.position + by) % len(self.todos)
         self.show_current()
 
     def run_step(self) -> None:
-        """지금 단계의 파일을 실행합니다. 너무 오래 걸리면 멈춥니다."""
+        """지금의(막 마쳤다면 그) 단계의 파일을 실행합니다. 너무 오래 걸리면 멈춥니다."""
         task, todo_id = self.current
-        file = task.exercise / task.step_of(todo_id).file_name
+        step = task.step_of(todo_id)
+        if self.finished is not None:
+            task, step = self.finished[0], self.finished[0].step(self.finished[1])
+        file = task.exercise / step.file_name
         self.console.rule(file.name)
         try:
             environment = {**os.environ, "PYTHONUTF8": "1"}

@@ -136,6 +136,40 @@ def test_right_answer_moves_on_and_says_where(watching):
     assert current(watching) == "1-2"
 
 
+def test_right_answer_tells_why(watching):
+    solved = answering("1-1", "answer = 1")
+    assert "왜: 더하기로도 되는 까닭" in save(watching, "step1_numbers.py", solved)
+    assert "왜:" not in save(watching, "step1_numbers.py", answering("1-2", "return wrong", solved))
+
+
+def test_every_todo_whose_code_changed_is_told_wherever_the_student_is(watching):
+    watching.on_key("n")
+    said(watching)
+    for answer in ("wrong", "wrong + 1", "wrong + 2"):
+        screen = save(watching, "step1_numbers.py", answering("1-1", f"answer = {answer}"))
+        assert "✗ 1-1  틀렸습니다" in screen
+    screen = save(watching, "step1_numbers.py", answering("1-1", "answer = wrong + 2") + "\nEXTRA = 1\n")
+    assert "1-1" not in screen  # 자리 밖만 고쳤고 판정도 그대로입니다.
+
+
+def test_verdict_of_the_current_todo_is_on_the_first_screen_and_with_every_hint(watching):
+    save(watching, "step1_numbers.py", answering("1-1", "answer = wrong"))
+    watching.start()
+    assert "✗ 1-1  틀렸습니다" in said(watching)
+    assert "✗ 1-1  틀렸습니다" in run(watching, (KEY, "h"))
+
+
+def test_end_of_a_step_is_told_and_r_runs_that_step(watching, capfd):
+    screen = save(watching, "step1_numbers.py", STEP1 + "\nprint('1단계입니다')\n")
+    assert "1단계를 마쳤습니다. r을 누르면 그 파일을 실행합니다: step1_numbers.py" in screen
+    assert current(watching) == "2-1"
+    watching.on_key("r")
+    assert capfd.readouterr().out == "1단계입니다\n"
+    save(watching, "step2_quadruple.py", "print('2단계입니다')\n" + STEP2.replace("double(number)", "wrong"))
+    watching.on_key("r")
+    assert capfd.readouterr().out.startswith("2단계입니다\n")
+
+
 def test_second_notice_of_one_save_is_silent(watching):
     solved = answering("1-1", "answer = 1")
     save(watching, "step1_numbers.py", solved)
@@ -150,7 +184,9 @@ def test_todo_that_waited_for_an_earlier_one_is_freed(watching):
 
 def test_last_right_answer_ends_with_congratulations(watching):
     save(watching, "step2_quadruple.py", STEP2)
-    assert "모든 TODO를 마쳤습니다" in save(watching, "step1_numbers.py", STEP1)
+    screen = save(watching, "step1_numbers.py", STEP1)
+    assert "모든 TODO를 마쳤습니다" in screen
+    assert "python task1-tiny/step2_quadruple.py --help" in screen
 
 
 def test_finished_todos_are_skipped_at_the_start(watching):
