@@ -14,7 +14,16 @@ from nlpbook.paths import shown
 from nlpbook.settings import COMMAND_LINE
 from nlpbook.summarization.architectures import architecture
 from nlpbook.summarization.config import SummarizationConfig
-from nlpbook.summarization.runs import EXPERIMENTS, RunFolder, TrialRun, outputs_of, run_at, run_for
+from nlpbook.summarization.runs import (
+    CHECKPOINT,
+    EXPERIMENTS,
+    STATE,
+    RunFolder,
+    TrialRun,
+    outputs_of,
+    run_at,
+    run_for,
+)
 
 AS_TRAINED = ("model", "tokenizer", "generation")  # 학습할 때의 것을 따르는 묶음들
 FIRST_TRAIN = "먼저 `train`으로 학습하거나, --checkpoint_path에 모델의 폴더를 적어 주세요."
@@ -50,11 +59,16 @@ def find_model(config: SummarizationConfig, home: Path) -> str:
 def _finished(run: RunFolder) -> Path:
     if run.final_model.is_dir():
         return run.final_model
-    checkpoints = sorted(run.checkpoints.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime)
+    checkpoints = {
+        int(match[1]): path
+        for path in run.checkpoints.glob("checkpoint-*")
+        if (match := CHECKPOINT.fullmatch(path.name)) and (path / STATE).is_file()
+    }
     if checkpoints:
+        last = shown(checkpoints[max(checkpoints)])
         raise UserError(
             f"{shown(run.path)} 의 학습은 아직 끝나지 않았습니다. train --resume_from_checkpoint {shown(run.path)} 로 "
-            f"마치거나, --checkpoint_path {shown(checkpoints[-1])} 처럼 체크포인트를 적어 주세요."
+            f"마치거나, --checkpoint_path {last} 처럼 체크포인트를 적어 주세요."
         )
     raise UserError(f"학습해 둔 모델이 없습니다: {shown(run.final_model)}. {FIRST_TRAIN}")
 
