@@ -1,0 +1,123 @@
+"""탐색의 빠르기: 일꾼 하나와 둘, 시도마다의 덤, 일찍 멈추어 아끼는 걸음.
+
+    python benchmarks/sweep_scaling.py workers          # 시도 열 개를 일꾼 하나(코어 모두)와 둘로 (4분쯤)
+    python benchmarks/sweep_scaling.py overhead         # 시도가 하는 일이 없을 때, 시도 하나에 드는 시간 (30초쯤)
+    python benchmarks/sweep_scaling.py pruning          # 시드 다섯에서, 멈추지 않은 탐색과 견줍니다 (20분쯤)
+
+다른 일을 하지 않는 기계에서 잽니다. 일꾼의 시간에는 프로세스를 시작하고 모델을 읽는 시간도 들어갑니다.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / "solutions" / "task2-summarization"
+QUICK = HOME / "configs" / "sweep" / "quick_test.yaml"
+TRIALS = 10
+
+
+def ran(step: str, *words: str) -> float:
+    """명령을 실행하는 데 걸린 시간(초)."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, str(HOME / step), *words], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def written(folder: Path, name: str, **changes: object) -> Path:
+    """quick_test를 조금 바꾼 탐색 파일."""
+    sweep = yaml.safe_load(QUICK.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        if value is None:
+            sweep.pop(key, None)
+        elif key == "parameters":
+            sweep[key] = {**sweep[key], **value}  # type: ignore[dict-item]
+        else:
+            sweep[key] = value
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(sweep, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def lines_of(outputs: Path, name: str) -> list[dict]:
+    text = (outputs / f"sweep_{name}" / "all_sweep_results.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def workers(folder: Path) -> None:
+    """같은 시도 열 개: 시드만 다르고, 일찍 멈추지 않습니다."""
+    seeds = {"seed": {"values": list(range(100, 100 + TRIALS))}, "learning_rate": {"value": 2e-3}}
+    path = written(
+        folder, "equal", method="grid", early_terminate=None, parameters={**seeds, "batch_size": {"value": 16}}
+    )
+    rates = {}
+    for count in (1, 2):
+        outputs = f"output_dir={folder / f'outputs{count}'}"
+        seconds = ran(
+            "step7_parallel_sweep_runner.py", "--single-parallel", str(path), "--num-workers", str(count), outputs
+        )
+        rates[count] = 60 * TRIALS / seconds
+        print(f"일꾼 {count}: {TRIALS}개에 {seconds:.1f}초, 1분에 {rates[count]:.2f}개")
+    print(f"둘이면 {rates[2] / rates[1]:.2f}배")
+
+
+def overhead(folder: Path) -> None:
+    """하는 일이 없는 시도 50개: 저장소와 결과 파일에 적는 시간만."""
+    sys.path[:0] = [str(ROOT)]
+    from nlpbook.sweeps.cli import Request, SweepTask, run_sweep
+
+    (folder / "nothing.yaml").write_text("method: random\nparameters: {x: {min: 0.0, max: 1.0}}\n", encoding="utf-8")
+    task = SweepTask(
+        file=Path(__file__),
+        name="-",
+        trial=lambda parameters, context: {"score": parameters["x"]},
+        sweeps=folder,
+        outputs=lambda base: folder / "outputs",
+        metric="score",
+    )
+    started = time.perf_counter()
+    run_sweep(task, Request("nothing", count=50))
+    print(f"시도 하나의 덤 {(time.perf_counter() - started) / 50:.3f}초")
+
+
+def pruning(folder: Path) -> None:
+    """quick_test를 시드마다, 멈출 때와 멈추지 않을 때로."""
+    saved, near = [], 0
+    for seed in (3, 5, 8, 13, 21):
+        found = {}
+        for name, early in (("pruned", {"type": "hyperband", "min_iter": 1, "eta": 3}), ("whole", None)):
+            path = written(folder, f"{name}{seed}", early_terminate=early)
+            outputs = folder / "outputs"
+            ran("step6_sweep_runner.py", "--sweep-config", str(path), "--count", "9", "--seed", str(seed),
+                f"output_dir={outputs}")  # fmt: skip
+            lines = lines_of(outputs, path.stem)
+            steps = sum(len(one["steps"]) for one in lines)
+            found[name] = steps, max(one["value"] for one in lines if one["status"] == "complete")
+        saved.append(1 - found["pruned"][0] / found["whole"][0])
+        lost = found["whole"][1] - found["pruned"][1]
+        near += lost <= 0.01
+        print(
+            f"시드 {seed}: 검증 {found['whole'][0]} → {found['pruned'][0]} ({saved[-1]:.0%} 아낌), 잃은 점수 {lost:.4f}"
+        )
+    print(f"평균 {statistics.fmean(saved):.0%} 아낌, 0.01 안은 다섯 가운데 {near}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("workers", "overhead", "pruning"))
+    what = parser.parse_args().what
+    with tempfile.TemporaryDirectory() as folder:
+        {"workers": workers, "overhead": overhead, "pruning": pruning}[what](Path(folder))
+
+
+if __name__ == "__main__":
+    main()
