@@ -63,7 +63,9 @@ class LearningOptions(Settings):
     num_epochs: int = option(3, "에포크 수.", min=1, group="learning")
     learning_rate: float = option(3e-4, "가장 높은 학습률.", min=0, group="learning")
     weight_decay: float = option(0.01, "AdamW의 weight decay. 행렬에만 걸립니다.", min=0, group="learning")
-    warmup_rate: float = option(0.1, "학습률을 0에서 올리는 구간의 비율.", min=0, max=1, group="learning")
+    warmup_rate: float = option(
+        0.1, "학습의 처음에 학습률을 낮은 곳에서 올리는 구간의 비율.", min=0, max=1, group="learning"
+    )
     max_grad_norm: float = option(1.0, "기울기의 크기를 자르는 한계.", min=0, group="learning")
     seed: int = option(7, "난수 시드.", min=0, max=2**32 - 1, group="learning")
     save_every: int = option(

@@ -57,8 +57,12 @@ class LMConfig(HardwareOptions, with_defaults(LearningOptions, num_epochs=10, we
     min_lr: float | None = option(
         None, "코사인의 끝에서 머무는 학습률. 비우면 learning_rate의 10분의 1입니다.", min=0, group="learning"
     )
-    beta1: float = option(0.9, "AdamW의 첫째 모멘텀.", min=0, max=0.9999, group="learning")
-    beta2: float = option(0.95, "AdamW의 둘째 모멘텀.", min=0, max=0.9999, group="learning")
+    beta1: float = option(
+        0.9, "AdamW가 기울기의 이동 평균(첫째 모멘트)을 이어 가는 비율.", min=0, max=0.9999, group="learning"
+    )
+    beta2: float = option(
+        0.95, "AdamW가 기울기 제곱의 이동 평균(둘째 모멘트)을 이어 가는 비율.", min=0, max=0.9999, group="learning"
+    )
     grad_accumulation: int = option(1, "가중치를 한 번 고칠 때 기울기를 모을 배치의 수.", min=1, group="learning")
     patience: int = option(
         0, "검증 손실이 이만큼의 에포크 동안 나아지지 않으면 멈춥니다. 0이면 끝까지 합니다.", min=0, group="learning"

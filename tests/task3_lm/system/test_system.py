@@ -261,6 +261,27 @@ def test_evaluation_repeats_the_validation_loss_of_the_best_model(trained):
     assert f"loss {saved['test_loss']:.4f}" in done.stdout
 
 
+def test_an_epoch_is_reported_with_every_window_alike_and_the_rate_just_used(steps):
+    """마지막의 작은 배치도 창마다 같은 무게이고, 학습률은 다음 스텝이 아니라 마지막 스텝의 것입니다."""
+    config = support.tiny_config(batch_size=7, num_epochs=1, stride=5)
+    data = steps.step1.LMData(config)
+    model = steps.step2.GPT(config, len(data.tokenizer), data.tokenizer)
+    trainer = steps.step4.Trainer(model, data, config)
+    sizes = []
+
+    def size_as_loss(batches):
+        sizes.append(len(batches[0][0]))
+        return torch.tensor(float(sizes[-1])), torch.tensor(0.5)
+
+    trainer.train_step = size_as_loss
+    trainer.train()
+    row = trainer.tracker.history[-1]
+    assert len(set(sizes)) == 2
+    assert row["train_loss"] == pytest.approx(sum(size**2 for size in sizes) / sum(sizes))
+    assert row["lr"] == pytest.approx(steps.step3.learning_rate_at(len(sizes) - 1, len(sizes), config))
+    assert row["lr"] > config.min_lr
+
+
 def test_bits_per_byte_are_those_of_the_text_that_was_read(trained, steps):
     """검증 글이 아닌 글을 재면, 토큰 하나의 바이트도 그 글의 것입니다."""
     model = load_model(steps.step2.GPT, RunFolder(trained).best_model)
