@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from nlpbook.cli import Options
+from nlpbook.cli import run as run_app
 from nlpbook.errors import UserError
+from nlpbook.paths import ROOT
 from nlpbook.summarization import predictions
 from tests.nlpbook.summarization import tiny_models
 from tests.task2_summarization import trainers
@@ -264,7 +266,7 @@ def test_a_finished_training_can_be_resumed_for_more_epochs(outputs, tmp_path):
     words[words.index("--num_epochs") + 1] = 3
     done = run("train", "--resume-from-checkpoint", last, *words)
     assert done.returncode == 0, done.stderr
-    assert f"{last.name.split('-')[1]}걸음에서 이어 갑니다" in done.stdout
+    assert f"{last.name.split('-')[1]}스텝에서 이어 갑니다" in done.stdout
 
 
 @pytest.mark.slow
@@ -326,27 +328,34 @@ def test_the_service_answers_over_http_and_stops_quietly(outputs):
         process.communicate(timeout=30)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["train", "--config", "quik"], "혹시 quick"),
         (["train", "--train-data", "없는.csv"], "대화 파일이 없습니다"),
-        (["train", "--resume-from-checkpoint", "없는/checkpoint-3"], "checkpoint"),
-        (
-            ["train", "--train-data", trainers.FOLDER / ".." / ".." / "data" / "dialogue-sample" / "dev.csv"],
-            "같은 대화",
-        ),
-        (["train", "--checkpoint", "digit82/kobart-summarization"], "--config quick"),
+        (["train", "--resume-from-checkpoint", "없는/checkpoint-3"], "체크포인트 폴더가 없습니다"),
+        (["train", "--train-data", ROOT / "data" / "dialogue-sample" / "dev.csv"], "같은 대화"),
         (["test", "--output_dir", "없는 폴더"], "먼저 `train`"),
         (["serve", "--server_page", "없는.html"], "serve_sum.html"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(map(str, value[:2])),
 )
-def test_a_mistake_on_the_command_line_is_one_sentence(words, said, tmp_path):
-    where = [] if "--output_dir" in words or words[0] != "train" else ["--output_dir", tmp_path]
-    done = run(*words, *where, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+def test_a_mistake_on_the_command_line_is_one_sentence(lesson, words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    where = ["--output_dir", str(tmp_path), "--device", "cpu"] if words[0] == "train" else []
+    with pytest.raises(SystemExit) as ended:
+        run_app(lesson.build_cli(), [*map(str, words), *where])
+    told = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert told.startswith("오류: ")
+    assert len(told.splitlines()) == 1
+    assert said in told
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_fetched_names_what_works_offline(tmp_path):
+    words = ["train", "--checkpoint", "digit82/kobart-summarization", "--output_dir", tmp_path]
+    done = run(*words, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr.startswith("오류: ")
     assert len(done.stderr.splitlines()) == 1
-    assert said in done.stderr
+    assert "--config quick" in done.stderr
