@@ -153,9 +153,9 @@ class Running:
 
     def _open_records(self, run: runs.RunFolder) -> None:
         self.config.save(run.arguments)
-        say(f"실행 폴더: {run}")
+        self.say(f"실행 폴더: {run}")
         if run.replaced:
-            say(f"같은 이름의 지난 실행은 {shown(run.replaced)} 로 비켜 두었습니다.")
+            self.say(f"같은 이름의 지난 실행은 {shown(run.replaced)} 로 비켜 두었습니다.")
         logs = self.config.training.logging_dir
         self.tracker.loggers = file_loggers(Path(logs).expanduser() if logs else run.logs)
         self.wandb_logger.folder = run.path

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, Seq2SeqTrainer, TrainerCallback
 
 from nlpbook.errors import UserError
+from nlpbook.logs import Logger
 from nlpbook.summarization import runs
 from tests.task2_summarization import trainers
 
@@ -233,7 +237,7 @@ def test_a_trial_has_a_folder_of_its_own(tmp_path):
         run = runs.run_for(one, tmp_path)
         assert isinstance(run, runs.TrialRun)
         assert run.path.parent == tmp_path / "outputs" / "experiments"
-        assert runs.re.fullmatch(r"\d{8}_\d{6}_[0-9a-f]{8}", run.path.name)
+        assert re.fullmatch(r"\d{8}_\d{6}_[0-9a-f]{8}", run.path.name)
 
 
 def test_a_trial_writes_what_the_guide_lists(tmp_path):
@@ -335,3 +339,101 @@ def test_a_bare_seq2seq_trainer_goes_on_from_our_checkpoint(tmp_path, trained):
     bare.train(resume_from_checkpoint=str(made.run.path / "checkpoint-10"))
     assert bare.state.global_step == 15
     assert bare.state.best_metric >= results["eval_metrics"]["eval_rouge_sum"] * 0.5
+
+
+def test_a_full_disk_loses_nothing_that_was_saved(tmp_path):
+    made = trainers.trainer(tmp_path)
+    real = made.trainer._save_optimizer_and_scheduler
+
+    def full(folder):
+        if "checkpoint-10" in folder:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(folder)
+
+    made.trainer._save_optimizer_and_scheduler = full
+    with pytest.raises(UserError, match="빈 자리가 없어"):
+        made.train()
+    assert [path.name for path in (tmp_path / "quick").glob("*checkpoint*")] == ["checkpoint-5"]
+    again = trainers.trainer(tmp_path).train(tmp_path / "quick")
+    whole = trainers.trainer(tmp_path / "whole").train()
+    assert trainers.same_weights(again["final_model_path"], whole["final_model_path"])
+
+
+# ── 함께 쓰는 것
+
+
+@pytest.mark.parametrize("name", ["kobart", "t5", "kogpt2"])
+def test_gradient_checkpointing_changes_nothing_but_the_memory(tmp_path, name):
+    plain, saving = (
+        trainers.trainer(tmp_path / str(on), f"training.gradient_checkpointing={on}", name=name, dropout=0.0).train()
+        for on in (False, True)
+    )
+    here, there = (trainers.weights(one["final_model_path"]) for one in (plain, saving))
+    assert all(torch.allclose(here[name], there[name], atol=1e-4) for name in here)
+
+
+@pytest.mark.slow
+def test_helping_processes_read_the_same_batches(tmp_path):
+    alone = trainers.trainer(tmp_path / "alone").train()
+    helped = trainers.trainer(tmp_path / "helped", "training.dataloader_num_workers=1").train()
+    assert trainers.same_weights(alone["final_model_path"], helped["final_model_path"])
+    assert alone["eval_metrics"]["eval_rouge_sum"] == helped["eval_metrics"]["eval_rouge_sum"]
+
+
+@pytest.mark.parametrize("redirecting", [False, True])
+def test_a_logger_keeps_every_line_once(tmp_path, redirecting):
+    logger = Logger(tmp_path / "mine" / "train.log")
+    made = trainers.trainer(tmp_path, "training.num_train_epochs=1", logger=logger)
+    if redirecting:
+        logger.start_redirect()
+    try:
+        made.train()
+    finally:
+        logger.close()
+    kept = logger.log_path.read_text(encoding="utf-8")
+    for line in ("실행 폴더:", "에포크 1/1", "가장 좋은 것(스텝 5)", "모델:"):
+        assert kept.count(line) == 1, line
+    own = made.run.log.read_text(encoding="utf-8")
+    assert "에포크 1/1" in own
+
+
+def test_nothing_english_is_on_the_screen(tmp_path, capfd):
+    trainers.trainer(tmp_path, "training.early_stopping_patience=2").train()
+    seen = capfd.readouterr()
+    assert seen.err == ""
+    assert [line for line in seen.out.splitlines() if not re.search("[가-힣]", line)] == []
+
+
+@pytest.mark.slow
+def test_the_guides_debug_run_works_as_written(tmp_path):
+    """가이드의 순서대로: 설정, 모델, 데이터프레임, 데이터셋, 에포크 둘의 짧은 학습, 불러오기."""
+    load_config = trainers.lesson("step1_config_and_model").load_config
+    load_model_and_tokenizer = trainers.lesson("step1_config_and_model").load_model_and_tokenizer
+    dataset = trainers.lesson("step2_dialogue_dataset").DialogueSummarizationDataset
+    config = load_config("quick", environment={})
+    config.general.output_dir = str(tmp_path)
+    model, tokenizer = load_model_and_tokenizer(config)
+    train_df = pandas.read_csv(config.data.train)
+    eval_df = pandas.read_csv(config.data.dev)
+    config.training.epochs = 2
+    config.training.batch_size = 4
+    config.wandb.enabled = False
+    config.generation.num_beams = 1
+    train_df = train_df.head(12)
+    eval_df = eval_df.head(3)
+    train_dataset, eval_dataset = (
+        dataset(
+            dialogues=one["dialogue"].tolist(),
+            summaries=one["summary"].tolist(),
+            tokenizer=tokenizer,
+            encoder_max_len=config.tokenizer.encoder_max_len,
+            decoder_max_len=config.tokenizer.decoder_max_len,
+        )
+        for one in (train_df, eval_df)
+    )
+    create_trainer = trainers.lesson().create_trainer
+    trainer = create_trainer(config, model, tokenizer, train_dataset, eval_dataset, use_wandb=False)
+    results = trainer.train()
+    assert isinstance(results["final_model_path"], str)
+    assert f"{results['eval_metrics']['eval_rouge_sum']:.4f}"
+    assert trainer.trainer.state.global_step == 6

@@ -128,6 +128,15 @@ def test_a_patience_of_zero_trains_to_the_end(callbacks):
 
 
 @todo("4-4")
+def test_a_patience_of_one_is_a_patience_too(callbacks):
+    """early_stopping_patience가 1이면 한 에포크를 참습니다."""
+    if not stopping(with_patience(callbacks)):
+        return  # 앞의 검사가 말합니다.
+    if not stopping(callbacks("training.early_stopping_patience=1")):
+        fail(idea=IDEA, expected="참을성 1", got="없음", symptom="one-ignored")
+
+
+@todo("4-4")
 def test_without_validation_nothing_can_stop_it(callbacks):
     """검증하지 않으면 나아졌는지 알 수 없으므로 멈추지 않습니다."""
     if stopping(with_patience(callbacks, validating=False)):
