@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,20 @@ from typing import Any
 from nlpbook.screen import say
 
 WAIT = 20.0  # W&B의 서버를 기다리는 시간(초). 넘으면 오프라인으로 적습니다.
+
+
+Listener = Callable[[int, Mapping[str, float]], None]
+_listeners: list[Listener] = []
+
+
+@contextmanager
+def listening(hear: Listener) -> Iterator[None]:
+    """블록 안에서 `Tracker`들이 적는 값을 `hear(스텝, 값들)`로도 듣습니다. `hear`가 낸 예외는 학습을 멈춥니다."""
+    _listeners.append(hear)
+    try:
+        yield
+    finally:
+        _listeners.remove(hear)
 
 
 @dataclass
@@ -30,6 +45,8 @@ class Tracker:
         self.history.append({"step": step, **row})
         for logger in self.loggers:
             logger.log_metrics(row, step)
+        for hear in tuple(_listeners):
+            hear(step, row)
 
     def restore(self, history: list[dict[str, float]]) -> None:
         """이어 하는 학습: 체크포인트까지의 기록을 다시 적습니다. 그 뒤의 것은 다시 할 스텝이므로 버립니다."""

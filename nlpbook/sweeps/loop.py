@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ class TrialContext:
     Attributes:
         number: 시도의 번호(0부터).
         outputs: 결과를 모으는 폴더. `folder`가 이 아래에 생깁니다.
+        tell: 지표를 알리는 곳.
+        best_of: 지표들 가운데 가장 좋은 것을 고르는 함수.
         base: 탐색을 시작할 때 정한, 시도마다 같은 것. 예: `{"base_config": "quick"}`.
         history: 지금까지 알린 지표들.
     """
@@ -54,6 +57,7 @@ class TrialContext:
     outputs: Path
     base: Mapping[str, Any]
     tell: Callable[[int, Mapping[str, float]], None]
+    best_of: Callable[[list[dict[str, float]]], dict[str, float]] = lambda history: history[-1]
     facts: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     made: Path | None = None
@@ -77,6 +81,10 @@ class TrialContext:
         for name, path in (("run", run), ("model", model)):
             if path is not None:
                 self.facts[name] = relative(Path(path), self.outputs.parent)
+
+    def best(self) -> dict[str, float]:
+        """알린 지표들 가운데 견주는 지표가 가장 좋을 때의 것. 알린 것이 없으면 비어 있습니다."""
+        return self.best_of(self.history) if self.history else {}
 
     def report(self, step: int, metrics: Mapping[str, float]) -> None:
         """`step`번째(1부터) 검증의 지표를 알립니다.
@@ -104,9 +112,11 @@ def metric_in(metrics: Mapping[str, float], name: str) -> float:
     Raises:
         MetricMissing: 없을 때. 온 것들을 말합니다.
     """
+    if name in metrics:
+        return float(metrics[name])
     wanted = metric_name(name)
     for given, value in metrics.items():
-        if given == name or metric_name(given) == wanted:
+        if metric_name(given) == wanted:
             return float(value)
     raise MetricMissing(
         f"시도에서 지표 {name}이(가) 오지 않았습니다. 온 것: {', '.join(metrics) or '없음'}. 탐색 파일의 metric.name을 "
@@ -215,7 +225,9 @@ def _one(
     pieces: Pieces,
 ) -> Outcome:
     """시도 하나: 하고, 끝을 적고, 결과 파일에 남깁니다."""
-    context = TrialContext(claim.number, results.outputs, base, _teller(search, claim), claim.facts)
+    sweep = search.sweep
+    choose = partial(best_of, metric=sweep.metric, maximize=sweep.maximize)
+    context = TrialContext(claim.number, results.outputs, base, _teller(search, claim), choose, claim.facts)
     say(f"시도 {claim.slot + 1}/{search.planned[0]}: {line_of(search, claim.parameters)}")
     try:
         with search.working(claim):
@@ -226,7 +238,7 @@ def _one(
         results.record(search)
         raise
     if outcome.status in (PRUNED, INTERRUPTED) and not outcome.metrics and context.history:
-        outcome = outcome._replace(metrics=best_of(context.history, search.sweep.metric, search.sweep.maximize))
+        outcome = outcome._replace(metrics=context.best())
     with postponed():
         if not search.finish(claim, outcome):
             say("  소식이 오래 끊겨 이 시도는 이미 끝난 것으로 적혔습니다. 결과를 적지 않습니다.")

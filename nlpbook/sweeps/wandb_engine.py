@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nlpbook.errors import UserError
@@ -132,7 +133,9 @@ class _Agent:
                 metric_in(metrics, self.sweep.metric)
                 run.log(dict(metrics))
 
-            context = TrialContext(len(self.folder.records()), self.folder.outputs, self.request.base, tell)
+            choose = partial(best_of, metric=self.sweep.metric, maximize=self.sweep.maximize)
+            number = len(self.folder.records())
+            context = TrialContext(number, self.folder.outputs, self.request.base, tell, choose)
             try:
                 outcome = self.task.pieces.attempt(
                     lambda: self.task.trial(dict(parameters), context), self.sweep.metric
@@ -142,7 +145,7 @@ class _Agent:
                 outcome = Outcome(FAILED, error=str(error))
             outcome = finite(outcome, self.sweep.metric)
             if outcome.status in (PRUNED, INTERRUPTED) and context.history:
-                outcome = outcome._replace(metrics=best_of(context.history, self.sweep.metric, self.sweep.maximize))
+                outcome = outcome._replace(metrics=context.best())
             if outcome.value is not None:
                 run.log({self.sweep.metric: outcome.value})
             run.finish(exit_code=0 if outcome.status in (COMPLETE, PRUNED) else 1)

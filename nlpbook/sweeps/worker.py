@@ -40,7 +40,8 @@ def load_object(target: str) -> Any:
 
 def work(spec: dict[str, Any], number: int) -> int:
     """적힌 탐색에서 자리를 가져와 합니다. 한 시도의 수를 돌려줍니다."""
-    task = load_object(spec["target"])
+    found = load_object(spec["target"])
+    task = found.task() if hasattr(found, "task") else found  # Sweepable은 엔진을 늦게 부릅니다.
     sweep = read_sweep(spec["sweep"], spec["metric"], spec["goal"])
     results = SweepFolder(Path(spec["outputs"]), sweep.name, task.summarize)
     storage = open_storage(os.environ.get(STORAGE) or None, results.journal, spec["heartbeat"])
