@@ -13,7 +13,7 @@ from typing import Any
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"  # pytest의 낱말입니다.
 MISSING, WRONG, ERROR = "missing", "wrong", "error"
 TIMEOUT, CRASH, FORGED = "timeout", "crash", "forged"
-LATER = ("nonce", "tampered", "rewritten")
+LATER = ("nonce", "tampered", "rewritten", "printed")
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ class Reply:
         died: 프로세스가 끝까지 가지 못했으면 `TIMEOUT`이나 `CRASH`, 묻지 않은 답이 왔으면 `FORGED`.
         nonce: 물음의 것. 다른 물음의 답이 아님을 압니다.
         tampered: 검사하는 동안 바꿔치기된 도구의 이름들. 비어 있지 않으면 아무것도 통과하지 못했습니다.
+        printed: 검사의 이름 → 자리의 코드가 찍은 것의 마지막 줄들.
         rewritten: 검사하는 동안 바뀌어 되돌려 놓은 파일들. 비어 있지 않으면 이 검사는 세지 않습니다.
     """
 
@@ -148,6 +149,7 @@ class Reply:
     nonce: str = ""
     tampered: list[str] = field(default_factory=list)
     rewritten: list[str] = field(default_factory=list)
+    printed: dict[str, list[str]] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         return _encoded(self)

@@ -21,6 +21,7 @@ from course.book.tasks import Task, all_tasks
 from course.checks import seeding
 from course.checks.loading import file_hash, load_step, without_bytecode
 from course.checks.messages import ERROR, FAILED, MISSING, WRONG, Failure, Reply, Result
+from course.checks.printing import PrintLog
 from course.checks.words import CheckFailed
 from course.home import Home
 from todo import TodoNotDone
@@ -138,6 +139,7 @@ class Recorder:
         self.folder = folder.resolve()
         self.checks = checks.resolve()
         self._seeds = seeding.SeedLog(self.folder, self.checks)
+        self._prints = PrintLog(self.folder)
         self.results: list[Result] = []
         self.errors: list[str] = []
         self._collected: list[pytest.Item] = []
@@ -161,6 +163,16 @@ class Recorder:
         for item in session.items:
             item.repr_failure = _nothing_to_show  # 실패는 describe가 옮깁니다. pytest의 긴 설명은 아무도 읽지 않습니다.
         self._seeds.begin()
+        self._prints.begin()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self._prints.test = item.name
+
+    @property
+    def printed(self) -> dict[str, list[str]]:
+        """검사의 이름 → 자리에서 찍은 것."""
+        return self._prints.printed()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo) -> Any:
@@ -177,6 +189,7 @@ class Recorder:
     def pytest_sessionfinish(self) -> None:
         """끝까지 가지 못한 검사, 시드를 다시 정한 답은 통과가 아닙니다."""
         self._seeds.end()
+        self._prints.end()
         stopped = Failure(ERROR, "검사가 끝나기 전에 실행이 중단되었습니다", error="Interrupted")
         for item in self._collected:
             if item.nodeid not in self._reported:
@@ -293,7 +306,7 @@ def run(task: Task, folder: Path, todo_ids: list[str], device: str = "cpu", plug
     )
     wanted = set(todo_ids)
     results = [result for result in recorder.results if result.todo in wanted]
-    return Reply(results, keep.hashes, recorder.errors)
+    return Reply(results, keep.hashes, recorder.errors, printed=recorder.printed)
 
 
 class HashKeeper:
@@ -319,6 +332,8 @@ def quiet(home: Home) -> list[str]:
         "no:cacheprovider",
         "-p",
         "no:terminal",
+        "-p",
+        "no:debugging",  # breakpoint()가 terminal 플러그인을 찾다 멈추는 대신, 표준 입력이 없다는 예외가 되도록
         "--assert=plain",
         f"--rootdir={home.root}",
         f"--confcutdir={home.root}",

@@ -34,6 +34,7 @@ class Verdict:
         column: 문법 오류가 난 칸(`code`의 몇 번째 글자인지, 0부터). 모르면 None.
         also: 이 답에서 함께 알아본 다른 실수의 이름들. 실수의 표를 다듬을 때 봅니다.
         hashes: 정말 읽은 파일의 해시.
+        printed: 자리의 코드가 찍은 것의 마지막 줄들. 틀렸다면 틀린 검사에서 찍은 것입니다.
         checks: 돌린 검사의 수.
         ran: 돌린 검사의 이름들.
         course_version, device: 검사한 강의의 판과 장치.
@@ -54,6 +55,7 @@ class Verdict:
     column: int | None = None
     traceback: str = ""
     hashes: dict[str, str] = field(default_factory=dict)
+    printed: list[str] = field(default_factory=list)
     checks: int = 0
     ran: list[str] = field(default_factory=list)
     also: list[str] = field(default_factory=list)
@@ -89,6 +91,7 @@ def judge(todo_id: str, reply: Reply, answers: Answers) -> Verdict:
     failed = [result for result in results if not result.passed]
     verdict = _explain(todo_id, failed, answers) if failed else Verdict(todo_id, RIGHT, "맞았습니다")
     verdict.hashes = reply.hashes
+    verdict.printed = next((said for one in failed or results if (said := reply.printed.get(one.test))), [])
     verdict.checks = len(results)
     verdict.ran = [result.test for result in results]
     return verdict

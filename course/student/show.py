@@ -40,6 +40,10 @@ def show_verdict(
         _indented(console, f"나온 값: {verdict.got}")
     if verdict.says:
         _indented(console, verdict.says)
+    if verdict.printed:
+        _indented(console, "찍은 것:", style="dim")
+        for line in verdict.printed:
+            _indented(console, f"  {line}")
     if verdict.idea:
         _indented(console, f"관련된 개념: {verdict.idea}", style="dim")
     if with_traceback and verdict.traceback:

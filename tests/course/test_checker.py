@@ -137,6 +137,28 @@ def test_flood_of_prints_does_not_disturb_the_verdict(check):
     assert states(check(answering(code), "1-1", "1-2")) == ["right", "right"]
 
 
+def test_what_the_region_prints_is_shown_and_nothing_else(check):
+    step1 = splice(STEP1, "1-1", "print('두 배', number)\nprint('끝', end='')\nanswer = number * 2")
+    step1 = step1.replace("    return answer", "    print('뼈대가 찍은 것')\n    return answer")
+    right, other = check(step1, "1-1", "1-2")
+    assert (right.printed, other.printed) == (["두 배 2", "끝"], [])
+    [wrong] = check(step1.replace("number * 2", "4 if number == 2 else 0"), "1-1")
+    assert (wrong.state, wrong.printed) == ("wrong", ["두 배 3", "끝"])
+
+
+def test_only_the_last_lines_of_a_flood_are_kept(check):
+    [verdict] = check(answering("for i in range(999): print(i, 'x' * 999)\nanswer = number * 2"), "1-1")
+    assert len(verdict.printed) <= 20
+    assert max(map(len, verdict.printed)) <= 160
+
+
+@pytest.mark.parametrize("code", ["breakpoint()", "import pdb; pdb.set_trace()", "input('?')"])
+def test_asking_someone_in_a_check_is_told(check, code):
+    [verdict] = check(answering(f"{code}\nanswer = number * 2"), "1-1")
+    assert verdict.state == "broken"
+    assert "물어볼 사람이 없습니다" in verdict.says
+
+
 def test_reading_standard_input_does_not_steal_the_next_job(check):
     assert states(check(answering("import os; os.read(0, 9); answer = number * 2"), "1-1")) == ["right"]
     assert states(check(STEP1, "1-1")) == ["right"]

@@ -52,6 +52,12 @@ def test_mistake_comes_first_then_place_values_question_and_idea(shown):
     ]
 
 
+def test_what_the_student_printed_stands_under_the_question(shown):
+    lines = shown(Verdict("1-1", WRONG, "틀렸습니다", "생각해 보세요.", printed=["모양 [3]", "[b]끝"]))
+    below = [line.rstrip() for line in lines[1:]]
+    assert below == ["    생각해 보세요.", "    찍은 것:", "      모양 [3]", "      [b]끝"]
+
+
 def test_nothing_is_wider_than_80_columns(shown):
     code = "값 = 함수(" + "아주_긴_이름, " * 20
     verdict = Verdict(
