@@ -337,6 +337,7 @@ class WebAPI(FlaskView):
         """앞글을 이어 씁니다. `"stream": true`면 토큰마다 사건 하나를 보냅니다. 잘못된 요청에는 4xx로 답합니다."""
         prompt, sampling, stream = read_generation(request, self.config.max_new_tokens)
         steps = continue_tokens(self.model, [ids_of(self.model, prompt)], sampling)
+        steps = serving.while_connected(steps)  # 받던 사람이 떠나면 더 쓰지 않습니다.
         events = token_events(self.model.tokenizer, steps)
         self.turnstile.enter()
         if stream:

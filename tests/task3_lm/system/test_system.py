@@ -1109,3 +1109,16 @@ def test_the_demo_asks_only_for_what_the_commands_know(steps, monkeypatch):
     assert LMConfig.of(train).num_epochs == train["num_epochs"]
     assert TestConfig.of(test).job_name == LMConfig.of(train).job_name == "demo"
     assert train.given == set(train)
+
+
+def test_a_text_nobody_waits_for_is_written_no_further(client, steps, monkeypatch):
+    picked: list[int] = []
+    monkeypatch.setattr(steps.step5, "pick", lambda *_: picked.append(1) or torch.tensor([len(picked) + 40]))
+    asked = {"prompt": "여우", "max_tokens": 30, "stream": True}
+    left = {"waitress.client_disconnected": lambda: len(picked) > 3}
+    for stream in (True, False):
+        picked.clear()
+        with client.post("/api/generate", json=asked | {"stream": stream}, environ_overrides=left) as answer:
+            assert answer.status_code == 200
+            answer.get_data()
+        assert len(picked) == 4
