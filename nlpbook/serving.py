@@ -110,7 +110,7 @@ def new_app(name: str) -> Flask:
 def while_connected(steps: Iterable[Step]) -> Iterator[Step]:
     """`steps`를 하나씩 내놓다가, 답을 기다리던 사람이 떠나면 그만둡니다. 아무도 읽지 않을 답을 계산하지 않습니다.
 
-    요청을 처리하는 동안에 부릅니다. 돌려받은 것은 그 뒤에(흘려보내는 답에서도) 읽을 수 있습니다. waitress가 아닌 서버에서는
+    요청을 처리하는 동안에 부릅니다. 돌려받은 것은 그 뒤에(흘려보내는 답에서도) 읽습니다. waitress가 아닌 서버에서는
     끝까지 내놓습니다.
     """
     gone = request.environ.get("waitress.client_disconnected", bool)
