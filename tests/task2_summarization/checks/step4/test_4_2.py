@@ -53,6 +53,9 @@ def compute_rouge(predictions: Sequence[str], references: Sequence[str], tokeniz
 def decode(tokenizer: Any, ids: torch.Tensor) -> list[str]:
     """학생의 3-2 자리에 대신 두는 것."""
     filled = ids.masked_fill(ids == IGNORED, support.PAD)
+    if ids.dim() == 1 and any(np.array_equal(ids, rows.argmax(-1)) for rows in (table(WRITTEN, 1), table(ANSWERS, 1))):
+        shown = {"expected": "(예문, 길이)의 번호", "got": f"모양 {tuple(ids.shape)}"}
+        fail(idea="번호와 로짓", symptom="argmax-of-ids", **shown)
     return [text.strip() for text in tokenizer.batch_decode(filled, skip_special_tokens=True)]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from course.checks.words import fail, todo
 
 IDEA = "이어 할 체크포인트"
 # 스텝 → 온전한가. 글로 견주면 97이 가장 크고, 가장 큰 수(1000)와 그다음(310)은 쓰다 만 것입니다.
-STEPS = {97: True, 1000: False, 205: True, 310: False, 8: True}
+STEPS = {97: True, 1000: False, 205: True, 310: False, 140: True, 8: True}
 WANT = 205
 OTHERS = ("final_model", "logs", "checkpoint-best", "checkpoint-900.old", ".checkpoint-400.7.tmp", "my-checkpoint-999")
 
@@ -27,6 +29,20 @@ def write(folder: Path, steps: dict[int, bool]) -> None:
     for name in OTHERS:
         (folder / name).mkdir()
         (folder / name / "trainer_state.json").write_text("{}", encoding="utf-8")
+
+
+def in_order(asked: Callable[[], Any], reverse: bool) -> Any:
+    """폴더 안의 것이 스텝의 차례로, 또는 거꾸로 늘어서 있을 때의 답. 파일 시스템은 어떤 차례도 약속하지 않습니다."""
+    real = Path.glob
+
+    def glob(self: Path, *given: Any, **more: Any) -> Any:
+        steps = re.compile(r"\d+")
+        found = list(real(self, *given, **more))
+        return iter(sorted(found, key=lambda path: int((steps.findall(path.name) or [0])[0]), reverse=reverse))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "glob", glob)
+        return asked()
 
 
 @pytest.fixture
@@ -50,8 +66,14 @@ def choose(load, tmp_path):
             when("invalid literal for int", "not-a-number", idea="스텝 수", expected="이름의 끝의 수"),
         )
         with explained(*known):
-            got = step.last_checkpoint(folder)
-        return got
+            first, second = (in_order(lambda: step.last_checkpoint(folder), reverse) for reverse in (False, True))
+        if first != second:
+            shown = {
+                "expected": "언제나 같은 것",
+                "got": f"{first and Path(first).name}, {second and Path(second).name}",
+            }
+            fail(idea="차례", symptom="depends-on-order", **shown)
+        return first
 
     chosen.folder = folder
     return chosen
