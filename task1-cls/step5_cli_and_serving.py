@@ -29,7 +29,7 @@ from nlpbook import plots
 from nlpbook.checkpoints import Checkpoint, CheckpointSaver, load_weights
 from nlpbook.classification import reports, runs
 from nlpbook.classification.config import ClassificationConfig, ServeConfig, TestConfig, TrainConfig
-from nlpbook.classification.limits import require_testable, require_trainable
+from nlpbook.classification.limits import Reading, reading_of, require_testable, require_trainable
 from nlpbook.classification.metrics import ClassificationReport, classification_report
 from nlpbook.classification.plots import confusion_matrix
 from nlpbook.classification.runs import RunFolder, find_run
@@ -58,13 +58,13 @@ class WebAPI(FlaskView):
     """`GET /`는 사람이 쓰는 페이지, `POST /api`는 프로그램이 쓰는 답, `GET /healthz`는 살아 있는지.
 
     Args:
-        served: (모델, 설정). 서버가 뜰 때 한 번 건네받습니다.
+        served: (모델, 설정, 문장을 얼마나 읽었는지 답하는 함수). 서버가 뜰 때 한 번 건네받습니다.
     """
 
     route_base = "/"
 
-    def __init__(self, served: "tuple[NSMCModel, ServeConfig]") -> None:
-        self.model, self.config = served
+    def __init__(self, served: "tuple[NSMCModel, ServeConfig, Reading | None]") -> None:
+        self.model, self.config, self.reading = served
 
     @route("/", methods=["GET"])
     def index(self) -> str:
@@ -84,13 +84,15 @@ class WebAPI(FlaskView):
         # 힌트: 3단계의 infer_one이 Prediction을 돌려줍니다. prediction은 사람이 읽을 "긍정" 또는 "부정"입니다.
         todo("5-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: answer
         # [END 5-1]
+        if self.reading:
+            answer |= self.reading(text)  # 긴 문장은 앞만 읽었음을 페이지가 알립니다.
         return jsonify(answer)
 
 
-def build_web_app(model: "NSMCModel", config: ServeConfig) -> Flask:
-    """모델을 물고 있는 Flask 앱."""
+def build_web_app(model: "NSMCModel", config: ServeConfig, reading: Reading | None = None) -> Flask:
+    """모델을 물고 있는 Flask 앱. `reading`은 문장을 얼마나 읽었는지 답하는 함수입니다."""
     app = new_web_app(__name__)
-    WebAPI.register(app, route_base="/", init_argument=(model.eval(), config))
+    WebAPI.register(app, route_base="/", init_argument=(model.eval(), config, reading))
     return app
 
 
@@ -331,7 +333,8 @@ def serve(options: Options) -> None:
     model.to(accelerator_of(config.hardware.accelerator))
     model.infer_one("첫 요청이 느리지 않도록 한 번 미리 대답해 봅니다")
     say(f"http://{config.server.host}:{config.server.port} 에서 기다립니다. 멈추려면 Ctrl-C를 누르세요.")
-    listen(build_web_app(model, config), config.server.host, config.server.port, config.server.threads)
+    app = build_web_app(model, config, reading_of(model.lm_tokenizer, config.model.seq_len))
+    listen(app, config.server.host, config.server.port, config.server.threads)
 
 
 def predict(texts: list[str], asked: ClassificationConfig) -> None:

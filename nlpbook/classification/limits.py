@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from nlpbook.classification.config import TestConfig, TrainConfig
 from nlpbook.classification.metrics import ClassificationReport
 from nlpbook.limits import require_format, require_positions
@@ -10,6 +13,8 @@ from nlpbook.limits import require_format, require_positions
 TRAINING_LINE = {"step": 1, "epoch": 0.5, "loss": 0.5, "acc": 0.5, "lr": 1e-4}
 VALIDATE_LINE = {"step": 1, "epoch": 0.5, "val_loss": 0.5, "val_acc": 0.5}
 EVALUATE_LINE = ClassificationReport(count=1, accuracy=0.5, f1=0.5, confusion=[[1, 0], [0, 1]]).to_dict()
+
+Reading = Callable[[str], dict[str, int]]
 
 
 def require_trainable(config: TrainConfig) -> None:
@@ -31,3 +36,22 @@ def require_testable(config: TestConfig) -> None:
         UserError: 줄의 모양이 틀렸을 때.
     """
     require_format("tag_format_on_evaluate", config.printing.tag_format_on_evaluate, EVALUATE_LINE)
+
+
+def reading_of(tokenizer: Any, seq_len: int) -> Reading:
+    """문장을 얼마나 읽는지 답하는 함수.
+
+    Args:
+        tokenizer: 모델의 토크나이저.
+        seq_len: 모델이 읽는 토큰의 상한. 특수 토큰도 셉니다.
+
+    Returns:
+        문장 → `{"tokens": 문장의 토큰 수, "tokens_read": 그 가운데 읽은 수}`. 특수 토큰은 빼고 셉니다.
+    """
+    special = tokenizer.num_special_tokens_to_add()
+
+    def reading(text: str) -> dict[str, int]:
+        tokens = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        return {"tokens": tokens, "tokens_read": min(tokens, seq_len - special)}
+
+    return reading

@@ -165,3 +165,16 @@ def test_a_busy_port_is_reported_with_what_to_do():
 def test_an_address_that_is_not_ours_is_reported(closed_port):
     with pytest.raises(UserError, match="--server_port"):
         listen(new_app("시험"), "203.0.113.1", closed_port, threads=1)  # 문서용 주소(RFC 5737)
+
+
+def test_an_answer_says_how_much_of_a_long_sentence_was_read(step5, model):
+    from nlpbook.classification.limits import reading_of
+    from nlpbook.pretrained import resolve_pretrained
+
+    auto = pytest.importorskip("transformers").AutoTokenizer
+    tokenizer = auto.from_pretrained(resolve_pretrained("ko-bert-tiny"))
+    client = step5.build_web_app(model, ServeConfig(), reading_of(tokenizer, seq_len=9)).test_client()
+    short = client.post("/api", json="좋아요").get_json()
+    long = client.post("/api", json="연기가 좋아요 " * 30).get_json()
+    assert short["tokens"] == short["tokens_read"] > 0
+    assert long["tokens"] > long["tokens_read"] == 9 - 2  # [CLS]와 [SEP]이 두 자리를 씁니다.
