@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -27,6 +28,22 @@ def die_with_parent() -> None:
     """부모가 죽으면 이 프로세스도 끝납니다."""
     if sys.platform != "win32":
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end_when_parent_ends() -> None:
+    """부모가 죽으면 이 프로세스도 끝나게 지켜봅니다. 쓰레드를 띄우므로, fork할 프로세스에서는 부르지 않습니다.
+
+    fork 없이 직접 검사하는 프로세스는 학생의 끝나지 않는 코드 안에 있을 수 있어, 입력이 끝난 것을 보지 못합니다.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if sys.platform != "win32":  # Windows에서는 부모가 죽어도 getppid가 그대로입니다.
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _prctl(option: int, value: int) -> None:

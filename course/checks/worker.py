@@ -166,6 +166,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     processes.adopt_orphans()
+    if not CAN_FORK:
+        processes.end_when_parent_ends()
     serve(Home(Path(sys.argv[1])), sys.stdin.buffer, answers)
 
 
