@@ -24,7 +24,7 @@ from nlpbook.sweeps import space, workers
 from nlpbook.sweeps.config import Sweep, find_sweep, metric_name, read_sweep
 from nlpbook.sweeps.loop import Pieces, Trial, run_trials, short
 from nlpbook.sweeps.results import Summarize, SweepFolder
-from nlpbook.sweeps.storages import HEARTBEAT, open_storage, without_password
+from nlpbook.sweeps.storages import HEARTBEAT, StorageLost, open_storage, without_password
 from nlpbook.sweeps.study import COMPLETE, RUNNING, Search, new_id, sweep_id_of
 from nlpbook.sweeps.worker import STORAGE
 
@@ -134,8 +134,12 @@ def run_sweep(task: SweepTask, request: Request) -> SweepFolder:
             _run_in_workers(task, request, sweep, folder, search, environments)
         else:
             run_trials(search, task.trial, folder, request.base, task.pieces)
-    finally:
+    except StorageLost:  # 마친 것은 이 기계의 pending/에 있습니다. 저장소에 또 묻지 않습니다.
+        raise
+    except BaseException:
         finish_up(search, folder)
+        raise
+    finish_up(search, folder)
     return folder
 
 

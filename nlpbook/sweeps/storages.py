@@ -31,13 +31,16 @@ GRACE_BEATS = 4  # 이만큼 걸러도 소식이 없으면 꺼진 것으로 봅�
 LOCK_GRACE = 10  # 잠근 채 꺼진 프로세스의 잠금을 푸는 데 걸리는 시간(초)
 PATIENCE = (1, 2, 4, 8, 16, 32)  # 저장소에 닿지 않을 때 다시 해 보는 사이의 시간(초)
 
+
+class StorageLost(UserError):
+    """저장소에 끝내 닿지 않았습니다."""
+
+
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
 
-def open_storage(
-    url: str | None, journal: Path, heartbeat: int = HEARTBEAT, patience: tuple[float, ...] = PATIENCE
-) -> BaseStorage:
+def open_storage(url: str | None, journal: Path, heartbeat: int = HEARTBEAT) -> BaseStorage:
     """저장소를 엽니다.
 
     Args:
@@ -72,7 +75,7 @@ def open_storage(
             )
 
     try:
-        return patiently(connect, patience)
+        return patiently(connect)
     except ImportError as error:
         raise UserError(
             f'데이터베이스에 닿으려면 {error.name}이(가) 필요합니다. pip install -e ".[postgres]"'
@@ -101,13 +104,13 @@ def unreachable(error: BaseException) -> bool:
     return False
 
 
-def patiently(action: Callable[[], Made], patience: tuple[float, ...] = PATIENCE) -> Made:
+def patiently(action: Callable[[], Made]) -> Made:
     """저장소에 닿지 않으면 점점 오래 기다리며 다시 합니다.
 
     Raises:
-        UserError: 끝내 닿지 않을 때.
+        StorageLost: 끝내 닿지 않을 때.
     """
-    for seconds in patience:
+    for seconds in PATIENCE:
         try:
             return action()
         except Exception as error:
@@ -120,17 +123,17 @@ def patiently(action: Callable[[], Made], patience: tuple[float, ...] = PATIENCE
     except Exception as error:
         if not unreachable(error):
             raise
-        raise UserError(
+        raise StorageLost(
             "저장소에 닿을 수 없어 멈춥니다. 마친 시도는 적어 두었으니, 저장소를 확인한 뒤 --resume으로 이어 주세요."
         ) from error
 
 
 def patient(method: Callable[Given, Made]) -> Callable[Given, Made]:
-    """저장소에 닿지 않으면 다시 해 보는 메서드. 객체의 `patience`만큼 기다립니다."""
+    """저장소에 닿지 않으면 다시 해 보는 메서드."""
 
     @functools.wraps(method)
     def wrapped(*given: Given.args, **named: Given.kwargs) -> Made:
-        return patiently(lambda: method(*given, **named), getattr(given[0], "patience", PATIENCE))
+        return patiently(lambda: method(*given, **named))
 
     return wrapped
 

@@ -37,7 +37,7 @@ from nlpbook.paths import write_json
 from nlpbook.process import is_running
 from nlpbook.sweeps import space
 from nlpbook.sweeps.config import Parameter, Sweep
-from nlpbook.sweeps.storages import PATIENCE, beating, patient
+from nlpbook.sweeps.storages import beating, patient
 
 COMPLETE, PRUNED, FAILED, SKIPPED = "complete", "pruned", "failed", "skipped"
 INTERRUPTED, KILLED, SURPLUS, WAITING, RUNNING = "interrupted", "killed", "surplus", "waiting", "running"
@@ -184,13 +184,11 @@ class Search:
         sweep: Sweep,
         pending: Path,
         remaining: Remaining = remaining,
-        patience: tuple[float, ...] = PATIENCE,
     ) -> None:
         self.study = study
         self.storage = storage
         self.sweep = sweep
         self.pending = pending
-        self.patience = patience
         self._remaining = remaining
         self._study_id = storage.get_study_id_from_name(study.study_name)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nlpbook.errors import UserError
+from nlpbook.sweeps import storages
 from nlpbook.sweeps.storages import open_storage, without_password
 from tests.nlpbook.sweeps.waiting import lines_of, until
 
@@ -34,7 +35,7 @@ def as_user() -> dict:
 
 @pytest.fixture(scope="module")
 def server():
-    """띄운 서버의 (주소, 멈추는 함수)."""
+    """띄운 서버. `url`이 주소이고, `stop()`과 `start()`로 멈추고 다시 띄웁니다."""
     pytest.importorskip("psycopg", reason="psycopg가 없습니다")
     initdb, postgres = binary("initdb"), binary("postgres")
     if initdb is None or postgres is None:
@@ -49,24 +50,35 @@ def server():
     options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": home, **as_user()}
     subprocess.run([initdb, "-D", str(data), "-U", "sweep", "-A", "trust", "-N"], check=True, **options)
     command = [postgres, "-D", str(data), "-p", str(port), "-k", str(home), "-h", "127.0.0.1", "-F"]
-    process = subprocess.Popen(command, **options)
 
     def ready() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
+    class Server:
+        url = f"postgresql://sweep:secret@127.0.0.1:{port}/postgres"
+        process: subprocess.Popen
+
+        def start(self) -> None:
+            self.process = subprocess.Popen(command, **options)
+            until(ready, 30)
+
+        def stop(self) -> None:
+            self.process.send_signal(signal.SIGINT)  # 열린 연결을 기다리지 않고 닫습니다
+            self.process.wait(30)
+
+    running = Server()
     try:
-        until(ready, 30)
-        yield f"postgresql://sweep:secret@127.0.0.1:{port}/postgres", process
+        running.start()
+        yield running
     finally:
-        process.send_signal(signal.SIGINT)  # 열린 연결을 기다리지 않고 닫습니다
-        process.wait(30)
+        running.stop()
         shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.mark.slow
 def test_two_shells_share_one_study(server, start, write_sweep, tmp_path):
-    url, _ = server
+    url = server.url
     path = write_sweep({"x": {"values": [number / 10 for number in range(8)]}})
     first = start(path, "--storage", url, "--sleep", 0.05, outputs="host_a/outputs")
     info = tmp_path / "host_a" / "outputs" / "sweep_small" / "sweep_info.json"
@@ -88,7 +100,7 @@ def test_a_trial_of_a_silent_machine_is_buried(server, sweep_with, write_sweep, 
     """다른 기계의 프로세스는 번호로 볼 수 없습니다. 소식이 끊기면 끝난 것으로 적습니다."""
     import psycopg
 
-    url, _ = server
+    url = server.url
     path = write_sweep({"x": {"values": [0.1, 0.4]}}, name="silent")
 
     def vanish(parameters, context):
@@ -108,11 +120,41 @@ def test_a_trial_of_a_silent_machine_is_buried(server, sweep_with, write_sweep, 
     ]
 
 
-def test_a_server_that_is_not_there_is_told_after_trying(tmp_path, closed_port, capsys):
+@pytest.mark.slow
+def test_a_server_lost_in_the_middle_loses_nothing(server, sweep_with, write_sweep, toy, monkeypatch, capsys):
+    """두 번째 시도를 하는 동안 서버가 꺼졌습니다. 마친 것은 남아 있고, 서버가 돌아오면 이어집니다."""
+    monkeypatch.setattr(storages, "PATIENCE", (0, 0))
+    path = write_sweep({"x": {"values": [0.1, 0.3, 0.5]}}, name="lost")
+    count = 0
+
+    def trial(parameters, context):
+        nonlocal count
+        count += 1
+        if count == 2:
+            server.stop()
+            return {"score": parameters["x"]}
+        return toy.run_trial(parameters, context)
+
+    with pytest.raises(UserError, match="저장소에 닿을 수 없어 멈춥니다"):
+        sweep_with(path=path, request={"storage": server.url}, trial=trial)
+    assert capsys.readouterr().out.count("다시 해 봅니다") == 2
+    server.start()
+    monkeypatch.setattr("nlpbook.sweeps.study.is_running", lambda pid: False)  # 그 프로세스는 꺼졌습니다
+    folder = sweep_with(path=path, request={"storage": server.url, "resume": True})
+    assert [(one["slot"], one["status"]) for one in sorted(folder.records(), key=lambda one: one["slot"])] == [
+        (0, "complete"),
+        (1, "complete"),
+        (2, "complete"),
+    ]
+    assert len(folder.records()) == 3
+
+
+def test_a_server_that_is_not_there_is_told_after_trying(tmp_path, closed_port, capsys, monkeypatch):
     pytest.importorskip("psycopg", reason="psycopg가 없습니다")
+    monkeypatch.setattr(storages, "PATIENCE", (0, 0))
     url = f"postgresql://me:secret@127.0.0.1:{closed_port}/x"
     with pytest.raises(UserError, match="저장소에 닿을 수 없어 멈춥니다"):
-        open_storage(url, tmp_path / "unused", patience=(0, 0))
+        open_storage(url, tmp_path / "unused")
     assert capsys.readouterr().out.count("다시 해 봅니다") == 2
 
 
