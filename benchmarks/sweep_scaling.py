@@ -21,6 +21,10 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from console_text import make_printable  # noqa: E402
+
 HOME = ROOT / "solutions" / "task2-summarization"
 QUICK = HOME / "configs" / "sweep" / "quick_test.yaml"
 TRIALS = 10
@@ -72,7 +76,6 @@ def workers(folder: Path) -> None:
 
 def overhead(folder: Path) -> None:
     """하는 일이 없는 시도 50개: 저장소와 결과 파일에 적는 시간만."""
-    sys.path[:0] = [str(ROOT)]
     from nlpbook.sweeps.cli import Request, SweepTask, run_sweep
 
     (folder / "nothing.yaml").write_text("method: random\nparameters: {x: {min: 0.0, max: 1.0}}\n", encoding="utf-8")
@@ -120,4 +123,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

@@ -316,7 +316,7 @@ TASK = SweepTask(
     rerun="python step5_cli_and_serving.py train --config {config}",
 )
 
-app = new_app("하이퍼파라미터를 바꾸어 가며 시도하고, 가장 좋은 것을 찾습니다.")
+cli = new_app("하이퍼파라미터를 바꾸어 가며 시도하고, 가장 좋은 것을 찾습니다.")
 BaseConfig = Annotated[str, typer.Option("--base-config", help="시도마다 같은 바탕이 되는 설정.", metavar="이름")]
 SweepId = Annotated[str | None, typer.Option("--sweep-id", help="이어 할 탐색의 번호.", metavar="번호")]
 Resume = Annotated[bool, typer.Option("--resume", help="멈춘 탐색을 이어 합니다.")]
@@ -338,7 +338,7 @@ def base_of(config: str, overrides: Sequence[str] | None, sweep_metric: str = ME
     }
 
 
-@app.command("run")
+@cli.command("run")
 def sweep(
     sweep_config: Annotated[str, typer.Option("--sweep-config", help="탐색의 이름이나 파일.", metavar="이름")],
     base_config: BaseConfig = "quick",
@@ -372,7 +372,7 @@ def sweep(
     say(f"결과를 보려면: python step6_sweep_runner.py report {folder.path.name.removeprefix('sweep_')}")
 
 
-@app.command("report")
+@cli.command("report")
 def report(
     name: Annotated[str, typer.Argument(help="탐색의 이름.", metavar="이름")],
     base_config: BaseConfig = "quick",
@@ -397,4 +397,5 @@ def arguments_of(words: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(app, arguments_of(sys.argv[1:]))
+    sys.argv[1:] = arguments_of(sys.argv[1:])
+    run(cli)

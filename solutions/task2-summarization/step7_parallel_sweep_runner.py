@@ -19,7 +19,6 @@
 """
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -116,10 +115,10 @@ def gpus_for(base: Mapping[str, Any]) -> list[str]:
 
 PARALLEL = replace(TASK, assign=assign, gpus=gpus_for)
 
-app = new_app("여러 일꾼이 한 탐색을 나누어 합니다.", no_args_is_help=False)
+cli = new_app("여러 일꾼이 한 탐색을 나누어 합니다.", no_args_is_help=False)
 
 
-@app.command()
+@cli.command()
 def sweep(
     single_parallel: Annotated[str, typer.Option("--single-parallel", help="탐색의 이름이나 파일.", metavar="이름")],
     base_config: BaseConfig = "quick",
@@ -153,4 +152,4 @@ def sweep(
 
 
 if __name__ == "__main__":
-    run(app, sys.argv[1:])
+    run(cli)

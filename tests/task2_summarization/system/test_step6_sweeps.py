@@ -185,6 +185,6 @@ def test_a_pair_brings_its_architecture_and_checkpoint(step6):
 def test_an_unknown_sweep_is_one_sentence(step6, capsys):
     words = step6.arguments_of(["--sweep_config", "hyperparameter_swep"])
     with pytest.raises(SystemExit) as stopped:
-        step6.run(step6.app, words)
+        step6.run(step6.cli, words)
     assert stopped.value.code == 1
     assert "혹시 hyperparameter_sweep 인가요" in capsys.readouterr().err
