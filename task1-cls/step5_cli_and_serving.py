@@ -44,6 +44,7 @@ from nlpbook.runs import held
 from nlpbook.screen import Stopwatch, console, log_to, progress_bar, say
 from nlpbook.serving import listen, read_text, require_servable
 from nlpbook.serving import new_app as new_web_app
+from nlpbook.sweeps.commands import Sweepable
 from nlpbook.text import has_visible_character
 from nlpbook.tracking import Tracker, file_loggers
 from todo import todo
@@ -349,5 +350,11 @@ def predict(texts: list[str], asked: ClassificationConfig) -> None:
         say(f"{answer.label}  긍정 {answer.positive:6.1%}   {answer.text}")
 
 
+# `sweep`의 일꾼들이 이 이름으로 찾습니다.
+SWEEP = Sweepable(Path(__file__), "SWEEP", TrainConfig, train, metric="val_acc")
+
+
 if __name__ == "__main__":
-    run(build_cli())
+    cli = build_cli()
+    SWEEP.add_to(cli)
+    run(cli)

@@ -48,6 +48,7 @@ from nlpbook.language.sampling import Sampling, encode_prompt
 from nlpbook.language.streaming import collected, token_events
 from nlpbook.language.tokens import write_tokens
 from nlpbook.screen import say
+from nlpbook.sweeps.commands import Sweepable
 from nlpbook.text import composed
 from todo import todo
 
@@ -403,5 +404,11 @@ def build_cli() -> typer.Typer:
     return cli
 
 
+# `sweep`의 일꾼들이 이 이름으로 찾습니다.
+SWEEP = Sweepable(Path(__file__), "SWEEP", LMConfig, train, metric="val_loss", goal="minimize")
+
+
 if __name__ == "__main__":
-    run(build_cli())
+    cli = build_cli()
+    SWEEP.add_to(cli)
+    run(cli)
