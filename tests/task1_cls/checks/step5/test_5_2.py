@@ -83,15 +83,18 @@ class CommandLine:
         """
         self.answered.clear()
         self.chosen.clear()
+        endless = False
         try:
             self.command.main(args=["predict", *words], prog_name="step5", standalone_mode=False)
         except RecursionError:
-            shown = {"expected": "파일의 predict", "got": "방금 만든 명령"}
-            fail(idea="함수의 이름", symptom="calls-itself", **shown)
+            endless = True
         except TypeError as error:
             if "unexpected keyword" in str(error) or "argument" not in str(error):
                 raise
             fail(idea="함수의 인수", expected="predict(texts, 설정)", got=show(error), symptom="wrong-call")
+        if endless:
+            shown = {"expected": "파일의 predict", "got": "방금 만든 명령"}
+            fail(idea="함수의 이름", symptom="calls-itself", **shown)
         if len(self.answered) != 1:
             got = f"{len(self.answered)}번"
             symptom = "one-by-one" if self.answered else "not-called"
