@@ -25,7 +25,7 @@ from nlpbook.sweeps.config import Sweep, find_sweep, metric_name, read_sweep
 from nlpbook.sweeps.loop import Pieces, Trial, run_trials, short
 from nlpbook.sweeps.results import Summarize, SweepFolder
 from nlpbook.sweeps.storages import HEARTBEAT, StorageLost, open_storage, without_password
-from nlpbook.sweeps.study import COMPLETE, RUNNING, Search, new_id, sweep_id_of
+from nlpbook.sweeps.study import COMPLETE, RUNNING, STATUS, Search, new_id, sweep_id_of
 from nlpbook.sweeps.worker import STORAGE
 
 ENGINES = ("optuna", "wandb")
@@ -299,7 +299,10 @@ def finish_up(search: Search, folder: SweepFolder) -> None:
     search.bury()
     records = folder.record(search)
     complete = [one for one in records if one["status"] == COMPLETE]
-    counts = ", ".join(f"{status} {sum(one['status'] == status for one in records)}" for status in _statuses(records))
+    counts = ", ".join(
+        f"{STATUS.get(status, status)} {sum(one['status'] == status for one in records)}"
+        for status in _statuses(records)
+    )
     say(f"\n시도 {len(records)}개({counts or '없음'}). 결과: {shown(folder.path)}")
     if not complete:
         say("끝까지 한 시도가 없습니다." + (f" 마지막 오류: {records[-1]['error']}" if records else ""))

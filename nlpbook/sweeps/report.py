@@ -26,17 +26,9 @@ from nlpbook.sweeps import drawings, space
 from nlpbook.sweeps.config import DISTRIBUTIONS, Parameter, metric_name
 from nlpbook.sweeps.loop import short
 from nlpbook.sweeps.results import PREFIX, SweepFolder, summarize
-from nlpbook.sweeps.study import COMPLETE, PRUNED
+from nlpbook.sweeps.study import COMPLETE, PRUNED, STATUS
 
 SEEDS = ("seed", "general.seed", "training.seed")
-STATUS = {
-    "complete": "마침",
-    "pruned": "일찍 멈춤",
-    "failed": "실패",
-    "skipped": "건너뜀",
-    "interrupted": "사람이 멈춤",
-    "killed": "꺼짐",
-}
 FEWEST = 4  # 중요도를 말하려면 끝까지 한 시도가 이만큼은 있어야 합니다.
 ON_SCREEN = 5
 

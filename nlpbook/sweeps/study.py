@@ -40,6 +40,14 @@ from nlpbook.sweeps.config import Parameter, Sweep
 from nlpbook.sweeps.storages import beating, patient
 
 COMPLETE, PRUNED, FAILED, SKIPPED = "complete", "pruned", "failed", "skipped"
+STATUS = {
+    "complete": "마침",
+    "pruned": "일찍 멈춤",
+    "failed": "실패",
+    "skipped": "건너뜀",
+    "interrupted": "사람이 멈춤",
+    "killed": "꺼짐",
+}
 INTERRUPTED, KILLED, SURPLUS, WAITING, RUNNING = "interrupted", "killed", "surplus", "waiting", "running"
 FINISHED = (COMPLETE, PRUNED, FAILED, SKIPPED, INTERRUPTED, KILLED)
 STATES = {TrialState.WAITING: WAITING, TrialState.RUNNING: RUNNING}
