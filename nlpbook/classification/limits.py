@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nlpbook.classification.config import TestConfig, TrainConfig
 from nlpbook.classification.metrics import ClassificationReport
 from nlpbook.limits import require_format, require_positions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # 4단계와 5단계가 줄마다 건네는 이름들과, 종류가 같은 보기 값
 TRAINING_LINE = {"step": 1, "epoch": 0.5, "loss": 0.5, "acc": 0.5, "lr": 1e-4}
@@ -38,7 +41,7 @@ def require_testable(config: TestConfig) -> None:
     require_format("tag_format_on_evaluate", config.printing.tag_format_on_evaluate, EVALUATE_LINE)
 
 
-def reading_of(tokenizer: Any, seq_len: int) -> Reading:
+def reading_of(tokenizer: PreTrainedTokenizerBase, seq_len: int) -> Reading:
     """문장을 얼마나 읽는지 답하는 함수.
 
     Args:

@@ -9,6 +9,12 @@ pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.slow]
 PAGES = ["cls", "lm", "sum"]
 
 
+def opened(page, address: str) -> None:
+    """페이지를 열고, 처음 초점이 글 칸에 갈 때까지 기다립니다. 그 전에 친 글자는 어디에도 들어가지 않습니다."""
+    page.goto(address)
+    page.locator("textarea:focus").wait_for()
+
+
 def seen(page, selector: str, text: str):
     """그 글이 보일 때까지 기다립니다."""
     page.locator(selector, has_text=text).first.wait_for()
@@ -16,7 +22,7 @@ def seen(page, selector: str, text: str):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_sticks_out_of_the_screen(page, site, name):
-    page.goto(site.address(f"{name}/"))
+    opened(page, site.address(f"{name}/"))
     width = page.viewport_size["width"]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -24,7 +30,7 @@ def test_nothing_sticks_out_of_the_screen(page, site, name):
 @pytest.mark.parametrize("name", PAGES)
 def test_no_serious_violation_of_accessibility(page, site, name):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core가 없습니다")
-    page.goto(site.address(f"{name}/"))
+    opened(page, site.address(f"{name}/"))
     page.keyboard.type("민수: 재미있어요")
     page.keyboard.press("Control+Enter" if name == "sum" else "Enter")
     seen(page, *{"cls": ("#history li", "긍정"), "lm": ("#status", "이르렀습니다"), "sum": ("#summary", "약속")}[name])
@@ -33,7 +39,7 @@ def test_no_serious_violation_of_accessibility(page, site, name):
 
 
 def test_a_review_is_judged_with_the_keyboard_alone(page, site):
-    page.goto(site.address("cls/"))
+    opened(page, site.address("cls/"))
     page.keyboard.type("배우들 연기가 좋아요")
     page.keyboard.press("Enter")
     seen(page, ".verdict", "긍정")
@@ -43,7 +49,7 @@ def test_a_review_is_judged_with_the_keyboard_alone(page, site):
 
 
 def test_html_in_a_review_stays_text(page, site):
-    page.goto(site.address("cls/"))
+    opened(page, site.address("cls/"))
     page.fill("#text", "<img src=x onerror=alert(1)><b>굵게</b>")
     page.click("#go")
     seen(page, "#result .long", "<b>굵게</b>")
@@ -52,7 +58,7 @@ def test_html_in_a_review_stays_text(page, site):
 
 def test_the_answer_to_the_last_question_stays(page, site):
     site.gate.clear()
-    page.goto(site.address("cls/"))
+    opened(page, site.address("cls/"))
     page.fill("#text", "기다려 좋아요")
     page.keyboard.press("Enter")
     page.fill("#text", "싫어요")
@@ -67,7 +73,7 @@ def test_the_answer_to_the_last_question_stays(page, site):
 
 @pytest.mark.parametrize(("text", "told"), [("프록시", "프록시"), ("  ", ""), ("가" * 2001, "너무 깁니다")])
 def test_an_error_is_a_korean_sentence(page, site, text, told):
-    page.goto(site.address("cls/"))
+    opened(page, site.address("cls/"))
     page.fill("#text", text)
     page.keyboard.press("Enter")
     seen(page, "#result .error", told)
@@ -75,13 +81,13 @@ def test_an_error_is_a_korean_sentence(page, site, text, told):
 
 
 def test_letters_are_counted_as_the_server_counts_them(page, site):
-    page.goto(site.address("cls/"))
+    opened(page, site.address("cls/"))
     page.fill("#text", "\u1100\u1161🎬 ")
     assert page.locator("#count").inner_text() == "2 / 2,000자"
 
 
 def test_an_enter_that_ends_a_syllable_sends_nothing(page, site):
-    page.goto(site.address("cls/"))
+    opened(page, site.address("cls/"))
     page.fill("#text", "좋아요")
     fire = "(area, init) => area.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', cancelable: true, ...init}))"
     for init in ({"isComposing": True}, {"keyCode": 229}):
@@ -91,7 +97,7 @@ def test_an_enter_that_ends_a_syllable_sends_nothing(page, site):
 
 
 def test_every_slider_has_its_name_and_its_value(page, site):
-    page.goto(site.address("lm/"))
+    opened(page, site.address("lm/"))
     for name in ("온도", "top-k", "top-p", "되풀이 벌점", "토큰 수"):
         slider = page.get_by_role("slider", name=name, exact=True)
         slider.focus()
@@ -100,7 +106,7 @@ def test_every_slider_has_its_name_and_its_value(page, site):
 
 
 def test_a_text_is_written_and_spoken_once(page, site):
-    page.goto(site.address("lm/"))
+    opened(page, site.address("lm/"))
     page.click("#go")
     seen(page, "#status", "정한 길이에 이르렀습니다 · 60토큰")
     assert page.locator("#text .token").count() == 60
@@ -110,7 +116,7 @@ def test_a_text_is_written_and_spoken_once(page, site):
 
 
 def test_tokens_are_reached_with_arrow_keys(page, site):
-    page.goto(site.address("lm/"))
+    opened(page, site.address("lm/"))
     page.click("#go")
     seen(page, "#status", "이르렀습니다")
     page.locator("#go").focus()
@@ -128,7 +134,7 @@ def test_tokens_are_reached_with_arrow_keys(page, site):
 
 def test_a_text_can_be_stopped_while_it_is_written(page, site):
     site.gate.clear()
-    page.goto(site.address("lm/"))
+    opened(page, site.address("lm/"))
     page.fill("#prompt", "기다려")
     page.click("#go")
     seen(page, "#text .token", "여우3")
@@ -139,7 +145,7 @@ def test_a_text_can_be_stopped_while_it_is_written(page, site):
 
 
 def test_a_server_that_dies_in_the_middle_is_told(page, site):
-    page.goto(site.address("lm/"))
+    opened(page, site.address("lm/"))
     page.fill("#prompt", "끊어져")
     page.click("#go")
     seen(page, "#status", "다 보내기 전에 끊어졌습니다")
@@ -148,7 +154,7 @@ def test_a_server_that_dies_in_the_middle_is_told(page, site):
 
 def test_what_is_being_written_stays_in_sight_on_a_phone(phone, site):
     site.gate.clear()
-    phone.goto(site.address("lm/"))
+    opened(phone, site.address("lm/"))
     phone.fill("#prompt", "기다려")
     phone.click("#go")
     seen(phone, "#text .token", "여우3")
@@ -158,7 +164,7 @@ def test_what_is_being_written_stays_in_sight_on_a_phone(phone, site):
 
 
 def test_a_dialogue_is_shown_as_bubbles_with_who_is_who(page, site):
-    page.goto(site.address("sum/"))
+    opened(page, site.address("sum/"))
     page.keyboard.type("민수: 세 시에 볼까요?")
     page.keyboard.press("Enter")
     page.keyboard.type("지영: <i>좋아요</i>")
@@ -174,6 +180,6 @@ def test_a_dialogue_is_shown_as_bubbles_with_who_is_who(page, site):
 
 
 def test_the_summary_has_sliders_with_names(page, site):
-    page.goto(site.address("sum/"))
+    opened(page, site.address("sum/"))
     for name in ("길이", "빔"):
         page.get_by_role("slider", name=name, exact=True).focus()
