@@ -66,7 +66,7 @@ class MorphemeTokenizer:
 @cache
 def _kiwi() -> Any:
     try:
-        from kiwipiepy import Kiwi
+        from kiwipiepy import Kiwi  # pyright: ignore[reportMissingImports]  골라서 설치하는 것입니다.
     except ImportError:
         raise UserError(
             "형태소로 나누려면 kiwipiepy가 있어야 합니다: pip install -e '.[morpheme]'. 없이 재려면 "
