@@ -45,7 +45,8 @@ def test_two_workers_share_a_grid(start, write_sweep, tmp_path):
 def test_killed_workers_lose_only_their_own_trials(start, write_sweep, tmp_path):
     path = write_sweep({"x": {"values": [number / 20 for number in range(16)]}})
     folder = tmp_path / "outputs" / "sweep_small"
-    process = start(path, "--workers", 3, "--sleep", 0.05, "--retry", 3)
+    gate = tmp_path / "gate"
+    process = start(path, "--workers", 3, "--sleep", 0.05, "--retry", 3, "--gate", gate)
     chance = random.Random(11)
     killed = []
     for _ in range(2):
@@ -54,6 +55,7 @@ def test_killed_workers_lose_only_their_own_trials(start, write_sweep, tmp_path)
         time.sleep(chance.uniform(0, 0.2))
         os.kill(victim, signal.SIGKILL)
         killed.append(victim)
+    gate.touch()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     found = lines_of(folder)
@@ -70,13 +72,15 @@ def test_killed_workers_lose_only_their_own_trials(start, write_sweep, tmp_path)
 def test_ctrl_c_stops_all_and_resumes(start, write_sweep, tmp_path):
     path = write_sweep({"x": {"min": 0.0, "max": 1.0}}, method="random")
     folder = tmp_path / "outputs" / "sweep_small"
-    process = start(path, "--workers", 2, "--count", 9, "--sleep", 0.1)
+    gate = tmp_path / "gate"
+    process = start(path, "--workers", 2, "--count", 9, "--gate", gate)
     until(lambda: len(lines_of(folder)) >= 2)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     before = lines_of(folder)
     assert {one["status"] for one in before} <= {"complete", "interrupted"}
+    gate.touch()
     again = start(path, "--workers", 2, "--resume")
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0, output
