@@ -65,7 +65,7 @@ def command_of(script: str, name: str) -> Any:
     if not solution.is_file():
         pytest.skip("해답이 없는 배포판입니다")
     step = load_step(solution.parent, solution.stem)
-    whole = typer.main.get_command(step.build_cli() if hasattr(step, "build_cli") else step.app)
+    whole = typer.main.get_command(step.build_cli() if hasattr(step, "build_cli") else step.cli)
     return getattr(whole, "commands", {}).get("run" if name.startswith("--") else name, whole)
 
 
