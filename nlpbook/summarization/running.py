@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -43,6 +44,12 @@ SHOWN_PREDICTIONS = 20  # W&B의 표에 남길 예측의 수
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
+def leave_group() -> None:
+    """프로세스들의 모임을 닫습니다. 열어 둔 채 끝나면, 뒤에서 돌던 쓰레드 때문에 이따금 SIGABRT로 죽습니다."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 class Running:
     """학습 한 번의 앞과 뒤.
 
@@ -65,6 +72,8 @@ class Running:
         self.home = home
         self.tracker = Tracker()
         self.flag = InterruptFlag(enabled=args.world_size == 1)
+        if args.world_size > 1:
+            atexit.register(leave_group)
         self.report = ProgressReport(self.say, require_metric(config.training.metric_for_best_model))
 
     @property
