@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +14,7 @@ from flask import Flask, Response, jsonify, render_template, request
 from nlpbook import serving
 from nlpbook.serving import read_json, read_text
 from nlpbook.summarization.requests import Limits
+from tests.listening import serve
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
@@ -63,13 +62,8 @@ class Site:
     """페이지마다의 API를 흉내 내는 서버. 언제 무엇을 답할지는 시험이 정합니다."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         self.gate = threading.Event()  # "기다려"로 시작하는 문장은 이것이 켜져야 답합니다.
-        threading.Thread(target=serving.listen, args=(self.app(), "127.0.0.1", self.port, 4), daemon=True).start()
-        while socket.socket().connect_ex(("127.0.0.1", self.port)):
-            time.sleep(0.01)
+        self.port = serve(self.app(), threads=4)
 
     def address(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"

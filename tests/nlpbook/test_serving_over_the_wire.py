@@ -12,19 +12,16 @@ from flask import Flask, jsonify, render_template, request
 from werkzeug.exceptions import ServiceUnavailable
 
 from nlpbook import serving
+from tests.listening import serve
 
 
 class Served:
     """이 프로세스의 쓰레드에서 듣는 서버와, 그 안에서 일어난 일."""
 
     def __init__(self) -> None:
-        self.port = free_port()
         self.started = threading.Event()
         self.left = threading.Event()
-        app = self.app()
-        threading.Thread(target=serving.listen, args=(app, "127.0.0.1", self.port, 2), daemon=True).start()
-        while not listening(self.port):
-            pass
+        self.port = serve(self.app(), threads=2)
 
     def app(self) -> Flask:
         app = serving.new_app("시험")
@@ -76,17 +73,6 @@ class Served:
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             return answer.status, json.loads(answer.read())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")

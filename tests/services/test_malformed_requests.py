@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import sys
-import threading
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +14,8 @@ import torch
 from flask import Flask
 
 from course.checks.loading import load_step
-from nlpbook import serving
 from nlpbook.paths import ROOT
+from tests.listening import serve
 from tests.services.malformed import requests
 
 pytestmark = pytest.mark.slow
@@ -85,14 +84,8 @@ def resident_bytes() -> int | None:
 def test_malformed_requests_do_no_harm(service, caplog):
     if not (ROOT / "solutions").is_dir():
         pytest.skip("해답이 없는 배포판입니다")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     address, build = SERVICES[service]
-    app = build()
-    threading.Thread(target=serving.listen, args=(app, "127.0.0.1", port, 2), daemon=True).start()
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        pass
+    port = serve(build(), threads=2)
     made = list(requests(20261130, COUNT, address))
     wrong = []
     answered: Counter[int | None] = Counter()
