@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.opening import opened
+
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.slow]
 
 PAGES = ["cls", "lm", "sum"]
-
-
-def opened(page, address: str) -> None:
-    """페이지를 열고, 처음 초점이 글 칸에 갈 때까지 기다립니다. 그 전에 친 글자는 어디에도 들어가지 않습니다."""
-    page.goto(address)
-    page.locator("textarea:focus").wait_for()
 
 
 def seen(page, selector: str, text: str):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
-
 import pytest
 from flask import Flask, jsonify, render_template, request
 
 from nlpbook import serving
 from nlpbook.summarization.requests import Limits, read_summarization
+from tests.browser.opening import opened
+from tests.listening import serve
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.slow]
 
@@ -47,13 +45,7 @@ def stand_in() -> Flask:
 
 @pytest.fixture(scope="module")
 def address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    threading.Thread(target=serving.listen, args=(stand_in(), "127.0.0.1", port, 4), daemon=True).start()
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        time.sleep(0.01)
-    return f"http://127.0.0.1:{port}/sum/"
+    return f"http://127.0.0.1:{serve(stand_in(), threads=4)}/sum/"
 
 
 def write_and_send(page) -> None:
@@ -68,7 +60,7 @@ def write_and_send(page) -> None:
 
 
 def test_a_dialogue_is_summarized_with_the_keyboard_alone(page, address):
-    page.goto(address)
+    opened(page, address)
     write_and_send(page)
     assert page.locator("#summary").inner_text() == "민수 #Person1#은 <b>50</b>에 지영 #Person2#를 만납니다."
     assert page.locator("li").count() == 3
@@ -82,21 +74,21 @@ def test_a_dialogue_is_summarized_with_the_keyboard_alone(page, address):
 
 
 def test_nothing_sticks_out_of_the_screen(page, address):
-    page.goto(address)
+    opened(page, address)
     write_and_send(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
 def test_no_serious_violation_of_accessibility(page, address):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core가 없습니다")
-    page.goto(address)
+    opened(page, address)
     write_and_send(page)
     found = axe.Axe().run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
 
 
 def test_length_and_beams_are_chosen_with_arrow_keys(phone, address):
-    phone.goto(address)
+    opened(phone, address)
     for name, before in (("길이", "50"), ("빔", "4")):
         slider = phone.get_by_role("slider", name=name, exact=True)
         slider.focus()
@@ -108,7 +100,7 @@ def test_length_and_beams_are_chosen_with_arrow_keys(phone, address):
 
 
 def test_an_example_fills_the_box_and_a_refusal_is_told(phone, address):
-    phone.goto(address)
+    opened(phone, address)
     phone.get_by_role("button", name="회의 미루기").click()
     phone.locator("#summary").wait_for()
     assert phone.locator("#dialogue").input_value().startswith("민수: 지영 씨")
