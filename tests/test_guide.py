@@ -1,0 +1,138 @@
+"""학습 가이드(README_stepwise_learning.md와 docs/guide/): 링크와 앵커, 단계의 표, 명령, 그리고 지은 사이트."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from course.book.tasks import all_tasks
+from course.home import ROOT, Home
+
+HOME = Home(ROOT)
+PAGES = HOME.guide_pages()
+DOCUMENTS = [*PAGES, *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"))]
+FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+TIME = re.compile(r"약 [\d~]+[초분]")
+STEPS = [(task, step) for task in all_tasks(HOME) for step in task.steps]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def prose(page: Path) -> str:
+    """코드를 뺀 글."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+@cache
+def anchors(page: Path) -> list[str]:
+    """GitHub가 제목에 붙이는 이름. 같은 제목이 또 나오면 -1, -2가 붙습니다."""
+    found: list[str] = []
+    for title in re.findall(r"^#{1,6} (.+)$", prose(page), re.MULTILINE):
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", title).strip().lower()
+        slug = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+        again = sum(one == slug or bool(re.fullmatch(rf"{re.escape(slug)}-\d+", one)) for one in found)
+        found.append(f"{slug}-{again}" if again else slug)
+    return found
+
+
+def links(page: Path) -> list[tuple[str, str]]:
+    """페이지의 상대 링크들: (경로, 앵커)."""
+    inner = [link for link in LINK.findall(prose(page)) if not re.match(r"[a-z]+:", link)]
+    return [(path, unquote(anchor)) for path, _, anchor in (link.partition("#") for link in inner)]
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_every_link_leads_somewhere(page):
+    lost = []
+    for path, anchor in links(page):
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            lost.append(f"{path}#{anchor}")
+    assert lost == []
+
+
+def test_the_entry_leads_to_every_page():
+    entry = {(ROOT / path).resolve() for path, _ in links(HOME.guide) if path}
+    assert [name_of(page) for page in PAGES if page != HOME.guide and page not in entry] == []
+
+
+def test_every_step_has_its_table_of_todos_in_one_chapter():
+    tables = [found for page in PAGES for found in re.findall(r"<!-- todos (\S+ \d+) -->", prose_with_code(page))]
+    assert sorted(tables) == sorted(f"{task.name} {step.number}" for task, step in STEPS)
+
+
+def prose_with_code(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def rows() -> list[list[str]]:
+    """모든 단계의 표의 줄들: 과제, 단계, 만드는 것, TODO의 수, 시간."""
+    table = HOME.guide.read_text(encoding="utf-8").partition("## 2. 모든 단계")[2]
+    lines = [line for line in table.splitlines() if re.match(r"\|.*\[\d단계 ", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize(("task_and_step", "row"), list(zip(STEPS, rows(), strict=True)), ids=str)
+def test_the_table_of_all_steps_says_what_the_steps_say(task_and_step, row):
+    task, step = task_and_step
+    if not task.solution.is_dir():
+        pytest.skip("해답이 없는 배포판입니다")
+    source = (task.solution / step.file_name).read_text(encoding="utf-8")
+    assert f"[{step.number}단계 " in row[1]
+    assert row[3] == str(len(re.findall(r"# \[TODO ", source)))
+    assert TIME.findall(row[4]) == stated_times(source)[:1]
+
+
+def stated_times(source: str) -> list[str]:
+    return TIME.findall(ast.get_docstring(ast.parse(source)) or "")
+
+
+def test_running_times_in_the_chapters_are_those_of_the_steps():
+    """명령 곁의 `# 약 8초`는 단계 파일의 설명에도 있습니다."""
+    wrong = []
+    for page in PAGES:
+        for task, name, note in re.findall(r"^python (task\d-[a-z]+)/(step\d_\w+\.py) +# (.*)$", fences(page), re.M):
+            known = stated_times((ROOT / "solutions" / task / name).read_text(encoding="utf-8"))
+            wrong += [f"{name}: {time}" for time in TIME.findall(note) if time not in known]
+    assert wrong == []
+
+
+def fences(page: Path) -> str:
+    return "\n".join(FENCE.findall(page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_commands_are_run_from_the_top_of_the_repository(page):
+    assert re.findall(r"^cd (?:solutions/)?task\d.*$", fences(page), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_scripts_in_commands_exist(page):
+    scripts = re.findall(r"^(?:!|[A-Z_]+=\S+ )?python3? ([\w./-]+\.py)", fences(page), re.MULTILINE)
+    assert [name for name in scripts if not (ROOT / name).is_file() and name not in {"training_pipeline.py"}] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("material") is None, reason="mkdocs-material이 설치되어 있지 않습니다")
+def test_the_site_is_built_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONUTF8": "1"}
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", env=environment)
+    assert built.returncode == 0, built.stderr
+    assert "WARNING" not in built.stdout + built.stderr
+    front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert 'href="guide/task1-cls.html' in front
+    assert (tmp_path / "site" / "search" / "search_index.js").is_file()
