@@ -2,14 +2,14 @@
 
 영화 리뷰가 긍정인지 부정인지 알아맞히는 모델을 다섯 단계로 만듭니다. 이 단계에서는 부품 네 가지를 한 클래스에 모읍니다.
 말뭉치는 무엇을 배울지, 설정은 모델이 어떤 모양일지, 토크나이저는 글을 수로 어떻게 바꿀지 정하고, 모델은 그 수를 받아
-라벨마다 점수(logit)를 냅니다. 점수를 내는 마지막 층은 아직 배운 것이 없으므로, 지금의 대답은 동전 던지기와 같습니다.
+라벨마다 점수(logit)를 냅니다. 점수를 내는 마지막 층들은 아직 배운 것이 없으므로, 지금의 대답은 동전 던지기와 같습니다.
 
     python step1_basic_structure.py    # 네 부품과, 토큰으로 나눈 리뷰 한 줄을 보여 줍니다 (약 8초)
 
 배우는 것
     - `LightningModule`: PyTorch의 `nn.Module`에 학습의 각 스텝을 적는 자리를 더한 클래스
     - `AutoConfig` · `AutoTokenizer` · `AutoModelForSequenceClassification`: 이름으로 알맞은 클래스를 찾는 세 입구
-    - 미세조정(fine-tuning): 많은 글로 미리 배운 몸통에, 우리 과제의 작은 머리를 새로 얹어 함께 배우는 방법
+    - 미세조정(fine-tuning): 미리 배운 몸통(백본, backbone)에 우리 과제의 작은 머리(head)를 새로 얹어 함께 배우는 방법
 
 하지 않는 것: 데이터를 배치로 묶는 일(2단계), 학습(3, 4단계).
 """
@@ -56,7 +56,7 @@ class NSMCModel(LightningModule):
         self.lm_config.id2label = dict(enumerate(self.data.label_names))  # 저장한 모델이 "긍정", "부정"으로 답하도록
         self.lm_config.label2id = {name: number for number, name in enumerate(self.data.label_names)}
 
-        # [TODO 1-3] 같은 사전학습 모델의 빠른(fast) 토크나이저를 self.lm_tokenizer에 담으세요.
+        # [TODO 1-3] 같은 사전학습 모델의 토크나이저를 self.lm_tokenizer에 담으세요.
         # 힌트: 모델은 자기가 배운 번호만 알아듣습니다. 토크나이저와 모델의 이름이 다르면 무슨 일이 생길까요?
         todo("1-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.lm_tokenizer
         # [END 1-3]
@@ -96,7 +96,7 @@ def main() -> None:
         logits = model.lang_model(**inputs).logits  # (1, 라벨 수)
     named = zip(model.data.label_names, logits[0].tolist(), strict=True)
     scores = ", ".join(f"{name} {score:+.3f}" for name, score in named)
-    print(f"  점수  {scores}  ← 머리가 아직 배우지 않아 아무 뜻이 없습니다")
+    print(f"  점수  {scores}  ← pooler와 머리가 아직 난수라 아무 뜻이 없습니다")
 
     # 더 해 보기: 리뷰에 오타나 새로 생긴 말을 넣어 보세요. 토큰은 어디에서 잘게 부서지나요?
 

@@ -65,13 +65,13 @@ DEFAULT_CONFIG = "quick"
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` 위에 `over`를 얹은 새 사전. 두 인수는 그대로입니다.
+    """`base` 위에 `over`를 얹은 새 딕셔너리. 두 인수는 그대로입니다.
 
-    사전과 사전이 만나면 그 안까지 포갭니다: `{"training": {"epochs": 3, "fp16": true}}` 위에
-    `{"training": {"epochs": 9}}`을 얹어도 fp16은 남습니다. 사전이 아닌 값(목록도)은 얹은 것으로 통째로 바뀝니다.
+    딕셔너리와 딕셔너리가 만나면 그 안까지 포갭니다: `{"training": {"epochs": 3, "fp16": true}}` 위에
+    `{"training": {"epochs": 9}}`을 얹어도 fp16은 남습니다. 딕셔너리가 아닌 값(목록도)은 얹은 것으로 통째로 바뀝니다.
     """
-    # [TODO 1-1] base 위에 over를 얹은 새 사전을 both에 담으세요. 사전끼리 만나면 그 안까지 얹습니다.
-    # 힌트: {**base, **over}는 training을 통째로 바꿉니다. 두 사전 안의 사전을 얹는 일은, 지금 쓰는 함수가 하는 일과
+    # [TODO 1-1] base 위에 over를 얹은 새 딕셔너리를 both에 담으세요. 딕셔너리끼리 만나면 그 안까지 얹습니다.
+    # 힌트: {**base, **over}는 training을 통째로 바꿉니다. 그 안의 딕셔너리를 얹는 일은, 지금 쓰는 함수가 하는 일과
     #       무엇이 다를까요? 설정 파일 하나를 여러 실험이 물려받는데, base를 고쳐 버리면 다음 실험은 무엇을 읽게 될까요?
     todo("1-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: both
     # [END 1-1]
@@ -86,7 +86,7 @@ def with_inheritance(path: Path | str, children: tuple[Path, ...] = ()) -> dict[
         children: 이 파일을 물려받아 여기까지 온 파일들. 처음에는 비어 있습니다.
 
     Returns:
-        사전 안의 사전. 값은 `Sourced(값, 온 곳)`이라, 포개어도 어디에 적혀 있던 것인지 남습니다.
+        딕셔너리 안의 딕셔너리. 값은 `Sourced(값, 온 곳)`이라, 포개어도 어디에 적혀 있던 것인지 남습니다.
 
     Raises:
         UserError: 파일을 읽을 수 없거나, 물려받기가 맴돌 때.

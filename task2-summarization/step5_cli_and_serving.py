@@ -312,9 +312,9 @@ def config_from(options: Options, kind: type[CommandOptions]) -> SummarizationCo
     """
     own = kind.options()
     written = assignments(options)  # 이름=값으로 적은 것들. 예: {"training.learning_rate": "1e-4"}
-    # [TODO 5-4] 사람이 적은 옵션 가운데 설정의 항목인 것과, written을 합친 사전 overrides를 만드세요.
+    # [TODO 5-4] 사람이 적은 옵션 가운데 설정의 항목인 것과, written을 합친 딕셔너리 overrides를 만드세요.
     # 힌트: 적지 않은 옵션까지 얹으면 설정 파일에 적힌 값은 어떻게 될까요? 반대로, 사람이 일부러 적은 0이나 False는
-    #       얹어야 합니다. 이름=값의 말들은 options["settings"]가 아니라 written에 사전으로 있습니다.
+    #       얹어야 합니다. 이름=값의 말들은 options["settings"]가 아니라 written에 딕셔너리로 있습니다.
     todo("5-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: overrides
     # [END 5-4]
     return load_config(options.get("config") or CommandOptions().config, overrides)

@@ -8,8 +8,8 @@
 배우는 것
     - `RandomSampler`와 `SequentialSampler`: 학습은 섞어야 하고, 평가는 섞을 까닭이 없습니다
     - collate: 길이가 다른 문장들을 같은 길이의 텐서로. 채움은 계산이 드는 빈칸이므로 꼭 필요한 만큼만
-    - 학습과 평가의 배치 크기가 다른 까닭: 평가는 기울기를 기억하지 않아 메모리가 남습니다
-    - weight decay는 행렬에만: 편향과 정규화 층을 0으로 당기면 모델이 제 크기를 잃습니다
+    - 학습과 추론의 배치 크기가 다른 까닭: 검증과 평가는 기울기를 기억하지 않아 메모리가 남습니다
+    - weight decay는 행렬에만: 편향과 정규화 층을 0으로 당기면 정규화한 값이 점점 작아집니다
 
 하지 않는 것: 배치가 모델을 지난 뒤의 일(3단계).
 """
@@ -70,7 +70,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
 
     def val_dataloader(self) -> DataLoader:
         """검증 배치. 학습 도중에 모델을 고르는 데 씁니다."""
-        # [TODO 2-3] 검증 데이터셋을 파일 순서대로, 평가 배치 크기로 읽는 로더를 만드세요.
+        # [TODO 2-3] 검증 데이터셋을 파일 순서대로, 추론 배치 크기로 읽는 로더를 만드세요.
         # 힌트: 검증은 몇 번을 해도 같은 값이어야 합니다. 어느 갈래를 읽는지, 배치 크기는 어느 쪽인지 확인하세요.
         dataset = self.dataset("valid")
         loader = DataLoader(
@@ -86,7 +86,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
 
     def test_dataloader(self) -> DataLoader:
         """평가 배치. 학습이 모두 끝난 뒤에 한 번만 봅니다."""
-        # [TODO 2-4] 평가 데이터셋을 파일 순서대로, 평가 배치 크기로 읽는 로더를 만드세요.
+        # [TODO 2-4] 평가 데이터셋을 파일 순서대로, 추론 배치 크기로 읽는 로더를 만드세요.
         # 힌트: 2-3과 닮았지만 갈래가 다릅니다. 검증 데이터로 고른 모델을 검증 데이터로 자랑하면 안 됩니다.
         dataset = self.dataset("test")
         loader = DataLoader(

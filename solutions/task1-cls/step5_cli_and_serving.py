@@ -6,12 +6,12 @@
     python step5_cli_and_serving.py test                         # 정확도, F1, 혼동표, 오답 페이지
     python step5_cli_and_serving.py serve --server_port 9164     # http://127.0.0.1:9164
     python step5_cli_and_serving.py predict "배우들 연기가 좋아요"    # 문장마다 한 줄씩 답합니다
-    python step5_cli_and_serving.py train --data_name nsmc --train_batch 128   # 실제 NSMC 15만 개, 약 9분
+    python step5_cli_and_serving.py train --data_name nsmc --train_batch 128   # 실제 리뷰 15만 개, 약 9분
 
 배우는 것
     - Flask-Classful: 웹 API를 클래스 하나로. 모델은 서버가 뜰 때 한 번만 읽습니다
     - Typer: 타입 힌트가 곧 명령줄 옵션. predict의 옵션은 손으로 적고, 설정에 있는 옵션들은 설정 클래스에서 만듭니다
-    - 설정의 흐름: 옵션 → 설정(config) → 말뭉치 → 데이터셋 → 로더 → 모델 → 루프 → 실행 폴더. 거꾸로 묻지 않습니다
+    - 설정의 흐름: 옵션 → 설정(config) → 말뭉치 → 데이터셋 → 로더 → 모델 → 루프 → 실행 폴더. 한쪽으로만 흐릅니다
     - Fabric: CPU, GPU 하나, 여러 프로세스를 인수 네 개로 고르기
 
 앞 단계와 Fabric은 명령이 시작된 뒤에, 쓰는 함수 안에서 불러옵니다. 그래서 --help와 옵션의 오타에는 바로 답합니다.
@@ -80,7 +80,7 @@ class WebAPI(FlaskView):
     def api(self) -> Any:
         """문장 하나를 받아 예측을 JSON으로 답합니다. 잘못된 요청에는 4xx와 `{"error": …}`로 답합니다."""
         text = read_text(request)  # JSON 문자열이나 {"text": "…"}에서 꺼낸 문장. 아니면 여기서 4xx로 끝납니다.
-        # [TODO 5-1] 모델에 문장을 물어 sentence, prediction, negative, positive를 담은 answer 사전을 만드세요.
+        # [TODO 5-1] 모델에 문장을 물어 sentence, prediction, negative, positive를 담은 answer 딕셔너리를 만드세요.
         # 힌트: 3단계의 infer_one이 Prediction을 돌려줍니다. prediction은 사람이 읽을 "긍정" 또는 "부정"입니다.
         prediction = self.model.infer_one(text)
         answer = {

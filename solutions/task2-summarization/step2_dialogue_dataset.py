@@ -87,7 +87,7 @@ class DialogueSummarizationDataset(Dataset):
         decoder_max_len: int = 128,
     ) -> None:
         self.items: list[dict[str, list[int]]] = []
-        # [TODO 2-3] 대화마다 input_ids와, 요약이 있으면 labels도 담은 사전을 만들어 self.items에 차례로 더하세요.
+        # [TODO 2-3] 대화마다 input_ids와, 요약이 있으면 labels도 담은 딕셔너리를 만들어 self.items에 차례로 더하세요.
         # 힌트: encode_dialogue와 encode_summary를 씁니다. 둘의 길이의 상한은 다릅니다. 같은 글을 에포크마다 다시
         #       토큰으로 바꾸지 않으려면, __getitem__이 아니라 여기에서 해야 합니다.
         for index, dialogue in enumerate(dialogues):

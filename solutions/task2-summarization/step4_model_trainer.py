@@ -245,7 +245,7 @@ class ModelTrainer:
             # [TODO 4-5] 모델과 토크나이저를 folder에 저장하고, 가장 좋았던 스텝의 검증 값을 best에 담으세요.
             # 힌트: 둘 다 save_pretrained가 있습니다. 잰 값은 state.log_history에 차례로 있습니다. 검증의 것에는
             #       eval_loss가 있고, 가장 좋았던 스텝은 state.best_global_step입니다. 마지막에 잰 것이 가장 좋은
-            #       것인가요? 검증하지 않았으면 best는 빈 사전입니다.
+            #       것인가요? 검증하지 않았으면 best는 빈 딕셔너리입니다.
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
             for row in state.log_history:

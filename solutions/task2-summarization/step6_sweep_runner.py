@@ -78,8 +78,8 @@ def suggest(trial: Any, parameter: Parameter) -> Any:
     facts = parameter.facts
     # [TODO 6-1] parameter.kind에 맞게 trial에게 물어, 고른 값을 value에 담으세요.
     # 힌트: constant는 물을 것이 없습니다. int_uniform은 min과 max를 포함한 정수, uniform은 그 사이의 수입니다.
-    #       log_uniform_values는 1e-6과 1e-3 사이에서 1e-5도 자주 나와야 합니다. categorical의 값에는 목록이나 사전도
-    #       있어, space.choices(값들)를 건네고 space.chosen(고른 것, 값들)으로 되돌립니다. 나머지는
+    #       log_uniform_values는 1e-6과 1e-3 사이에서 1e-5도 자주 나와야 합니다. categorical의 값에는 목록이나
+    #       딕셔너리도 있어, space.choices(값들)를 건네고 space.chosen(고른 것, 값들)으로 되돌립니다. 나머지는
     #       space.suggest_special(trial, parameter)가 고릅니다.
     if parameter.kind == "constant":
         value = facts["value"]

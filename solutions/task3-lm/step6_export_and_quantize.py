@@ -75,7 +75,7 @@ def gpt2_name(name: str) -> str:
 
 
 def is_laid_down(name: str) -> bool:
-    """GPT-2가 전치해(눕혀) 두는 가중치인가: 블록 안의 Linear 네 개의 행렬."""
+    """GPT-2가 전치해 두는 가중치인가: 블록 안의 Linear 네 개의 행렬."""
     return name.endswith((".qkv.weight", ".projection.weight", ".expand.weight"))
 
 
@@ -89,7 +89,7 @@ def to_gpt2_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         `GPT2LMHeadModel`에 넣을 가중치. `lm_head.weight`는 담지 않습니다(그쪽도 묶여 있습니다).
     """
     converted: dict[str, Tensor] = {}
-    # [TODO 6-1] lm_head.weight를 뺀 모든 가중치를 GPT-2의 이름으로 converted에 담되, 눕혀 두는 것은 전치하세요.
+    # [TODO 6-1] lm_head.weight를 뺀 가중치를 GPT-2의 이름으로 converted에 담되, GPT-2가 전치해 두는 것은 전치하세요.
     # 힌트: gpt2_name(이름)과 is_laid_down(이름)이 있습니다. 정사각 행렬(어텐션의 projection)은 전치하지 않아도 모양이
     #       맞아 오류가 나지 않습니다. 그러면 무엇으로 알 수 있을까요?
     for name, tensor in weights.items():
@@ -130,7 +130,7 @@ class GPT(step2_gpt_model.GPT):
         theirs = GPT2LMHeadModel.from_pretrained(source, dtype=torch.float32).state_dict()
         # [TODO 6-2] theirs의 가중치를 우리의 이름과 모양으로 바꾸어 model에 넣으세요.
         # 힌트: 이름의 짝은 우리 쪽 이름에서 찾는 것이 쉽습니다: model.state_dict()의 이름마다 gpt2_name을 물어 보세요.
-        #       lm_head.weight는 두 쪽의 이름이 같습니다. 눕혀 둔 것은 다시 전치합니다.
+        #       lm_head.weight는 두 쪽의 이름이 같습니다. 전치해 둔 것은 다시 전치합니다.
         weights = {}
         for ours in model.state_dict():
             tensor = theirs[ours if ours == "lm_head.weight" else gpt2_name(ours)]

@@ -105,7 +105,7 @@ class Box:
         ("{[]: 1}", "TypeError", "열쇠"),
         ("len(1)", "TypeError", "길이"),
         ("1 < 'a'", "TypeError", "견줄 수"),
-        ("dict(**1)", "TypeError", "사전이 와야"),
+        ("dict(**1)", "TypeError", "딕셔너리가 와야"),
         ("{'a': 1}['logits']", "KeyError", "'logits'"),
         ("[1][1]", "IndexError", "0부터"),
         ("a, b = [1]", "ValueError", "2개로 나누어 담으려는데 값이 1개뿐"),

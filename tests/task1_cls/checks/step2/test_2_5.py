@@ -211,7 +211,7 @@ def test_labels_follow_their_sentences(collating, features):
 @todo("2-5")
 def test_dataset_is_not_changed(collating, features):
     """collate는 데이터셋이 가진 목록을 늘리거나 줄이지 않습니다. 다음 에포크에도 같은 문장이어야 합니다."""
-    # 항목(사전)은 꺼낼 때마다 새것이라 바꾸어도 됩니다. input_ids의 목록은 데이터셋의 것입니다.
+    # 항목(딕셔너리)은 꺼낼 때마다 새것이라 바꾸어도 됩니다. input_ids의 목록은 데이터셋의 것입니다.
     owned = [list(one["input_ids"]) for one in features]
     given = [{**one, "input_ids": ids} for one, ids in zip(features, owned, strict=True)]
     collating.collate(given)

@@ -53,11 +53,11 @@ def _explain(error: Exception, given: Any) -> None:
 
 
 def got_names() -> NoReturn:
-    fail(idea="사전의 이름과 값", expected="Tensor", got="str", symptom="names-not-values")
+    fail(idea="딕셔너리의 이름과 값", expected="Tensor", got="str", symptom="names-not-values")
 
 
 def outputs_of(got, names, todo_name):
-    """결과가 사전이고 이름들이 있는지."""
+    """결과가 딕셔너리이고 이름들이 있는지."""
     if not isinstance(got, dict) or any(name not in got for name in names):
         kind = sorted(got) if isinstance(got, dict) else type(got).__name__
         fail(f"{todo_name}의 결과에 빠진 것이 있습니다.", idea="단계의 약속", expected=", ".join(names), got=kind)

@@ -44,7 +44,7 @@ def train(new_trainer, position, stop=None):
 
     def after_step(self, outputs=NOTHING):
         if isinstance(outputs, dict):
-            what = outputs.get("of", "배치" if "input_ids" in outputs else "다른 사전")
+            what = outputs.get("of", "배치" if "input_ids" in outputs else "다른 딕셔너리")
         else:
             what = NOTHING if outputs is NOTHING else type(outputs).__name__
         told.append((what, self.position.to_dict()))

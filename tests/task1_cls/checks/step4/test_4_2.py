@@ -30,7 +30,7 @@ class Line(torch.nn.Module):
     def forward(self, **batch):
         self.beats += ["forward"] if self.through_fabric else ["bypass", "forward"]
         self.through_fabric = False
-        # 사전에 담으면 Fabric이 loss.backward()를 예외로 막습니다. 검사가 먼저 알아보고 말해 주려고 비켜 갑니다.
+        # 딕셔너리에 담으면 Fabric이 loss.backward()를 예외로 막습니다. 검사가 먼저 알아보고 말해 주려고 비켜 갑니다.
         return SimpleNamespace(loss=line_loss(batch, self.weight, self.bias))
 
 
@@ -51,7 +51,7 @@ class LineModel(torch.nn.Module):
         if batch is None or unpacked:
             fail(
                 idea="training_step",
-                expected="배치(사전) 하나",
+                expected="배치(딕셔너리) 하나",
                 got=", ".join(unpacked) or "아무것도 건네지 않음",
                 symptom="unpacked-batch",
             )
@@ -364,7 +364,7 @@ def test_three_steps_match_the_arithmetic(steps):
         if not isinstance(record.outputs, dict) or not {"loss", "acc"} <= set(record.outputs):
             fail(
                 idea="스텝의 결과",
-                expected="loss와 acc가 든 사전",
+                expected="loss와 acc가 든 딕셔너리",
                 got=", ".join(record.outputs) if isinstance(record.outputs, dict) else type(record.outputs).__name__,
                 symptom="not-outputs",
             )

@@ -150,8 +150,8 @@ def test_every_validation_is_recorded(new_trainer, device):
             what = ", ".join(map(str, got)) if isinstance(got, dict) else show(got)
             fail(
                 idea="기록",
-                expected="val_loss, val_acc가 든 사전",
-                got=f"사전({what})" if isinstance(got, dict) else what,
+                expected="val_loss, val_acc가 든 딕셔너리",
+                got=f"딕셔너리({what})" if isinstance(got, dict) else what,
                 symptom="other-record",
             )
     steps = [step for step, _ in want], [step for step, _ in recorded]

@@ -116,7 +116,7 @@ def keep_all(new_trainer, device, folder, saving_mode, num_saving, again_at=0):
                 fail(idea="saver.metric", symptom="wrong-key", **shown)
             raise
         if given != saver.metrics:
-            shown = {"expected": ", ".join(saver.metrics), "got": ", ".join(given) or "빈 사전"}
+            shown = {"expected": ", ".join(saver.metrics), "got": ", ".join(given) or "빈 딕셔너리"}
             fail(idea="부른 쪽의 값", symptom="changed-metrics", **shown)
     return saver, want
 

@@ -78,7 +78,7 @@ def load_checkpoint(trainer, path):
         raise
     except TypeError as error:
         if "list indices must be integers" in str(error):
-            shown = {"expected": "이 프로세스의 난수(사전)", "got": "프로세스마다의 난수가 든 목록"}
+            shown = {"expected": "이 프로세스의 난수(딕셔너리)", "got": "프로세스마다의 난수가 든 목록"}
             fail(idea="난수", symptom="all-ranks", **shown)
         raise
     except KeyError as error:

@@ -64,7 +64,7 @@ class FakeModel:
 
 
 class Service:
-    """가짜 모델을 문 웹 앱. `ask`는 /api의 답을 사전으로 돌려줍니다."""
+    """가짜 모델을 문 웹 앱. `ask`는 /api의 답을 딕셔너리로 돌려줍니다."""
 
     def __init__(self, step: Any) -> None:
         self.model = FakeModel()
@@ -75,7 +75,7 @@ class Service:
         self.client = app.test_client()
 
     def ask(self, text: str, payload: Any = None) -> dict[str, Any]:
-        """문장을 보냅니다. 답이 사전이 아니거나 모델이 다른 문장을 받았으면 여기서 실패합니다."""
+        """문장을 보냅니다. 답이 딕셔너리가 아니거나 모델이 다른 문장을 받았으면 여기서 실패합니다."""
         body = json.dumps({"text": text} if payload is None else payload, ensure_ascii=False)
         self.model.asked.clear()
         try:
@@ -83,7 +83,7 @@ class Service:
         except NameError as error:
             if error.name in ANSWER_NAMES:
                 more = {"expected": f'"{error.name}"', "got": error.name, "symptom": "unquoted-keys"}
-                fail(idea="사전의 이름", **more)
+                fail(idea="딕셔너리의 이름", **more)
             raise
         asked = self.model.asked
         if text not in asked:
@@ -93,7 +93,7 @@ class Service:
             fail(**more)
         answer = response.get_json(silent=True)
         if not isinstance(answer, dict):
-            more = {"expected": "사전", "got": type(answer).__name__, "symptom": "not-a-dict"}
+            more = {"expected": "딕셔너리", "got": type(answer).__name__, "symptom": "not-a-dict"}
             fail(idea="웹 API의 약속", **more)
         return answer
 
@@ -174,7 +174,7 @@ def test_prediction_is_the_word_for_the_likelier_label(service, text, want):
         symptom = "raw-label"
     else:
         symptom = "whole-prediction" if isinstance(got, dict) else "other-word" if got else None
-    found = f"사전({', '.join(got)})" if isinstance(got, dict) else show(got)
+    found = f"딕셔너리({', '.join(got)})" if isinstance(got, dict) else show(got)
     fail(message, idea="사람이 읽을 라벨", expected=want, got=found, symptom=symptom, positive=POSITIVE[text])
 
 
@@ -199,7 +199,7 @@ def test_sentence_comes_back_unchanged(service, form):
         return
     escaped = isinstance(got, str) and (html.unescape(got) == PRAISE or got == json.dumps(PRAISE, ensure_ascii=False))
     if isinstance(got, dict):
-        got, symptom = f"사전({', '.join(got)})", "whole-prediction"
+        got, symptom = f"딕셔너리({', '.join(got)})", "whole-prediction"
     elif got is None:
         symptom = None
     else:

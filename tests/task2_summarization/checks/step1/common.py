@@ -17,11 +17,11 @@ from course.checks.words import fail
 from nlpbook.summarization.layers import Sourced
 from tests.task2_summarization.checks import support
 
-Tree = dict[str, Any]  # 사전 안의 사전
+Tree = dict[str, Any]  # 딕셔너리 안의 딕셔너리
 
 
 def layered(*layers: Mapping[str, Any]) -> Tree:
-    """층들을 차례로 포갠 새 사전. 1-1의 것과 따로 쓴, 그것의 기준입니다."""
+    """층들을 차례로 포갠 새 딕셔너리. 1-1의 것과 따로 쓴, 그것의 기준입니다."""
     made: Tree = {}
     for layer in layers:
         pile(made, layer)
@@ -37,7 +37,7 @@ def pile(under: Tree, layer: Mapping[str, Any]) -> None:
 
 
 def shallow(*layers: Mapping[str, Any]) -> Tree:
-    """맨 위의 이름만 보고 포갠 것: 사전이 만나면 통째로 바뀝니다."""
+    """맨 위의 이름만 보고 포갠 것: 딕셔너리가 만나면 통째로 바뀝니다."""
     made: Tree = {}
     for layer in layers:
         made |= layer
@@ -52,10 +52,10 @@ def values_of(tree: Any) -> Any:
 
 
 def require_dict(got: Any, name: str, idea: str) -> None:
-    """사전이 아니면 무엇이 왔는지 말합니다."""
+    """딕셔너리가 아니면 무엇이 왔는지 말합니다."""
     if not isinstance(got, dict):
         kind = "None" if got is None else got.__name__ if isinstance(got, type) else type(got).__name__
-        fail(f"{name}이(가) 사전이 아닙니다.", idea=idea, expected="dict", got=kind)
+        fail(f"{name}이(가) 딕셔너리가 아닙니다.", idea=idea, expected="dict", got=kind)
 
 
 def write(folder: Path, **texts: str) -> dict[str, Path]:

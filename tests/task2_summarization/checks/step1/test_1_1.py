@@ -1,4 +1,4 @@
-"""1-1의 검사: 사전 위에 사전을 얹기."""
+"""1-1의 검사: 딕셔너리 위에 딕셔너리를 얹기."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 from tests.task2_summarization.checks.step1.common import Tree, layered, require_dict, shallow
 
-IDEA = "사전 포개기"
-# 세 겹입니다. 한쪽에만 있는 이름, 거짓으로 읽히는 값(0, False, None, 빈 목록), 사전과 값이 만나는 곳이 있습니다.
+IDEA = "딕셔너리 포개기"
+# 세 겹입니다. 한쪽에만 있는 이름, 거짓으로 읽히는 값(0, False, None, 빈 목록), 딕셔너리와 값이 만나는 곳이 있습니다.
 BASE = {
     "seed": 37,
     "note": "바탕",
@@ -50,7 +50,7 @@ EMPTY_ENDS = [(BASE, {}), ({}, OVER)]
 
 
 def pairwise(choose: Callable[[Any, Any], Any], base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """두 사전에 함께 있는 값을 `choose`가 고르게 하여 안까지 포갠 것."""
+    """두 딕셔너리에 함께 있는 값을 `choose`가 고르게 하여 안까지 포갠 것."""
     made = dict(base)
     for name, value in over.items():
         both = isinstance(made.get(name), Mapping) and isinstance(value, Mapping)
@@ -62,7 +62,7 @@ def pairwise(choose: Callable[[Any, Any], Any], base: Mapping[str, Any], over: M
 
 
 def crosswise(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """바탕이 앞서게 얹되, 한 겹 들어갈 때마다 두 사전이 자리를 바꾼 것."""
+    """바탕이 앞서게 얹되, 한 겹 들어갈 때마다 두 딕셔너리가 자리를 바꾼 것."""
     made = dict(over)
     for name, value in base.items():
         both = isinstance(made.get(name), Mapping) and isinstance(value, Mapping)
@@ -71,7 +71,7 @@ def crosswise(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
 
 
 def one_level(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """사전 안의 사전까지만 포갠 것."""
+    """딕셔너리 안의 딕셔너리까지만 포갠 것."""
     return {
         name: {**base[name], **over[name]}
         if isinstance(base.get(name), Mapping) and isinstance(over.get(name), Mapping)
@@ -114,7 +114,7 @@ def wrong_results(base: Tree, over: Tree) -> Wrong:
 
 @pytest.fixture
 def attempt(step1):
-    """두 사전의 사본으로 부르고, (결과, 부른 뒤의 두 사전)을 돌려줍니다."""
+    """두 딕셔너리의 사본으로 부르고, (결과, 부른 뒤의 두 딕셔너리)을 돌려줍니다."""
 
     def call(base: Tree, over: Tree) -> tuple[Any, Tree, Tree]:
         mine, other = copy.deepcopy(base), copy.deepcopy(over)
@@ -126,7 +126,7 @@ def attempt(step1):
 @todo("1-1")
 @pytest.mark.parametrize(("base", "over"), [SMALL, (BASE, OVER)], ids=["작은 것", "큰 것"])
 def test_over_is_laid_upon_base_to_the_bottom(attempt, base, over):
-    """얹은 값이 앞서고, 사전끼리는 안까지 포개며, 나머지는 남습니다."""
+    """얹은 값이 앞서고, 딕셔너리끼리는 안까지 포개며, 나머지는 남습니다."""
     got, *_ = attempt(base, over)
     require_dict(got, "both", IDEA)
     want = layered(base, over)
@@ -137,7 +137,7 @@ def test_over_is_laid_upon_base_to_the_bottom(attempt, base, over):
 
 
 def at(tree: Tree, one: Any, other: Any) -> str:
-    """두 사전이 처음으로 다른 곳에서 `tree`에 있는 것. 예: `training.fp16 = True`."""
+    """두 딕셔너리가 처음으로 다른 곳에서 `tree`에 있는 것. 예: `training.fp16 = True`."""
     path = difference(one, other)
     value: Any = tree
     for name in path:
@@ -161,14 +161,14 @@ def test_an_empty_side_leaves_the_other(attempt, base, over):
     got, *_ = attempt(base, over)
     require_dict(got, "both", IDEA)
     want = layered(base, over)
-    message = "한쪽이 빈 사전일 때의 결과가 다릅니다."
+    message = "한쪽이 빈 딕셔너리일 때의 결과가 다릅니다."
     assert_equal(at(got, got, want), at(want, got, want), idea=IDEA, message=message)
 
 
 @todo("1-1")
 @pytest.mark.parametrize(("base", "over"), [SMALL, (BASE, OVER)], ids=["작은 것", "큰 것"])
 def test_both_arguments_stay_as_they_were(step1, base, over):
-    """설정 파일 하나를 여러 실험이 물려받으므로, 건네받은 사전은 그대로여야 합니다."""
+    """설정 파일 하나를 여러 실험이 물려받으므로, 건네받은 딕셔너리는 그대로여야 합니다."""
     mine, other = copy.deepcopy(base), copy.deepcopy(over)
     with no_side_effects(inputs={"base": mine, "over": other}):
         step1.merged(mine, other)
@@ -177,8 +177,8 @@ def test_both_arguments_stay_as_they_were(step1, base, over):
 @todo("1-1")
 @pytest.mark.parametrize(("base", "over"), [SMALL, *EMPTY_ENDS], ids=["보통", "얹을 것이 없음", "바탕이 없음"])
 def test_result_is_a_new_dict(attempt, base, over):
-    """돌려준 사전에 무엇을 더해도 건네받은 것은 달라지지 않습니다."""
+    """돌려준 딕셔너리에 무엇을 더해도 건네받은 것은 달라지지 않습니다."""
     got, mine, other = attempt(base, over)
     for one, name in ((mine, "base"), (other, "over")):
         if got is one:
-            fail(idea="새 사전", expected="새 사전", got=f"{name} 그것", symptom="same-dict", name=name)
+            fail(idea="새 딕셔너리", expected="새 딕셔너리", got=f"{name} 그것", symptom="same-dict", name=name)

@@ -53,21 +53,21 @@ CAPS = {"encoder_max_len": DIALOGUE_CAP, "decoder_max_len": SUMMARY_CAP}
 
 
 def items_of(dataset: Any) -> list[Mapping[str, list[int]]]:
-    """학생이 담은 항목들. 사전의 목록이 아니면 무엇이 왔는지 말합니다."""
+    """학생이 담은 항목들. 딕셔너리의 목록이 아니면 무엇이 왔는지 말합니다."""
     items = require_value(dataset.items, "self.items")
     if not isinstance(items, list):
         kind = type(items).__name__
-        fail("self.items가 목록이 아닙니다.", idea="목록", expected="사전의 목록", got=kind)
+        fail("self.items가 목록이 아닙니다.", idea="목록", expected="딕셔너리의 목록", got=kind)
     if not items:
         fail(idea="목록", expected=f"항목 {len(DIALOGUES)}개", got="0개", symptom="empty-items")
     odd = next((one for one in items if not isinstance(one, Mapping)), None)
     if odd is not None:
         what = f"글 {odd!r}" if isinstance(odd, str) and len(odd) < 30 else type(odd).__name__
-        fail(idea="항목", expected="사전", got=what, symptom="not-dicts")
+        fail(idea="항목", expected="딕셔너리", got=what, symptom="not-dicts")
     if len(items) == 1 and items[0].get("input_ids") == wanted(DIALOGUES[-1], DIALOGUE_CAP):
         fail(idea="반복", expected=f"항목 {len(DIALOGUES)}개", got="마지막 하나", symptom="only-last")
     if len(items) > 1 and all(one is items[0] for one in items):
-        fail(idea="사전", expected="서로 다른 사전", got="같은 사전", symptom="same-dict")
+        fail(idea="딕셔너리", expected="서로 다른 딕셔너리", got="같은 딕셔너리", symptom="same-dict")
     if len(items) != len(DIALOGUES):
         got = f"{len(items)}개"
         distinct = column(list(dict.fromkeys(DIALOGUES)), DIALOGUE_CAP)
@@ -153,7 +153,7 @@ def test_without_summaries_there_are_no_labels(make):
     items = items_of(dataset)
     extra = next((item["labels"] for item in items if "labels" in item), "없음")
     if extra != "없음":
-        fail(idea="None", expected="labels가 없는 사전", got=f"labels: {extra}", symptom="labels-anyway")
+        fail(idea="None", expected="labels가 없는 딕셔너리", got=f"labels: {extra}", symptom="labels-anyway")
     got = [item["input_ids"] for item in items]
     if got != column(DIALOGUES, DIALOGUE_CAP):
         fail("요약이 없으면 input_ids가 달라집니다.", idea="항목", expected="같은 input_ids", got="다른 input_ids")

@@ -64,7 +64,7 @@ def score(load):
 def require_scores(got: Any) -> dict[str, float]:
     """다섯 이름의 수. 아니면 무엇이 왔는지 말합니다."""
     if not isinstance(got, dict):
-        fail("scores가 사전이 아닙니다.", idea=IDEA, expected="dict", got=type(got).__name__)
+        fail("scores가 딕셔너리가 아닙니다.", idea=IDEA, expected="dict", got=type(got).__name__)
     missing = [name for name in NAMES if name not in got]
     if missing:
         found = ", ".join(map(str, got)) or "없음"

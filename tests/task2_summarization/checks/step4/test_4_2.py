@@ -102,7 +102,7 @@ def score(load, monkeypatch):
 
 def require_scores(got: Any) -> dict[str, float]:
     if not isinstance(got, dict):
-        fail("scores가 사전이 아닙니다.", idea=IDEA, expected="dict", got=type(got).__name__)
+        fail("scores가 딕셔너리가 아닙니다.", idea=IDEA, expected="dict", got=type(got).__name__)
     if any(name.startswith("eval_") for name in got):
         fail(idea="이름", expected="rouge_sum", got="eval_rouge_sum", symptom="prefixed")
     missing = [name for name in NAMES if name not in got]

@@ -81,7 +81,7 @@ class Saving:
                 "KeyError: None|StopIteration|list index out of range|IndexError",
                 "needs-validation",
                 idea="기록",
-                expected="빈 사전",
+                expected="빈 딕셔너리",
             ),
         )
         with explained(*known), no_side_effects(weights=self.model):
@@ -135,12 +135,12 @@ def test_the_scores_are_those_of_the_best_step(saving):
     got = saving.best
     want = next(row for row in history() if "eval_loss" in row and row["step"] == BEST)
     if not isinstance(got, dict):
-        fail(idea=IDEA, expected="사전", got=f"{type(got).__name__} {show(got)}", symptom="not-a-row")
+        fail(idea=IDEA, expected="딕셔너리", got=f"{type(got).__name__} {show(got)}", symptom="not-a-row")
     shown = {"expected": f"스텝 {BEST}의 값", "got": f"스텝 {got.get('step', '?')}의 값"}
     if "eval_loss" not in got:
         symptom = "train-row" if "loss" in got or "train_loss" in got else "nothing-kept" if not got else None
         message = "" if symptom else "best에 검증 값(eval_loss)이 없습니다."
-        fail(message, idea="기록", symptom=symptom, expected="검증의 줄", got=", ".join(got) or "빈 사전")
+        fail(message, idea="기록", symptom=symptom, expected="검증의 줄", got=", ".join(got) or "빈 딕셔너리")
     if got["eval_loss"] != want["eval_loss"]:
         steps = {one[1]: step for step, one in SCORES.items()}
         symptom = {65: "last-row", 13: "first-row", 39: "highest-rouge"}.get(steps.get(got["eval_loss"], 0))
@@ -153,9 +153,9 @@ def test_the_scores_are_those_of_the_best_step(saving):
 
 @todo("4-5")
 def test_without_validation_there_is_nothing_to_tell(load, tmp_path):
-    """검증하지 않았으면 빈 사전입니다. 모델은 그래도 저장합니다."""
+    """검증하지 않았으면 빈 딕셔너리입니다. 모델은 그래도 저장합니다."""
     rows = [row for row in history() if "eval_loss" not in row]
     got = Saving(load(4), tmp_path, rows, None)
     require_files(got)
     if got.best:
-        fail(idea=IDEA, expected="빈 사전", got=", ".join(got.best), symptom="made-up")
+        fail(idea=IDEA, expected="빈 딕셔너리", got=", ".join(got.best), symptom="made-up")

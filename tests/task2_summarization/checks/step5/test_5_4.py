@@ -83,7 +83,7 @@ def require_overrides(got: Any, want: dict[str, Any], own: Mapping[str, Any], wo
     """얹을 것이 `want`와 같은지 봅니다. 아니면 무엇이 다른지 말합니다."""
     require_value(got, "overrides")
     if not isinstance(got, Mapping):
-        fail("overrides가 사전이 아닙니다.", idea=IDEA, expected="이름 → 값", got=type(got).__name__)
+        fail("overrides가 딕셔너리가 아닙니다.", idea=IDEA, expected="이름 → 값", got=type(got).__name__)
     if dict(got) == want:
         return
     unasked = sorted(name for name, value in got.items() if value is None and name in SummarizationConfig.options())

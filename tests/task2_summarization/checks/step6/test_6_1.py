@@ -66,7 +66,7 @@ def test_a_range_is_asked_as_it_is(load, kind, picked, low, high):
 @todo("6-1")
 @pytest.mark.parametrize(("values", "place"), [(["linear", "cosine", None, 0.25], 1), (LISTS, 1), (LISTS, 0)])
 def test_categories_come_back_as_written(load, values, place):
-    """고를 값이 목록이나 사전이어도, 파일에 적힌 그대로 돌아옵니다."""
+    """고를 값이 목록이나 딕셔너리여도, 파일에 적힌 그대로 돌아옵니다."""
     from nlpbook.sweeps.space import choices
 
     encoded = choices(values)

@@ -22,7 +22,7 @@ def assigned(load, count: int, gpus: list[str], cores: int) -> list[dict[str, An
         got = load(7).assign(count, given, cores)
     require_value(got, "environments")
     if not isinstance(got, list) or any(not isinstance(one, dict) for one in got):
-        fail("environments가 사전의 목록이 아닙니다.", idea=IDEA, expected="[{…}, …]", got=got)
+        fail("environments가 딕셔너리의 목록이 아닙니다.", idea=IDEA, expected="[{…}, …]", got=got)
     if len(got) != count:
         fail("일꾼의 수만큼 있어야 합니다.", idea=IDEA, expected=f"{count}개", got=f"{len(got)}개")
     texts = [value for one in got for value in one.values()]
