@@ -197,43 +197,114 @@ def _is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+class Devices:
+    """`on_one_device`가 블록 안에서 본 것.
+
+    Attributes:
+        left: 장치를 적지 않고(또는 `"cpu"`라고 적어) 만든 텐서들. GPU의 모델 곁에서도 CPU에 있습니다.
+        is_mixed: 그런 텐서가 다른 텐서와 한 계산에 들어갔는가.
+        is_numpy: CPU로 옮기지 않은 텐서를 NumPy의 것으로 바꾸었는가.
+    """
+
+    def __init__(self, expected: str) -> None:
+        self._expected = expected
+        self._home: list[Any] = []  # CPU로 옮긴 것과, 그것만으로 셈한 것들
+        self.left: list[Any] = []
+        self.is_mixed = False
+        self.is_numpy = False
+
+    def require_moved(self, got: Any) -> None:
+        """자리의 코드가 돌려준 텐서가 CPU에 남은 것이면 `fail`합니다."""
+        if any(got is one for one in self.left):
+            fail(idea="장치", expected=self._expected, got="언제나 CPU", symptom="other-device")
+
+    def check(self) -> None:
+        if self.is_mixed:
+            fail(idea="장치", expected=self._expected, got="언제나 CPU", symptom="other-device")
+        if self.is_numpy:
+            fail(idea="장치", expected="CPU로 옮긴 텐서", got="옮기지 않은 텐서", symptom="numpy-on-device")
+
+    def saw(self, func: Any, args: Any, kwargs: Mapping[str, Any], made: Any) -> None:
+        """계산 하나를 적어 둡니다: 무엇을 무엇으로 셈해 `made`가 나왔는지."""
+        torch = sys.modules["torch"]
+        tensors = [one for one in _leaves([*args, *kwargs.values()]) if _is_tensor(one) and one.dim()]
+        left = [one for one in tensors if _has(self.left, one)]
+        home = [one for one in tensors if _has(self._home, one)]
+        to_cpu = func is torch.Tensor.cpu or (func is torch.Tensor.to and _says_cpu([*args[1:], *kwargs.values()]))
+        if func in (torch.Tensor.numpy, torch.Tensor.__array__):
+            self.is_numpy |= not kwargs.get("force") and len(left) + len(home) < len(tensors)
+        elif to_cpu or (tensors and len(home) == len(tensors)):
+            self._home.append(made)
+        if func in _movers(torch):
+            self.left = [one for one in self.left if one is not made]
+        elif left and len(left) < len(tensors):
+            self.is_mixed = True
+        elif _is_tensor(made) and (left or (func in _makers(torch) and _stays_home(kwargs))):
+            self.left.append(made)
+
+
+def _makers(torch: Any) -> tuple[Any, ...]:
+    names = ("arange", "tensor", "zeros", "ones", "full", "empty", "eye", "rand", "randn", "linspace", "as_tensor")
+    return tuple(getattr(torch, name) for name in names)
+
+
+def _movers(torch: Any) -> tuple[Any, ...]:
+    tensor = torch.Tensor
+    return (tensor.to, tensor.type_as, tensor.__getitem__, tensor.__setitem__)
+
+
+def _stays_home(kwargs: Mapping[str, Any]) -> bool:
+    """GPU에서 불러도 CPU의 텐서를 만드는가. 다른 텐서의 장치는 글이 아니라 `torch.device`로 옵니다."""
+    device = kwargs.get("device")
+    return (device is None or (isinstance(device, str) and device == "cpu")) and kwargs.get("out") is None
+
+
+def _is_device(value: Any) -> bool:
+    return isinstance(value, sys.modules["torch"].device)
+
+
+def _says_cpu(values: list[Any]) -> bool:
+    return any(str(one) == "cpu" for one in values if isinstance(one, str) or _is_device(one))
+
+
+def _leaves(values: list[Any]) -> Iterator[Any]:
+    """인수들과, 목록으로 건넨 것 속의 것들(`torch.cat([…])`)."""
+    for one in values:
+        if isinstance(one, (list, tuple)):
+            yield from one
+        else:
+            yield one
+
+
+def _has(many: list[Any], wanted: Any) -> bool:
+    return any(one is wanted for one in many)
+
+
 @contextmanager
-def on_one_device(expected: str) -> Iterator[None]:
+def on_one_device(expected: str) -> Iterator[Devices]:
     """블록 안의 셈에서 장치가 섞이지 않는지, GPU 없이 봅니다.
 
-    장치를 적지 않고 만든 텐서가 모델의 텐서와 한 계산에 들어가는 순간을 봅니다. GPU에서는 그런 것만 CPU에 있습니다.
-    `.to`로 옮긴 것, 색인, 0차원의 수는 GPU에서도 괜찮습니다.
+    장치를 적지 않고(또는 `device="cpu"`라고 적어) 만든 텐서가 모델의 텐서와 한 계산에 들어가는 순간과, 옮기지 않은
+    텐서를 NumPy에 건네는 순간을 봅니다. GPU에서는 거기에서 멈춥니다. `.to`로 옮긴 것, 색인, 0차원의 수는 GPU에서도
+    괜찮습니다.
+
+        with on_one_device("labels와 같은 장치") as devices:
+            got = step.shift_right(labels, pad_id, start_id)
+        devices.require_moved(got)
 
     Args:
         expected: 어느 장치여야 하는지. 예: `"ids와 같은 장치"`.
     """
-    import torch
     from torch.overrides import TorchFunctionMode
 
-    makers = (torch.arange, torch.tensor, torch.zeros, torch.ones, torch.full, torch.linspace, torch.as_tensor)
-    movers = (torch.Tensor.to, torch.Tensor.type_as, torch.Tensor.__getitem__, torch.Tensor.__setitem__)
+    devices = Devices(expected)
 
     class Watching(TorchFunctionMode):
-        def __init__(self) -> None:
-            super().__init__()
-            self.left: list[torch.Tensor] = []  # 장치를 적지 않고 만든 것들
-            self.is_mixed = False
-
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
-            made = func(*args, **kwargs)
-            tensors = [one for one in [*args, *kwargs.values()] if isinstance(one, torch.Tensor) and one.dim()]
-            left = [one for one in tensors if any(one is other for other in self.left)]
-            is_left = func in makers and kwargs.get("device") is None and kwargs.get("out") is None
-            if func in movers:
-                self.left = [one for one in self.left if one is not made]
-            elif left and len(left) < len(tensors):
-                self.is_mixed = True
-            elif isinstance(made, torch.Tensor) and (left or is_left):
-                self.left.append(made)
+            made = func(*args, **(kwargs or {}))
+            devices.saw(func, args, kwargs or {}, made)
             return made
 
-    with Watching() as watching:
-        yield
-    if watching.is_mixed:
-        fail(idea="장치", expected=expected, got="언제나 CPU", symptom="other-device")
+    with Watching():
+        yield devices
+    devices.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -110,12 +111,47 @@ def test_first_of_several_is_told_and_an_error_goes_first(model, batch):
         batch["new"] = 1 / 0
 
 
-def test_tensor_made_without_a_device_may_not_meet_the_models():
-    table = nn.Embedding(8, 2)
-    ids = torch.tensor([[1, 2]])
-    with on_one_device("ids와 같은 장치"):
-        table(torch.arange(2, device=ids.device)) + table(ids)
-        torch.arange(2).to(ids.device) + ids
-    with pytest.raises(CheckFailed) as caught, on_one_device("ids와 같은 장치"):
-        ids + torch.arange(2)
-    assert caught.value.symptom == "other-device"
+IDS = torch.tensor([[1, 2]])
+
+
+def seen(act):
+    """`act`가 돌려준 것까지 보고 말한 것. 말이 없으면 None입니다."""
+    try:
+        with on_one_device("ids와 같은 장치") as devices:
+            got = act()
+        devices.require_moved(got)
+    except CheckFailed as failure:
+        return failure.symptom
+    return None
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: IDS + torch.arange(2),
+        lambda: IDS + torch.arange(2, device="cpu"),
+        lambda: torch.cat([torch.zeros(1, 1, dtype=torch.int64), IDS], dim=1),
+        lambda: torch.full(IDS.shape, 7),
+    ],
+)
+def test_tensor_made_without_a_device_may_not_meet_the_models(act):
+    assert seen(act) == "other-device"
+
+
+@pytest.mark.parametrize("act", [lambda: np.where(IDS > 1, IDS, 0), lambda: IDS.numpy()])
+def test_tensor_that_was_not_moved_may_not_become_an_array(act):
+    assert seen(act) == "numpy-on-device"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: nn.Embedding(8, 2)(torch.arange(2, device=IDS.device)) + 1,
+        lambda: torch.arange(2).to(IDS.device) + IDS,
+        lambda: torch.cat([IDS.new_zeros(1, 1), IDS], dim=1) + torch.tensor(3),
+        lambda: (IDS.clone().detach().cpu() + 1).numpy(),
+        lambda: IDS.clone().to("cpu").tolist(),
+    ],
+)
+def test_what_runs_on_any_device_is_not_told(act):
+    assert seen(act) is None

@@ -136,6 +136,15 @@ class Box:
         ("raise AttributeError('size conflicts with the method size in A')", "AttributeError", "인수 size은(는)"),
         ("raise ValueError('text input must be of type `str`')", "ValueError", "글의 목록을 건넵니다"),
         ("raise RuntimeError('You set `ignore_mismatched_sizes` to `False`')", "RuntimeError", "모양이 설정과"),
+        (
+            "raise AttributeError('TokenizersBackend has no attribute add_token')",
+            "AttributeError",
+            "여기에는 .add_token",
+        ),
+        ("raise AttributeError('X has no attribute as_target_tokenizer')", "AttributeError", "text_target"),
+        ("def f(one): ...\nf(1, 2)", "TypeError", "차례로 주는 인수를 1개까지"),
+        ("len([3, 1].sort())", "TypeError", "값이 None"),
+        ("raise TypeError('Input must be a List[Union[str, AddedToken]]')", "TypeError", "AddedToken 하나"),
         ("class A(Exception): pass\nraise A('?')", "A", ""),
     ],
 )
