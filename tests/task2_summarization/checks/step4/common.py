@@ -8,15 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from course.checks.words import fail
 from nlpbook.summarization import runs
 from nlpbook.summarization.config_files import command_line_layer, resolved
 from tests.task2_summarization.checks import support
 
 
 class Rows:
-    """길이를 아는 데이터셋. 무엇이 들었는지는 아무도 묻지 않습니다."""
+    """길이를 아는 데이터셋. 무엇이 들었는지는 아무도 묻지 않습니다. 한 에포크가 여러 배치이고 마지막 것은 짧습니다."""
 
-    lengths = ((7, 3), (4, 5))
+    lengths = ((7, 3), (4, 5)) * 35
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -28,9 +29,8 @@ def settings(*words: str) -> Any:
 
 
 def new_trainer(step: Any, folder: Path | str = "없는 폴더", **parts: Any) -> Any:
-    """검사에 필요한 것만 붙인 `ModelTrainer`."""
-    kind = step.ModelTrainer
-    made = kind.__new__(kind)
+    """검사에 필요한 것만 붙인 `ModelTrainer`. 붙이지 않은 것을 쓰면 이 검사가 주지 않는다고 말합니다."""
+    made = _bare(step.ModelTrainer)
     given = {
         "config": settings(),
         "run": runs.ExperimentRun(folder),
@@ -43,3 +43,16 @@ def new_trainer(step: Any, folder: Path | str = "없는 폴더", **parts: Any) -
     }
     made.__dict__.update(given)  # `trainer`처럼 처음 쓸 때 만들어지는 것도 이렇게 넣어 둡니다.
     return made
+
+
+REAL = ("model", "args", "running", "wandb_logger")  # 진짜 `ModelTrainer`에는 언제나 있는 것들
+
+
+def _bare(kind: type) -> Any:
+    def __getattr__(self: Any, name: str) -> Any:
+        if name in REAL:
+            fail(f"이 검사는 self.{name}을(를) 주지 않습니다.", idea="검사가 주는 것", got=f"self.{name}")
+        raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
+
+    bare = type(kind.__name__, (kind,), {"__getattr__": __getattr__})
+    return bare.__new__(bare)

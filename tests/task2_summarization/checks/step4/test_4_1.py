@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import Seq2SeqTrainingArguments
 
 from course.checks.recognising import explained, when
 from course.checks.side_effects import no_side_effects
 from course.checks.words import fail, todo
+from nlpbook.summarization.arguments import argument_values
 from tests.task2_summarization.checks.step4.common import Rows, new_trainer, settings
 
 IDEA = "학습의 인자"
+# 하나하나 라이브러리의 기본값과 다릅니다.
+CHOSEN = (
+    "training.learning_rate=3e-4",
+    "training.batch_size=7",
+    "training.eval_batch_size=11",
+    "training.label_smoothing=0.17",
+    "training.save_total_limit=6",
+    "training.logging_steps=29",
+    "training.gradient_accumulation_steps=3",
+    "generation.max_length=57",
+    "general.seed=83",
+)
 
 
 @pytest.fixture
@@ -22,10 +37,11 @@ def arguments(load):
     def made(*words: str, validating: bool = True) -> Any:
         config = settings("training.early_stopping_patience=4", *words)
         trainer = new_trainer(step, config=config, eval_dataset=Rows() if validating else None)
-        differ = {"idea": "저장과 검증의 때", "expected": "둘 다 에포크마다"}
+        matching = "requires the save and eval strategy to match"
+        differ = {"idea": "저장과 검증의 때", "expected": "둘 다 에포크마다", "got": "서로 다른 때"}
         known = (
-            when("requires the save and eval strategy to match", "strategies-differ", got="서로 다른 때", **differ),
-            when("multiple of the evaluation steps", "strategies-differ", got="서로 다른 때", **differ),
+            when(matching, "strategies-differ", **differ) if validating else chooses_nothing(matching),
+            when("multiple of the evaluation steps", "strategies-differ", **differ),
             when(
                 "unexpected keyword argument '(?P<got>evaluation_strategy)'",
                 "old-name",
@@ -40,13 +56,27 @@ def arguments(load):
     return made
 
 
+def chooses_nothing(pattern: str) -> Any:
+    """검증 데이터가 없을 때 이 예외는, load_best_model_at_end가 참일 때만 납니다."""
+    name = "load_best_model_at_end"
+    return when(pattern, "chooses-nothing", idea=IDEA, expected=f"{name}=False", got=f"{name}=True")
+
+
 def text(value: Any) -> str:
     return str(getattr(value, "value", value))
+
+
+def require_bool(value: Any, name: str) -> None:
+    """참과 거짓을 글로 적었으면 그렇다고 말합니다. 비어 있지 않은 글은 모두 참입니다."""
+    if isinstance(value, str):
+        fail(idea="참과 거짓", expected="True나 False", got=f"{name}={value!r}", symptom="text-for-bool")
 
 
 def require(got: Any, name: str, want: Any, symptoms: dict[Any, str] | None = None) -> None:
     """인자 하나가 `want`인지 봅니다. 아니면 알아보는 값인지 보고 말합니다."""
     value = getattr(got, name)
+    if isinstance(want, bool):
+        require_bool(value, name)
     value = text(value) if isinstance(want, str) else value
     if value != want:
         symptom = (symptoms or {}).get(value)
@@ -88,14 +118,24 @@ def test_the_best_is_chosen_by_the_metric_of_the_config(arguments, metric):
 
 
 @todo("4-1")
-@pytest.mark.parametrize(("metric", "greater"), [("eval_rouge_sum", True), ("rouge1", True), ("eval_loss", False)])
+@pytest.mark.parametrize(
+    ("metric", "greater"), [("eval_rouge_sum", True), ("rouge1", True), ("eval_loss", False), ("loss", False)]
+)
 def test_a_higher_rouge_and_a_lower_loss_are_better(arguments, metric, greater):
-    """ROUGE는 클수록, 손실은 작을수록 좋습니다."""
-    got = bool(arguments(f"training.metric_for_best_model={metric}").greater_is_better)
+    """ROUGE는 클수록, 손실은 작을수록 좋습니다. 설정에는 eval_을 빼고 적어도 됩니다."""
+    got = is_greater_better(arguments, metric)
     if got != greater:
-        expected, came = ("클수록 좋음" if one else "작을수록 좋음" for one in (greater, got))
-        symptom = "loss-maximised" if metric == "eval_loss" else "rouge-minimised"
+        expected, came = ("클수록" if one else "작을수록" for one in (greater, got))
+        if metric == "loss" and not is_greater_better(arguments, "eval_loss"):
+            fail(idea="방향", expected=expected, got=came, symptom="bare-loss")
+        symptom = "rouge-minimised" if greater else "loss-maximised"
         fail(idea="방향", expected=expected, got=came, symptom=symptom, name=metric)
+
+
+def is_greater_better(arguments: Any, metric: str) -> bool:
+    value = arguments(f"training.metric_for_best_model={metric}").greater_is_better
+    require_bool(value, "greater_is_better")
+    return bool(value)
 
 
 @todo("4-1")
@@ -116,14 +156,21 @@ def test_the_patience_survives_a_resume(arguments):
 @todo("4-1")
 def test_what_the_config_says_is_kept(arguments):
     """학습률과 배치처럼 values에 이미 담긴 것은 그대로입니다."""
-    got = arguments("training.learning_rate=3e-4", "training.batch_size=7", "training.label_smoothing=0.17")
-    for name, want in (
-        ("learning_rate", 3e-4),
-        ("per_device_train_batch_size", 7),
-        ("label_smoothing_factor", 0.17),
-        ("use_cpu", True),
-    ):
-        value = getattr(got, name)
-        if value != want:
-            shown = {"expected": f"{name}={want}", "got": f"{name}={value}"}
-            fail(idea=IDEA, symptom="values-lost", name=name, **shown)
+    got = arguments(*CHOSEN)
+    given = argument_values(settings(*CHOSEN), Path(got.output_dir))
+    wanted = Seq2SeqTrainingArguments(**given)
+    changed = [name for name in given if getattr(got, name) != getattr(wanted, name)]
+    if not changed:
+        return
+    plain = Seq2SeqTrainingArguments(output_dir=got.output_dir)
+    lost = [name for name in changed if getattr(got, name) == getattr(plain, name)]
+    symptom = "values-lost" if "learning_rate" in lost and len(lost) > 1 else "value-replaced"
+    name = next(iter(lost if symptom == "values-lost" else changed))
+    shown = {"expected": f"{name}={getattr(wanted, name)}", "got": f"{name}={getattr(got, name)}"}
+    fail(idea=IDEA, symptom=symptom, name=name, **shown)
+
+
+@todo("4-1")
+def test_a_checkpoint_can_be_resumed_from(arguments):
+    """체크포인트에는 옵티마이저와 스케줄러도 들어야 이어 할 수 있습니다."""
+    require(arguments(), "save_only_model", False, {True: "weights-only"})

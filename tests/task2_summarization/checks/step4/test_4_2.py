@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,16 +25,20 @@ IDEA = "토큰 번호를 점수로"
 ATOL = 1e-6
 IGNORED = -100
 NAMES = (*KEYS, "rouge_sum", "rouge_combined_f1")
-WRITTEN = [  # 길이가 저마다 다르고, 어느 것도 참조와 똑같지 않습니다.
+# 길이가 저마다 다르고, 어느 것도 참조와 똑같지 않습니다. 하나는 라벨의 어느 것보다도 길고, 하나는 비어 있습니다.
+WRITTEN = [
     "#Person2#는 네 시의 회의에 자료를 가져옵니다.",
     "기차가 늦어 회의를 미룹니다. #Person3#",
-    "비가 오는 날 #Person1#은 우산을 챙기고, #Person2#는 회의에 늦습니다.",
+    "",
+    "비가 오는 날 #Person1#은 우산을 챙기고, #Person2#는 회의에 늦습니다. 기차가 늦어 자료는 네 시에 시작합니다.",
 ]
 ANSWERS = [
     "#Person2#는 세 시의 회의에 자료를 챙깁니다.",
     "#Person3#의 기차가 늦어 회의를 네 시로 미룹니다.",
+    "#Person1#은 우산을 챙깁니다.",
     "회의는 세 시에 시작합니다.",
 ]
+Texts = tuple[list[str], list[str]]  # 예측들과 참조들
 
 
 def pieces(text: str) -> list[str]:
@@ -41,9 +46,32 @@ def pieces(text: str) -> list[str]:
     return list(text)
 
 
-def compute_rouge(predictions: Sequence[str], references: Sequence[str], tokenizer: Any = "syllable") -> dict:
-    """학생의 3-3 자리에 대신 두는 것."""
-    pairs = [(pieces(one), pieces(other)) for one, other in zip(references, predictions, strict=True)]
+class Scoring:
+    """학생의 3-3 자리에 대신 두는 것. 무엇과 무엇을 견주었는지 적어 둡니다.
+
+    Attributes:
+        calls: 부를 때마다의 (예측들, 참조들).
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Texts] = []
+
+    def __call__(self, predictions: Sequence[str], references: Sequence[str], tokenizer: Any = "syllable") -> dict:
+        for side in (predictions, references):
+            if isinstance(side, str) or not all(isinstance(one, str) for one in side):
+                shown = {
+                    "expected": "글의 목록 둘",
+                    "got": "글 하나" if isinstance(side, str) else "글이 아닌 것의 목록",
+                }
+                fail("compute_rouge에 글의 목록이 아닌 것을 건넸습니다.", idea=IDEA, **shown)
+        given = list(predictions), list(references)
+        self.calls.append(given)
+        cut = pieces if getattr(tokenizer, "name", tokenizer) == "syllable" else str.split
+        return rouge(*given, cut)
+
+
+def rouge(predictions: Sequence[str], references: Sequence[str], cut: Any = pieces) -> dict[str, float]:
+    pairs = [(cut(one), cut(other)) for one, other in zip(references, predictions, strict=True)]
     scores = {key: sum(overlap(key, *pair).fmeasure for pair in pairs) / max(1, len(pairs)) for key in KEYS}
     scores["rouge_sum"] = sum(scores[key] for key in KEYS)
     scores["rouge_combined_f1"] = scores["rouge_sum"] / len(KEYS)
@@ -66,38 +94,44 @@ def table(texts: Sequence[str], extra: int) -> np.ndarray:
     return np.array([row + [IGNORED] * (width - len(row)) for row in rows])
 
 
-@pytest.fixture
-def score(load, monkeypatch):
-    """학생의 함수가 낸 점수."""
-    step = load(4)
-    monkeypatch.setattr(step, "decode", decode)
-    monkeypatch.setattr(step, "compute_rouge", compute_rouge)
+class Scored:
+    """학생의 함수가 낸 점수와, 그때 견준 글들."""
 
-    def scored(written: Sequence[str] = WRITTEN, answers: Sequence[str] = ANSWERS) -> dict[str, float]:
+    def __init__(self, step: Any, written: Sequence[str], answers: Sequence[str]) -> None:
+        self.scoring = Scoring()
         predictions, labels = table(written, 1), table(answers, 2)
-        known = (
-            when(
-                "OverflowError|out of range integral|can't convert negative int",
-                "minus-in-vocabulary",
-                idea="-100",
-                expected="채움 토큰",
-                got="-100",
-            ),
-            when(
-                "ndarray' object has no attribute 'masked_fill'",
-                "numpy-given",
-                idea="NumPy와 텐서",
-                expected="텐서",
-                got="NumPy 배열",
-            ),
-        )
-        trainer = new_trainer(step)
         given = {"predictions": torch.from_numpy(predictions), "labels": torch.from_numpy(labels)}  # 같은 메모리
-        with explained(*known), no_side_effects(inputs=given):
-            got = trainer.compute_metrics(EvalPrediction(predictions, labels))
-        return require_scores(require_value(got, "scores"))
+        with pytest.MonkeyPatch.context() as patch, explained(*KNOWN), no_side_effects(inputs=given):
+            for place in (step, sys.modules["step3_rouge_metrics"]):  # 자리 안에서 3단계를 다시 불러와도
+                patch.setattr(place, "decode", decode)
+                patch.setattr(place, "compute_rouge", self.scoring)
+            got = new_trainer(step).compute_metrics(EvalPrediction(predictions, labels))
+        self.scores = require_scores(require_value(got, "scores"))
 
-    return scored
+
+KNOWN = (
+    when(
+        "OverflowError|out of range integral|can't convert negative int",
+        "minus-in-vocabulary",
+        idea="-100",
+        expected="채움 토큰",
+        got="-100",
+    ),
+    when(
+        "ndarray' object has no attribute 'masked_fill'",
+        "numpy-given",
+        idea="NumPy와 텐서",
+        expected="텐서",
+        got="NumPy 배열",
+    ),
+)
+
+
+@pytest.fixture
+def score(load):
+    """`score(예측, 참조)`: 학생의 함수가 낸 점수."""
+    step = load(4)
+    return lambda written=WRITTEN, answers=ANSWERS: Scored(step, written, answers)
 
 
 def require_scores(got: Any) -> dict[str, float]:
@@ -112,8 +146,8 @@ def require_scores(got: Any) -> dict[str, float]:
     return {name: float(got[name]) for name in NAMES}
 
 
-def values(written: Sequence[str], answers: Sequence[str]) -> list[float]:
-    scores = compute_rouge(written, answers)
+def values(written: Sequence[str], answers: Sequence[str], cut: Any = pieces) -> list[float]:
+    scores = rouge(written, answers, cut)
     return [scores[name] for name in NAMES]
 
 
@@ -128,17 +162,52 @@ def zeroed(texts: Sequence[str], extra: int) -> list[str]:
     return [support.tokenizer().decode(row.tolist(), skip_special_tokens=True) for row in rows]
 
 
+def with_special(texts: Sequence[str], extra: int) -> list[str]:
+    """특수 토큰을 지우지 않고 되돌린 글들."""
+    rows = torch.from_numpy(table(texts, extra))
+    return support.tokenizer().batch_decode(rows.masked_fill(rows == IGNORED, support.PAD))
+
+
+def wrong_texts() -> list[tuple[str, Texts]]:
+    """흔한 실수를 했을 때 compute_rouge가 받는 글들."""
+    written, answers = restored(WRITTEN), restored(ANSWERS)
+    full = [place for place, one in enumerate(written) if one]
+    zeros = zeroed(WRITTEN, 1), zeroed(ANSWERS, 2)
+    return [
+        ("answers-twice", (answers, answers)),
+        ("answers-twice", (written, written)),
+        ("first-only", (written[:1], answers[:1])),
+        ("last-only", (written[-1:], answers[-1:])),
+        *[("joined", ([mark.join(written)], [mark.join(answers)])) for mark in (" ", "\n", "")],
+        ("empty-dropped", ([written[place] for place in full], [answers[place] for place in full])),
+        ("clipped-to-zero", zeros),
+        ("clipped-to-zero", (zeros[0], answers)),
+        ("clipped-to-zero", (written, zeros[1])),
+    ]
+
+
+def name_the_texts(given: Texts) -> None:
+    """견준 글이 되돌린 글과 다르면, 무엇이 다른지 말합니다."""
+    rights = restored(WRITTEN), restored(ANSWERS)
+    for side, (texts, right) in enumerate(zip(given, rights, strict=True)):
+        came = [one.strip() for one in texts]
+        if came == right or came == rights[1 - side] or len(came) != len(right):
+            continue
+        place = next(place for place, one in enumerate(right) if came[place] != one)
+        about = {"idea": IDEA, "expected": repr(right[place][-40:]), "got": repr(came[place][-40:])}
+        if came == [one.strip() for one in with_special((WRITTEN, ANSWERS)[side], side + 1)]:
+            fail(symptom="special-kept", **about)
+        if all(whole.startswith(one) for one, whole in zip(came, right, strict=True)):
+            fail(symptom="cut-short", **about)
+        fail(symptom="texts-changed", **about)
+
+
 def wrong_values() -> Wrong:
     written, answers = restored(WRITTEN), restored(ANSWERS)
     right = values(written, answers)
     return [
-        ("answers-twice", values(answers, answers)),
-        ("first-only", values(written[:1], answers[:1])),
-        ("last-only", values(written[-1:], answers[-1:])),
-        ("joined", values([" ".join(written)], [" ".join(answers)])),
-        ("clipped-to-zero", values(zeroed(WRITTEN, 1), zeroed(ANSWERS, 2))),
-        ("clipped-to-zero", values(zeroed(WRITTEN, 1), answers)),
-        ("clipped-to-zero", values(written, zeroed(ANSWERS, 2))),
+        *[(symptom, values(*texts)) for symptom, texts in wrong_texts()],
+        ("other-pieces", values(written, answers, str.split)),
         *[("rounded", [round(one, digits) for one in right]) for digits in (2, 3, 4, 5)],
         ("percent", [100 * one for one in right]),
     ]
@@ -151,15 +220,22 @@ def shown_as(numbers: Sequence[float]) -> str:
 @todo("4-2")
 def test_the_scores_are_those_of_the_texts(score):
     """번호를 글로 되돌린 것의 ROUGE입니다. 채운 자리(-100)는 세지 않습니다."""
-    got, want = list(score().values()), values(restored(WRITTEN), restored(ANSWERS))
+    scored = score()
+    got, want = list(scored.scores.values()), values(restored(WRITTEN), restored(ANSWERS))
     if not close(got, want, ATOL):
-        recognise(got, wrong_values(), atol=ATOL, idea=IDEA, expected=shown_as(want), shown=shown_as(got))
-        fail("점수가 되돌린 글의 ROUGE와 다릅니다.", idea=IDEA, expected=shown_as(want), got=shown_as(got))
+        shown = {"expected": shown_as(want), "got": shown_as(got)}
+        calls = scored.scoring.calls
+        if not calls:
+            fail(idea=IDEA, symptom="own-scores", **shown)
+        recognise(got, wrong_values(), atol=ATOL, idea=IDEA, expected=shown["expected"], shown=shown["got"])
+        if len(calls) == 1:
+            name_the_texts(calls[0])
+        fail("점수가 되돌린 글의 ROUGE와 다릅니다.", idea=IDEA, **shown)
 
 
 @todo("4-2")
 def test_what_is_written_well_scores_full(score):
     """참조와 똑같이 쓴 요약은 만점입니다. 태그도 글의 일부입니다."""
-    got = score(ANSWERS, ANSWERS)["rouge_sum"]
+    got = score(ANSWERS, ANSWERS).scores["rouge_sum"]
     if not close(got, 3.0, ATOL):
         fail("참조와 똑같은 요약의 점수가 만점이 아닙니다.", idea=IDEA, expected="3.0000", got=f"{got:.4f}")

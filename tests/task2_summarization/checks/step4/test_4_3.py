@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from course.checks.recognising import Wrong, explained, recognise, require_tensor, require_value, sound, when
-from course.checks.side_effects import no_side_effects
+from course.checks.side_effects import no_side_effects, on_one_device
 from course.checks.words import assert_close, close, fail, todo
 from tests.task2_summarization.checks.step4.common import new_trainer, settings
 
@@ -61,9 +61,11 @@ class Loss:
             when(
                 "unsupported operand .*NoneType|div.*NoneType", "none-count", idea="None", expected="이 배치의 라벨 수"
             ),
+            when("Target -100 is out of bounds", "other-ignored", idea="-100", expected="ignore_index=-100"),
         )
         given = {"logits": logits, "labels": labels}
-        with explained(*known), no_side_effects(inputs=given, settings=self.config):
+        guards = no_side_effects(inputs=given, settings=self.config), on_one_device("로짓과 같은 장치")
+        with explained(*known), guards[0], guards[1]:
             got = self.trainer.compute_loss(Seq2SeqLMOutput(logits=logits), labels, count)
         require_tensor(require_value(got, "loss"), "loss", idea=IDEA, symptom="not-tensor")
         return got
@@ -80,6 +82,12 @@ def wrong_losses(logits: Tensor, labels: Tensor, smoothing: float, count: float)
     losses = each(logits, labels, smoothing)
     total, own = losses.sum(), len(losses)
     rows = labels.shape[0]
+    counted = labels != IGNORED
+    by_row = [one.mean() for one in losses.split(counted.sum(1).tolist())]
+    even = -logits.double().log_softmax(-1).mean(-1)
+    bare = -logits.double()[counted].gather(1, labels[counted].unsqueeze(1)).sum()
+    twice = each(logits.softmax(-1), labels, smoothing)
+    garbled = logits.reshape(rows, logits.shape[2], -1).transpose(1, 2)
     plain = each(logits, labels, 0.0).sum()
     padded = labels.masked_fill(labels == IGNORED, 0)
     return [
@@ -95,6 +103,13 @@ def wrong_losses(logits: Tensor, labels: Tensor, smoothing: float, count: float)
         ("padding-counted", each(logits, padded, smoothing).mean()),
         ("shifted-again", each(logits[:, :-1], labels[:, 1:], smoothing).sum() / count),
         ("shifted-again", each(logits[:, :-1], labels[:, 1:], smoothing).mean()),
+        *[("softmax-twice", twice.sum() / divisor) for divisor in (count, own)],
+        *[("axes-garbled", each(garbled, labels, smoothing).sum() / divisor) for divisor in (count, own)],
+        *[("raw-scores", ((1 - smoothing) * bare + smoothing * even[counted].sum()) / one) for one in (count, own)],
+        *[("raw-scores", bare / divisor) for divisor in (count, own)],
+        ("padding-smoothed", (total + smoothing * even[~counted].sum()) / count),
+        *[("by-sentence", torch.stack(by_row).sum() / divisor) for divisor in (count, rows, own)],
+        ("by-sentence", torch.stack(by_row).sum()),
     ]
 
 
@@ -133,6 +148,20 @@ def test_the_count_may_be_a_tensor(loss):
 
 
 @todo("4-3")
+def test_the_count_may_be_smaller_than_the_labels(loss):
+    """검증은 num_items_in_batch로 1을 건네, 배치들의 손실의 합을 얻습니다."""
+    logits, labels = example()
+    if not sound(lambda: right_sum(loss)):
+        return
+    got = loss(SMOOTHING)(logits, labels, 1).reshape(())
+    want = each(logits, labels, SMOOTHING).sum()
+    if not close(got / TOTAL, want / TOTAL, ATOL):
+        own = each(logits, labels, SMOOTHING).mean()
+        recognise(got, [("one-refused", own)], atol=ATOL, idea=IDEA, expected=want)
+        fail("num_items_in_batch가 1이면 손실의 합이어야 합니다.", idea=IDEA, expected=f"{want:.4f}", got=f"{got:.4f}")
+
+
+@todo("4-3")
 def test_without_a_count_it_is_the_mean_of_this_batch(loss):
     """num_items_in_batch가 없으면 이 배치의 라벨 수로 나눕니다."""
     logits, labels = example()
@@ -141,7 +170,7 @@ def test_without_a_count_it_is_the_mean_of_this_batch(loss):
     if not sound(lambda: right_sum(loss)) or close(got.reshape(()), want, ATOL):
         return
     total = want * len(each(logits, labels, 0.0))
-    wrong = [("none-summed", total), ("none-by-cells", total / labels.numel()), ("none-by-cells", total / ROWS)]
+    wrong = [("none-summed", total), ("none-by-cells", total / labels.numel()), ("none-by-rows", total / ROWS)]
     recognise(got.reshape(()), wrong, atol=ATOL, idea="None", expected=want, shown=got)
     message = "num_items_in_batch가 없을 때의 손실이 이 배치의 평균과 다릅니다."
     assert_close(got.reshape(()), want, atol=ATOL, idea="None", message=message)
@@ -172,6 +201,11 @@ def test_half_precision_logits_are_summed_in_full(loss):
     got = loss(SMOOTHING)(half, labels)
     want = each(half, labels, SMOOTHING).sum() / TOTAL
     if got.dtype != torch.float32 and got.dtype != torch.float64:
+        rounded = [
+            ("half-returned", want.float().to(got.dtype)),
+            ("half-returned", (want * TOTAL).to(got.dtype) / TOTAL),
+        ]
+        recognise(got.reshape(()), rounded, atol=ATOL, idea="정밀도", expected="float32", shown=str(got.dtype)[6:])
         kind = str(got.dtype).removeprefix("torch.")
         fail(idea="정밀도", expected="float32", got=kind, symptom="half-sum")
     if not close(got.reshape(()), want, ATOL):

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from transformers import EarlyStoppingCallback, TrainerCallback
 
-from course.checks.recognising import explained, when
+from course.checks.recognising import explained, recognise, when
 from course.checks.side_effects import no_side_effects
 from course.checks.words import fail, known_as, todo
 from tests.task2_summarization.checks.step4.common import Rows, new_trainer, settings
 
 IDEA = "조기 종료"
 PATIENCE, THRESHOLD = 7, 0.03
+SIZE = "training.batch_size=6"
+STEPS = (len(Rows.lengths) // 6, -(-len(Rows.lengths) // 6))  # 한 에포크의 스텝 수: 마지막 배치를 버릴 때와 셀 때
 
 
 @known_as("SummarizationTrainer")
@@ -62,13 +64,7 @@ def callbacks(load, monkeypatch):
         with explained(*known), no_side_effects(settings=config):
             got = trainer._create_trainer()
         if len(trainer.callbacks) != 1:
-            fail(
-                idea="부작용",
-                expected="그대로",
-                got="늘어난 self.callbacks",
-                symptom="inputs-changed",
-                name="self.callbacks",
-            )
+            fail(idea="목록", expected="callbacks", got="self.callbacks", symptom="other-list")
         return list(got.given["callbacks"])
 
     return made
@@ -78,9 +74,9 @@ def stopping(found: list[Any]) -> list[Any]:
     return [one for one in found if isinstance(one, EarlyStoppingCallback)]
 
 
-def with_patience(callbacks: Any, **more: Any) -> list[Any]:
-    words = (f"training.early_stopping_patience={PATIENCE}", f"training.early_stopping_threshold={THRESHOLD}")
-    return callbacks(*words, **more)
+def with_patience(callbacks: Any, *, patience: int = PATIENCE, threshold: float = THRESHOLD, **more: Any) -> list[Any]:
+    words = (f"training.early_stopping_patience={patience}", f"training.early_stopping_threshold={threshold}")
+    return callbacks(*words, SIZE, **more)
 
 
 def the_one(callbacks: Any) -> Any:
@@ -92,10 +88,18 @@ def the_one(callbacks: Any) -> Any:
         fail(idea="목록", expected="콜백 하나씩", got="목록 안의 목록", symptom="list-in-list")
     chosen = stopping(found)
     if not chosen:
+        if stopping(with_patience(callbacks, validating=False)) or stopping(with_patience(callbacks, patience=0)):
+            fail(idea=IDEA, expected="EarlyStoppingCallback", got="없음", symptom="inverted")
         fail(idea=IDEA, expected="EarlyStoppingCallback", got="없음", symptom="never-added")
     if len(chosen) > 1:
         fail("조기 종료를 두 번 더했습니다.", idea=IDEA, expected="하나", got=f"{len(chosen)}개")
     return chosen[0]
+
+
+def patience_is_fixed(callbacks: Any, name: str) -> bool:
+    """설정을 바꾸어도 같은 값인가."""
+    others = stopping(with_patience(callbacks, patience=PATIENCE + 4, threshold=3 * THRESHOLD))
+    return bool(others) and getattr(others[0], name) == getattr(the_one(callbacks), name)
 
 
 @todo("4-4")
@@ -103,9 +107,12 @@ def test_the_patience_is_that_of_the_config(callbacks):
     """설정의 에포크만큼 참습니다."""
     got = the_one(callbacks).early_stopping_patience
     if got != PATIENCE:
-        symptom = {1: "default-patience", THRESHOLD: "arguments-swapped"}.get(got)
-        message = "" if symptom else "참는 에포크의 수가 다릅니다."
-        fail(message, idea=IDEA, expected=PATIENCE, got=got, symptom=symptom)
+        about = {"idea": IDEA, "expected": PATIENCE, "got": got}
+        wrong = [("arguments-swapped", THRESHOLD), *[("in-steps", PATIENCE * steps) for steps in STEPS]]
+        recognise(got, wrong, idea=IDEA, expected=PATIENCE)
+        if patience_is_fixed(callbacks, "early_stopping_patience"):
+            fail(symptom="default-patience" if got == 1 else "fixed-patience", **about)
+        fail("참는 에포크의 수가 설정의 것과 다릅니다.", **about)
 
 
 @todo("4-4")
@@ -114,16 +121,17 @@ def test_the_threshold_is_that_of_the_config(callbacks):
     one = the_one(callbacks)
     got = one.early_stopping_threshold
     if one.early_stopping_patience == PATIENCE and got != THRESHOLD:
-        symptom = "no-threshold" if got == 0 else None
-        message = "" if symptom else "나아졌다고 볼 차이가 다릅니다."
-        fail(message, idea=IDEA, expected=THRESHOLD, got=got, symptom=symptom)
+        about = {"idea": IDEA, "expected": THRESHOLD, "got": got}
+        if patience_is_fixed(callbacks, "early_stopping_threshold"):
+            fail(symptom="no-threshold" if got == 0 else "fixed-threshold", **about)
+        fail("나아졌다고 볼 차이가 설정의 것과 다릅니다.", **about)
 
 
 @todo("4-4")
 def test_a_patience_of_zero_trains_to_the_end(callbacks):
     """early_stopping_patience가 0이면 끝까지 합니다."""
-    found = stopping(callbacks("training.early_stopping_patience=0"))
-    if found:
+    found = stopping(with_patience(callbacks, patience=0))
+    if found and stopping(with_patience(callbacks)):
         fail(idea=IDEA, expected="없음", got=f"참을성 {found[0].early_stopping_patience}", symptom="always-added")
 
 
@@ -132,14 +140,21 @@ def test_a_patience_of_one_is_a_patience_too(callbacks):
     """early_stopping_patience가 1이면 한 에포크를 참습니다."""
     if not stopping(with_patience(callbacks)):
         return  # 앞의 검사가 말합니다.
-    if not stopping(callbacks("training.early_stopping_patience=1")):
+    if not stopping(with_patience(callbacks, patience=1)):
         fail(idea=IDEA, expected="참을성 1", got="없음", symptom="one-ignored")
+
+
+@todo("4-4")
+def test_a_threshold_of_zero_stops_too(callbacks):
+    """early_stopping_threshold가 0이어도 조기 종료를 합니다. 조금이라도 나아지면 나아진 것입니다."""
+    if stopping(with_patience(callbacks)) and not stopping(with_patience(callbacks, threshold=0.0)):
+        fail(idea=IDEA, expected="EarlyStoppingCallback", got="없음", symptom="zero-threshold-ignored")
 
 
 @todo("4-4")
 def test_without_validation_nothing_can_stop_it(callbacks):
     """검증하지 않으면 나아졌는지 알 수 없으므로 멈추지 않습니다."""
-    if stopping(with_patience(callbacks, validating=False)):
+    if stopping(with_patience(callbacks)) and stopping(with_patience(callbacks, validating=False)):
         fail(idea=IDEA, expected="없음", got="EarlyStoppingCallback", symptom="without-validation")
 
 
