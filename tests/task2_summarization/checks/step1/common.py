@@ -28,6 +28,21 @@ def layered(*layers: Mapping[str, Any]) -> Tree:
     return made
 
 
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """학생의 1-1 자리에 대신 두는 것. 이름을 적어 부를 수도 있습니다."""
+    for one in (base, over):
+        if not isinstance(one, Mapping):
+            kind = "None" if one is None else type(one).__name__
+            fail(
+                f"merged에 사전이 아닌 것({kind})을 건넸습니다.",
+                idea="층",
+                expected="딕셔너리",
+                got=kind,
+                symptom="not-a-layer",
+            )
+    return layered(base, over)
+
+
 def pile(under: Tree, layer: Mapping[str, Any]) -> None:
     for name in layer:
         if isinstance(layer[name], Mapping) and isinstance(under.get(name), dict):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import Wrong, recognise
+from course.checks.recognising import Wrong, explained, recognise, sound
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 from tests.task2_summarization.checks.step1.common import Tree, layered, require_dict, shallow
@@ -45,7 +45,10 @@ OVER = {
     },
     "generation": {},
 }
-SMALL = ({"training": {"epochs": 23, "fp16": True}, "seed": 29}, {"training": {"epochs": 31}, "name": "작은 것"})
+SMALL = (
+    {"training": {"epochs": 23, "fp16": True}, "seed": 29, "note": "바탕에만"},
+    {"training": {"epochs": 31, "patience": 43}, "seed": 47, "name": "작은 것"},
+)
 EMPTY_ENDS = [(BASE, {}), ({}, OVER)]
 
 
@@ -58,6 +61,32 @@ def pairwise(choose: Callable[[Any, Any], Any], base: Mapping[str, Any], over: M
             made[name] = pairwise(choose, made[name], value)
         else:
             made[name] = choose(made[name], value) if name in made else value
+    return made
+
+
+def inside_kept(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """사전이 아닌 값만 얹고, 사전끼리 만난 곳은 바탕의 것 그대로인 것."""
+    both = {name for name, value in over.items() if isinstance(value, Mapping) and isinstance(base.get(name), Mapping)}
+    return {**base, **{name: value for name, value in over.items() if name not in both}}
+
+
+def turned_inside(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """한 겹 들어갈 때마다 두 사전의 자리가 뒤바뀐 것. 맨 위에서는 얹은 것이 앞섭니다."""
+    made = dict(base)
+    for name, value in over.items():
+        both = isinstance(made.get(name), Mapping) and isinstance(value, Mapping)
+        made[name] = turned_inside(value, made[name]) if both else value
+    return made
+
+
+def without_none(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """얹은 값이 None인 이름을 지운 것."""
+    made = layered(base, over)
+    for name, value in over.items():
+        if value is None:
+            del made[name]
+        elif isinstance(value, Mapping) and isinstance(base.get(name), Mapping):
+            made[name] = without_none(base[name], value)
     return made
 
 
@@ -95,9 +124,23 @@ def joined(before: Any, value: Any) -> Any:
     return before + value if isinstance(before, list) and isinstance(value, list) else value
 
 
+def agreeing(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """`over`에서 사전과 사전이 아닌 값이 만나는 이름을 뺀 것."""
+    kept: Tree = {}
+    for name, value in over.items():
+        before = base.get(name, value)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            kept[name] = agreeing(before, value)
+        elif not isinstance(before, Mapping) and not isinstance(value, Mapping):
+            kept[name] = value
+    return kept
+
+
 def wrong_results(base: Tree, over: Tree) -> Wrong:
     return [
         ("shallow", shallow(base, over)),
+        ("not-stored", inside_kept(base, over)),
+        ("turned-inside", turned_inside(base, over)),
         ("base-wins", layered(over, base)),
         ("base-wins", pairwise(lambda before, value: before, base, over)),
         ("base-wins", crosswise(base, over)),
@@ -105,7 +148,9 @@ def wrong_results(base: Tree, over: Tree) -> Wrong:
         ("one-level", one_level(base, over)),
         ("falsy-lost", pairwise(lambda before, value: value or before, base, over)),
         ("none-lost", pairwise(lambda before, value: before if value is None else value, base, over)),
+        ("none-removed", without_none(base, over)),
         ("lists-joined", pairwise(joined, base, over)),
+        ("lists-joined", pairwise(lambda before, value: joined(value, before), base, over)),
         ("known-only", known_only(base, over)),
         ("nothing-laid", dict(base)),
         ("over-alone", dict(over)),
@@ -118,9 +163,18 @@ def attempt(step1):
 
     def call(base: Tree, over: Tree) -> tuple[Any, Tree, Tree]:
         mine, other = copy.deepcopy(base), copy.deepcopy(over)
-        return step1.merged(mine, other), mine, other
+        with explained(lambda error: blame_kinds(step1.merged, base, over, error)):
+            return step1.merged(mine, other), mine, other
 
     return call
+
+
+def blame_kinds(merged: Callable[[Tree, Tree], Any], base: Tree, over: Tree, error: Exception) -> None:
+    """사전과 값이 만나는 곳을 빼면 멈추지 않는다면, 그것이 까닭입니다."""
+    less = agreeing(base, over)
+    if less != over and sound(lambda: merged(copy.deepcopy(base), copy.deepcopy(less)) == layered(base, less)):
+        got = f"{type(error).__name__}: {error}"
+        fail(idea=IDEA, expected="얹은 값으로 바뀜", got=got, symptom="kinds-meet")
 
 
 @todo("1-1")

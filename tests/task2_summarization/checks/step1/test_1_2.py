@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from functools import cache, reduce
 from pathlib import Path
@@ -10,12 +11,20 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import Wrong, recognise
+from course.checks.recognising import Wrong, recognise, sound
 from course.checks.words import assert_equal, fail, todo
 from nlpbook.errors import UserError
 from nlpbook.summarization.config_files import read_config_file
 from nlpbook.summarization.layers import Sourced
-from tests.task2_summarization.checks.step1.common import Tree, layered, require_dict, shallow, values_of, write
+from tests.task2_summarization.checks.step1.common import (
+    Tree,
+    layered,
+    merged,
+    require_dict,
+    shallow,
+    values_of,
+    write,
+)
 
 IDEA = "물려받기"
 MOST_READS = 60  # 검사의 파일은 많아야 다섯입니다. 이보다 많이 읽었다면 맴도는 것입니다.
@@ -84,9 +93,28 @@ def walk(step1, monkeypatch) -> Callable[[Path], Any]:
             raise EndlessReading
         return copy.deepcopy(file_at(Path(path).resolve()))
 
-    monkeypatch.setattr(step1, "merged", layered)
+    monkeypatch.setattr(step1, "merged", merged)
     monkeypatch.setattr(step1, "read_config_file", reading)
     return step1.with_inheritance
+
+
+@pytest.fixture
+def way(step1, monkeypatch) -> list[bool]:
+    """`with_inheritance`가 저를 부를 때마다, 여기까지 온 파일들을 모두 건네받았는지."""
+    real = step1.with_inheritance
+    walked: list[Path] = []
+    handed: list[bool] = []
+
+    def walking(path: Path | str, children: Any = ()) -> Any:
+        handed.append(set(walked) <= {Path(one).resolve() for one in children})
+        walked.append(Path(path).resolve())
+        try:
+            return real(path, children)
+        finally:
+            walked.pop()
+
+    monkeypatch.setattr(step1, "with_inheritance", walking)
+    return handed
 
 
 def wrong_results() -> Wrong:
@@ -153,26 +181,35 @@ def test_every_value_keeps_where_it_was_written(walk, family):
             fail(message, idea="값이 온 곳", expected=f"{file}.yaml", got=one.source)
 
 
+SHARING = {
+    "두 부모가": "[one.yaml, other.yaml]",
+    "먼저 나도": "[shared.yaml, one.yaml]",
+    "나중에 나도": "[one.yaml, shared.yaml]",
+}
+
+
 @todo("1-2")
-def test_two_parents_may_share_a_parent(walk, tmp_path):
-    """두 부모가 같은 파일을 물려받는 것은 맴도는 것이 아닙니다."""
+@pytest.mark.parametrize("case", SHARING)
+def test_a_file_may_be_inherited_twice(walk, family, tmp_path, case):
+    """두 길로 같은 파일을 물려받는 것은 맴도는 것이 아닙니다. 부모가 다른 부모를 물려받기도 합니다."""
     files = write(
         tmp_path,
         shared="training: {logging_steps: 61}",
         one="inherits: shared.yaml\ngeneral: {seed: 71}",
         other="inherits: shared.yaml\ngeneral: {device: cpu}",
-        mine="inherits: [one.yaml, other.yaml]",
+        mine=f"inherits: {SHARING[case]}",
     )
     try:
         got = values_of(walk(files["mine"]))
     except UserError as error:
         if "맴" not in str(error):
             raise
-        fail(idea="맴돌기", expected="설정", got=str(error)[:60], symptom="diamond")
-    want = {"training": {"logging_steps": 61}, "general": {"seed": 71, "device": "cpu"}}
-    if got == {name: want[name] for name in want if name != "general"} | {"general": {"device": "cpu"}}:
-        return  # 한 부모만 읽은 것은 첫 검사가 말합니다.
-    assert_equal(got, want, idea=IDEA, message="두 부모가 같은 파일을 물려받을 때의 값이 다릅니다.")
+        fail(idea="맴돌기", expected="설정", got="맴돈다는 오류", symptom="diamond")
+    if not sound(lambda: values_of(walk(family["mine"])) == layered(ROOT, LEFT, RIGHT, MINE)):
+        return  # 다른 까닭으로 값이 다른 것은 첫 검사가 말합니다.
+    general = {"seed": 71, "device": "cpu"} if "other" in SHARING[case] else {"seed": 71}
+    want = {"training": {"logging_steps": 61}, "general": general}
+    assert_equal(got, want, idea=IDEA, message="같은 파일을 두 길로 물려받을 때의 값이 다릅니다.")
 
 
 CIRCLES = {
@@ -187,23 +224,26 @@ CIRCLES = {
 
 @todo("1-2")
 @pytest.mark.parametrize("case", CIRCLES)
-def test_a_circle_is_refused_with_the_way_it_went(walk, tmp_path, case):
+def test_a_circle_is_refused_with_the_way_it_went(walk, way, step1, tmp_path, case):
     """돌고 돌아 저를 물려받는 파일은, 어떤 길로 맴도는지 말하며 멈춥니다."""
     texts, ring = CIRCLES[case]
     texts = {name: f"{text}\ngeneral: {{seed: 67}}" for name, text in texts.items()}
     files = write(tmp_path, **texts)
     idea, expected = "맴돌기", "circle(…)의 UserError"
     try:
-        got = walk(files["mine"]) or {}
+        got = step1.with_inheritance(files["mine"]) or {}
     except UserError as error:
         missing = [name for name in ring if f"{name}.yaml" not in str(error)]
         if missing:
-            message = f"어떤 파일들이 맴도는지 다 말하지 않았습니다: {missing[0]}.yaml이 없습니다."
-            fail(message, idea=idea, expected=", ".join(ring), got=str(error)[:80], symptom=None)
+            told = " → ".join(re.findall(r"(\w+)\.yaml", str(error)))
+            fail(idea=idea, expected=" → ".join([*ring, ring[0]]), got=told or "파일 없음", symptom="way-cut")
         return
     except (EndlessReading, RecursionError):
         got = None
     if got is None:  # except의 밖에서 말해야, 재귀의 한도가 아니라 이 실수로 읽힙니다.
+        got = f"{MOST_READS}번이 넘는 읽기"
+        if not all(way):
+            fail(idea=idea, expected=expected, got=got, symptom="way-lost")
         symptom = "endless" if case != "처음 파일은 고리 밖에" else "start-only"
-        fail(idea=idea, expected=expected, got=f"{MOST_READS}번 넘게 읽음", symptom=symptom)
+        fail(idea=idea, expected=expected, got=got, symptom=symptom)
     fail(idea=idea, expected=expected, got=f"설정 {len(got)}묶음", symptom="circle-passed")

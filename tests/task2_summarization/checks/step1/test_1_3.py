@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import Wrong, recognise
+from course.checks.recognising import Wrong, explained, recognise
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
+from nlpbook.settings import UnknownSetting
 from nlpbook.summarization.config import SummarizationConfig
 from nlpbook.summarization.config_files import (
     command_line_layer,
@@ -22,20 +23,28 @@ from nlpbook.summarization.config_files import (
     resolved,
     trial_layer,
 )
-from nlpbook.summarization.layers import Layer
-from tests.task2_summarization.checks.step1.common import Tree, layered, shallow, write
+from nlpbook.summarization.layers import Layer, config_of
+from tests.task2_summarization.checks.step1.common import Tree, layered, merged, shallow, write
 
 IDEA = "앞서는 순서"
 NAMES = ("file", "environment", "command-line", "trial")  # 뒤의 것이 앞섭니다.
 KOREAN = {"file": "파일", "environment": "환경 변수", "command-line": "명령줄", "trial": "시도"}
 # 이웃한 두 층마다 둘만 함께 적은 항목이 있고, 층마다 혼자 적은 항목이 있습니다. 수는 모두 다르고 기본값이 아닙니다.
+PARENT = """
+    training: {learning_rate: 2.7e-4, warmup_steps: 59, max_grad_norm: 0.83}
+    generation: {num_beams: 5, min_length: 7}
+    """
 FILE = """
+    inherits: parent.yaml
     training: {learning_rate: 3.1e-4, num_train_epochs: 13, per_device_train_batch_size: 21, weight_decay: 0.041}
     generation: {num_beams: 7, max_length: 71}
     general: {seed: 83}
     wandb: {mode: offline}
     """
 ENVIRONMENT = {"LEARNING_RATE": "4.2e-4", "NUM_EPOCHS": "17", "BATCH_SIZE": "23", "WANDB_PROJECT": "환경의 것"}
+OTHER_FILE = (
+    "training: {num_train_epochs: 43, save_total_limit: 8}\ngeneral: {seed: 89}"  # 이름을 건네지 않았을 때의 설정
+)
 SHELL = {"LEARNING_RATE": "7.5e-4", "NUM_EPOCHS": "29", "BATCH_SIZE": "37", "WANDB_PROJECT": "셸의 것"}
 OVERRIDES = ["--num_epochs", "19", "training.learning_rate=5.3e-4", "generation.num_beams=9", "logging_steps=47"]
 TRIAL = {"learning_rate": 6.4e-4, "generation.num_beams": 11, "label_smoothing": 0.17, "weight_decay": 0.053}
@@ -47,7 +56,9 @@ LOOKED_AT = (
     "training.logging_steps",
     "training.label_smoothing",
     "training.max_grad_norm",
+    "training.warmup_steps",
     "generation.num_beams",
+    "generation.min_length",
     "generation.max_length",
     "general.seed",
     "wandb.project",
@@ -57,24 +68,43 @@ LOOKED_AT = (
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory) -> Path:
-    return write(tmp_path_factory.mktemp("configs"), mine=FILE)["mine"]
+    return write(tmp_path_factory.mktemp("configs"), mine=FILE, parent=PARENT, quick=OTHER_FILE)["mine"]
+
+
+@cache
+def own_layer(path: Path) -> Layer:
+    """이 파일에 적힌 것만."""
+    return read_config_file(path).values
 
 
 @cache
 def file_layer(path: Path) -> Layer:
-    return read_config_file(path).values
+    """물려받은 것까지."""
+    return layered(*(own_layer(one) for one in read_config_file(path).parents), own_layer(path))
 
 
 @pytest.fixture
-def loading(step1, monkeypatch) -> Callable[..., Any]:
+def loading(step1, setting, monkeypatch) -> Callable[..., Any]:
     """`load_config`를 부릅니다. 1-1과 1-2의 자리에는 옳은 것을 대신 두고, 셸에는 다른 환경 변수를 둡니다."""
-    monkeypatch.setattr(step1, "merged", layered)
+    monkeypatch.setattr(step1, "merged", merged)
+    monkeypatch.setattr(step1, "CONFIGS", setting.parent)
     monkeypatch.setattr(step1, "with_inheritance", lambda path, children=(): deepcopy(file_layer(Path(path))))
     for name in ("MODEL_NAME", "OUTPUT_DIR", "WANDB_ENTITY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in SHELL.items():
         monkeypatch.setenv(name, value)
-    return step1.load_config
+
+    def load(*args: Any, **more: Any) -> Any:
+        with explained(blame_raw_layer):
+            return step1.load_config(*args, **more)
+
+    return load
+
+
+def blame_raw_layer(error: Exception) -> None:
+    """시도나 환경 변수의 짧은 이름을 옮기지 않고 그대로 얹었으면 그렇다고 말합니다."""
+    if isinstance(error, UnknownSetting) and error.name in {*TRIAL, *ENVIRONMENT}:
+        fail(idea="층", expected="묶음 안의 이름", got=error.name, symptom="raw-layer")
 
 
 def layers_of(path: Path) -> dict[str, Layer]:
@@ -108,7 +138,10 @@ def wrong_results(path: Path) -> Wrong:
     """층을 빠뜨리거나, 얕게 포개거나, 셸의 것을 읽은 값들."""
     layers = layers_of(path)
     shell = {**layers, "environment": environment_layer(SHELL)}
+    every = [layers[name] for name in NAMES]
     return [
+        ("no-parents", of([own_layer(path), *every[1:]])),
+        ("other-file", of([own_layer(path.with_name("quick.yaml")), *every[1:]])),
         ("no-file", of(layers[name] for name in NAMES if name != "file")),
         ("no-environment", of(layers[name] for name in NAMES if name != "environment")),
         ("no-command-line", of(layers[name] for name in NAMES if name != "command-line")),
@@ -188,12 +221,16 @@ def test_every_value_keeps_where_it_came_from(loading, setting):
     want = {
         "training.label_smoothing": "시도",
         "generation.max_length": "mine.yaml",
-        "training.max_grad_norm": "기본값",
+        "generation.min_length": "parent.yaml",
+        "training.max_grad_norm": "parent.yaml",
+        "training.save_total_limit": "기본값",
     }
     for name, source in want.items():
-        if config[name] in (0.17, 71, 1.0) and source not in sources[name]:
+        if config[name] in (0.17, 71, 7, 0.83, 3) and source not in sources[name]:
             fail(
                 "값이 온 곳이 다릅니다.", idea="값이 온 곳", expected=f"{name} {source}", got=f"{name} {sources[name]}"
             )
+    if not config.wandb.enabled and config == config_of(layered(*layers_of(setting).values())):
+        fail(idea="설정", expected="wandb.enabled True", got="wandb.enabled False", symptom="rules-skipped")
     message = "wandb.mode만 적으면 enabled도 그것을 따라야 합니다."
     assert_equal(config.wandb.enabled, True, idea="설정", message=message)

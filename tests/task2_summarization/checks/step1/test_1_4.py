@@ -143,7 +143,7 @@ def test_untrained_model_has_the_shape_alone(ask, name):
     for key in SHAPES[name]:
         here, there = getattr(made.config, key), getattr(models.model(name).config, key)
         if here != there:
-            fail("모양이 checkpoint의 모델과 다릅니다.", idea="AutoConfig", expected=f"{key} {there}", got=here)
+            fail(idea="AutoConfig", expected=f"{key} {there}", got=f"{key} {here}", symptom="other-shape")
     if any(one.is_meta for one in made.parameters()):
         fail("가중치에 값이 없습니다.", idea="from_config", expected="난수", got="빈 자리(meta)")
     share = share_saved(made, name)
@@ -162,16 +162,17 @@ def test_weights_have_32_bits(ask, load_pretrained):
     """16비트로 저장된 모델도 32비트로 읽고, 만듭니다."""
     if not is_right_kind(ask, load_pretrained):
         return
-    for name in NAMES:
-        found = {one.dtype for one in ask(name, load_pretrained=load_pretrained).parameters()}
-        if found == {torch.float32}:
-            continue
-        got = ", ".join(sorted(str(one) for one in found))
-        symptom = None
-        if found == {models.SAVED_DTYPE}:
-            symptom = "half-weights" if load_pretrained else "half-shape"
-        message = "" if symptom else "가중치가 32비트가 아닙니다."
-        fail(message, idea="정밀도", expected="torch.float32", got=got, symptom=symptom)
+    made = {name: ask(name, load_pretrained=load_pretrained) for name in NAMES}
+    found = {name: {one.dtype for one in one.parameters()} for name, one in made.items()}
+    if all(one == {torch.float32} for one in found.values()):
+        return
+    wrong = next(one for one in found.values() if one != {torch.float32})
+    said = {"idea": "정밀도", "expected": "torch.float32", "got": ", ".join(sorted(map(str, wrong)))}
+    if found == {name: {dtype} for name, dtype in models.SAVED_DTYPES.items()}:
+        fail(symptom="half-weights" if load_pretrained else "half-shape", **said)
+    if len(wrong) == 1 and len({frozenset(one) for one in found.values()}) == 1:
+        fail(symptom="other-precision", **said)
+    fail("가중치가 32비트가 아닙니다.", **said)
 
 
 @todo("1-4")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -62,12 +63,16 @@ def test_every_tag_is_a_token_of_the_vocabulary(registering):
         *[("joined", {glue.join(NEW_TAGS)}) for glue in ("", " ", ",", ", ", "\n")],
         ("joined", {str(NEW_TAGS)}),
         ("no-hashes", {tag.strip("#") for tag in NEW_TAGS}),
+        *[("respelled", {change(tag) for tag in NEW_TAGS}) for change in (str.lower, str.upper, str.title)],
+        *[("respelled", {tag.replace("Person", word) for tag in NEW_TAGS}) for word in ("P", "Speaker", "사람")],
         *[("more-than-tag", {f"{tag}{more}" for tag in NEW_TAGS}) for more in (":", ": ", " ")],
         ("more-than-tag", {f" {tag}" for tag in NEW_TAGS}),
     ]
     shown = ", ".join(sorted(added)) or "없음"
     expected = ", ".join(NEW_TAGS)
     recognise(added, wrong, idea=IDEA, expected=expected, shown=shown)
+    if not added & set(NEW_TAGS) and all(re.fullmatch(r"#Person\d+#", one) for one in added):
+        fail(idea=IDEA, expected=expected, got=shown, symptom="own-tags")
     fail("어휘에 더해진 것이 태그들이 아닙니다.", idea=IDEA, expected=expected, got=shown)
 
 
