@@ -131,6 +131,15 @@ def _snapshot(name: str) -> str | None:
         return None
 
 
+def untrained(model: Any) -> Any:
+    """같은 설정의, 아무것도 배우지 않은 모델. 사전학습의 몫을 재는 절제 실험(ablation)에 씁니다.
+
+    Args:
+        model: Transformers의 모델. 바꾸지 않습니다.
+    """
+    return type(model)(model.config)
+
+
 def quiet_transformers() -> None:
     """새로 만든 분류층에 대한 경고와 가중치 읽기 막대를 끕니다. 미세조정에서는 늘 있는 일입니다."""
     from transformers.utils import logging

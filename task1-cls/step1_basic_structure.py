@@ -22,7 +22,7 @@ from nlpbook.classification.config import ClassificationConfig, TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus
 from nlpbook.cli import run_script
 from nlpbook.limits import require_positions
-from nlpbook.pretrained import resolve_pretrained
+from nlpbook.pretrained import resolve_pretrained, untrained
 from todo import todo
 
 
@@ -65,6 +65,8 @@ class NSMCModel(LightningModule):
         # 힌트: from_config는 모양만 만들고, from_pretrained는 배운 가중치까지 가져옵니다.
         todo("1-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: self.lang_model
         # [END 1-4]
+        if config.model.random_init:  # 절제 실험: 사전학습한 것을 버리면 얼마나 나빠질까요?
+            self.lang_model = untrained(self.lang_model)
         # 모델이 아는 위치보다 긴 문장은 읽을 수 없습니다.
         require_positions(self.config.model.pretrained, self.config.model.seq_len, self.lang_model)
 

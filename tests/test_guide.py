@@ -136,3 +136,46 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert 'href="guide/task1-cls.html' in front
     assert (tmp_path / "site" / "search" / "search_index.js").is_file()
+
+
+# ── 용어집 ──
+GLOSSARY = ROOT / "docs" / "guide" / "glossary.md"
+TERMS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in GLOSSARY.read_text(encoding="utf-8").splitlines()
+    if re.match(r"\| (?!우리말|---)", line)
+]
+
+
+@cache
+def everything_else() -> str:
+    """용어집을 뺀 가이드와, 단계 파일들."""
+    lessons = [task.source / step.file_name for task, step in STEPS]
+    return "\n".join(path.read_text(encoding="utf-8") for path in [*PAGES, *lessons] if path != GLOSSARY)
+
+
+def test_every_term_of_the_glossary_is_a_word_of_the_course():
+    unused = [row[0] for row in TERMS if re.split(r" \(", row[0])[0] not in everything_else()]
+    assert unused == []
+
+
+def test_terms_of_the_glossary_stand_once():
+    assert len(TERMS) >= 120
+    for column in (0, 1):
+        words = [row[column].lower() for row in TERMS]
+        assert sorted(words) == sorted(set(words))
+    assert [row for row in TERMS if len(row) != 4 or not all(row)] == []
+
+
+# ── 한국어를 다룰 때 ──
+def test_the_splits_of_the_korean_page_are_those_of_the_embedded_tokenizers(monkeypatch):
+    """이야기에서 새로 배우는 토크나이저의 줄은 빼고 봅니다. 빈도가 같은 조각의 차례는 판마다 다를 수 있습니다."""
+    from scripts import draw_korean_tokenizers as script
+
+    monkeypatch.setattr(script, "story_pieces", lambda text: [])
+    text = script.PAGE.read_text(encoding="utf-8")
+
+    def steady(page: str) -> list[str]:
+        return [line for line in page.splitlines() if not line.startswith("| task3 stories")]
+
+    assert steady(script.page_with_table(text)) == steady(text)

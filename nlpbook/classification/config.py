@@ -59,6 +59,7 @@ class ModelConfig(Settings):
     pretrained: str = option(
         EMBEDDED_MODEL, "사전학습 모델: 내장 모델 이름, 폴더, 또는 허브 이름(beomi/KcELECTRA-base)."
     )
+    random_init: bool = option(False, "사전학습한 가중치를 버리고, 같은 모양의 난수에서 시작합니다(절제 실험).")
     output: str = output_folder()
     seq_len: int = option(128, "문장 하나의 최대 토큰 수. 넘으면 잘립니다.", min=4)
 

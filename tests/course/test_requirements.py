@@ -27,7 +27,7 @@ INSTALLED_AS = {
     "rouge_score": "rouge-score",
     "yaml": "PyYAML",
 }
-EXTRAS = {"kiwipiepy"}  # pyproject.toml의 선택 설치. 없으면 코드가 설치하는 법을 알려 줍니다.
+EXTRAS = {"kiwipiepy", "sklearn"}  # pyproject.toml의 선택 설치. 없으면 코드가 설치하는 법을 알려 줍니다.
 OURS = {"course", "nlpbook", "tests", "todo", "console_text", "command_line", "scripts", "benchmarks"}
 
 
