@@ -109,14 +109,18 @@ class SettingsKept(Kept):
 
 
 class WeightsKept(Kept):
-    """모듈의 파라미터들. 같은 값을 다시 담은 것도 고친 것입니다."""
+    """모듈의 파라미터들. 같은 값을 다시 담은 것도, 자료형을 바꾼 것도 고친 것입니다."""
 
     def __init__(self, module: Any) -> None:
-        self._versions = [(one, one._version) for one in module.parameters()]
+        self._versions = [(one, one._version, one.dtype) for one in module.parameters()]
 
     def check(self) -> None:
-        if any(one._version != version for one, version in self._versions):
-            fail(idea="한 스텝의 나눔", expected="그대로", got="바뀐 가중치", symptom="weights-changed")
+        for one, version, dtype in self._versions:
+            if one.dtype != dtype:
+                kinds = [str(kind).removeprefix("torch.") for kind in (dtype, one.dtype)]
+                fail(idea="자료형", expected=kinds[0], got=kinds[1], symptom="weights-cast")
+            if one._version != version:
+                fail(idea="한 스텝의 나눔", expected="그대로", got="바뀐 가중치", symptom="weights-changed")
 
 
 class ModesKept(Kept):

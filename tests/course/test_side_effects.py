@@ -75,6 +75,11 @@ def test_changed_setting_is_named_as_the_student_writes_it():
     assert (failure.expected, failure.got) == ("0.1000", "0.2000")
 
 
+def test_weights_of_another_dtype_are_noticed(model):
+    failure = told(lambda: model.half(), weights=model)
+    assert (failure.symptom, failure.expected, failure.got) == ("weights-cast", "float32", "float16")
+
+
 def test_changed_weight_is_noticed_even_where_the_value_stays(model):
     with torch.no_grad():
         failure = told(lambda: model[0].weight.copy_(model[0].weight.clone()), weights=model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,17 @@ from course.checks.recognising import explained, when
 from course.checks.words import fail, todo
 
 IDEA = "이어 할 체크포인트"
-# 스텝 → 온전한가. 글로 견주면 97이 가장 크고, 가장 큰 수(1000)와 그다음(310)은 쓰다 만 것입니다.
-STEPS = {97: True, 1000: False, 205: True, 310: False, 140: True, 8: True}
+# 스텝 → 온전한가. 가장 큰 수(1000)와 그다음(310)은 쓰다 만 것입니다. 글로 견주면 8이, 앞의 두 글자만 보면 75가, 끝의
+# 글자만 보면 189가 가장 큽니다. 가장 작은 것은 3입니다.
+STEPS = {75: True, 1000: False, 205: True, 310: False, 189: True, 8: True, 3: True}
 WANT = 205
+WRONG = {
+    "checkpoint-8": "as-text",
+    "checkpoint-75": "part-of-number",
+    "checkpoint-189": "part-of-number",
+    "checkpoint-1000": "half-written",
+    "checkpoint-3": "smallest",
+}
 OTHERS = ("final_model", "logs", "checkpoint-best", "checkpoint-900.old", ".checkpoint-400.7.tmp", "my-checkpoint-999")
 
 
@@ -49,10 +58,12 @@ def in_order(asked: Callable[[], Any], reverse: bool) -> Any:
 def choose(load, tmp_path):
     """학생의 함수가 고른 것."""
     step = load(4)
-    folder = tmp_path / "checkpoint-7000"  # 폴더의 이름에도 수가 있습니다.
+    made: list[Path] = []
 
     def chosen(steps: dict[int, bool], newest: int | None = None) -> Any:
-        folder.mkdir(exist_ok=True)
+        chosen.folder = folder = tmp_path / f"{len(made)}번째" / "checkpoint-7000"  # 폴더의 이름에도 수가 있습니다.
+        made.append(folder)
+        folder.mkdir(parents=True)
         write(folder, steps)
         if newest is not None:
             os.utime(folder / f"checkpoint-{newest}", (4e9, 4e9))
@@ -66,17 +77,25 @@ def choose(load, tmp_path):
             when("invalid literal for int", "not-a-number", idea="스텝 수", expected="이름의 끝의 수"),
         )
         with explained(*known):
-            first, second = (in_order(lambda: step.last_checkpoint(folder), reverse) for reverse in (False, True))
-        if first != second:
-            shown = {
-                "expected": "언제나 같은 것",
-                "got": f"{first and Path(first).name}, {second and Path(second).name}",
-            }
-            fail(idea="차례", symptom="depends-on-order", **shown)
-        return first
+            answers = [in_order(lambda: step.last_checkpoint(folder), reverse) for reverse in (False, True)]
+        if answers[0] != answers[1]:
+            if finds_without_numbers(step, folder, steps):
+                fail(idea="스텝 수", expected="이름의 끝의 수", got="checkpoint-7000", symptom="parent-number")
+            names = ", ".join(str(one and Path(one).name) for one in answers)
+            fail(idea="차례", symptom="depends-on-order", expected="언제나 같은 것", got=names)
+        return answers[0]
 
-    chosen.folder = folder
     return chosen
+
+
+def finds_without_numbers(step: Any, folder: Path, steps: dict[int, bool]) -> bool:
+    """폴더의 경로에 수가 없으면 옳은 것을 찾는가."""
+    with pytest.MonkeyPatch.context() as patch, suppress(Exception):
+        patch.chdir(folder)
+        found = [in_order(lambda: step.last_checkpoint(Path()), reverse) for reverse in (False, True)]
+        best = max(number for number, is_whole in steps.items() if is_whole)
+        return all(one.name == f"checkpoint-{best}" for one in found)
+    return False
 
 
 def named(got: Any, folder: Path, want: Path | None) -> None:
@@ -97,27 +116,25 @@ def test_it_is_the_whole_checkpoint_with_most_steps(choose):
     got = choose(STEPS, newest=WANT)
     want = choose.folder / f"checkpoint-{WANT}"
     named(got, choose.folder, want)
+    if got is None:
+        whole_only = {number: True for number, is_whole in STEPS.items() if is_whole}
+        symptom = "newest-only" if choose(whole_only) == choose.folder / want.name else "never-found"
+        fail(idea=IDEA, expected=want.name, got="None", symptom=symptom)
     if got != want:
-        came = "None" if got is None else got.name
-        symptom = {
-            "checkpoint-97": "as-text",
-            "checkpoint-1000": "half-written",
-            "checkpoint-8": "smallest",
-            "None": "never-found",
-        }.get(came)
+        symptom = WRONG.get(got.name)
         message = "" if symptom else "가장 나중의 온전한 체크포인트가 아닙니다."
-        fail(message, idea=IDEA, expected=want.name, got=came, symptom=symptom)
+        fail(message, idea=IDEA, expected=want.name, got=got.name, symptom=symptom)
 
 
 @todo("4-6")
 def test_the_time_of_the_folder_does_not_matter(choose):
     """베낀 폴더는 시각이 바뀝니다. 시각이 아니라 이름의 수를 봅니다."""
-    got = choose({140: True, 310: True, 235: True}, newest=235)  # 글로 견주어도 수로 견주어도 310이 가장 큽니다.
+    got = choose({148: True, 310: True, 231: True, 27: True}, newest=231)  # 글로 견주어도 수로 견주어도 310입니다.
     want = choose.folder / "checkpoint-310"
     named(got, choose.folder, want)
     if got != want:
         came = "None" if got is None else got.name
-        symptom = {"checkpoint-235": "by-time", "checkpoint-140": "smallest", "None": "never-found"}.get(came)
+        symptom = {"checkpoint-231": "by-time", "checkpoint-27": "smallest", "None": "never-found"}.get(came)
         message = "" if symptom else "가장 나중의 체크포인트가 아닙니다."
         fail(message, idea=IDEA, expected=want.name, got=came, symptom=symptom)
 
