@@ -116,7 +116,7 @@ def shift_right(labels: Tensor, pad_id: int, start_id: int) -> Tensor:
         pad_id, start_id: 채움과 디코더 시작의 토큰 번호.
 
     Returns:
-        (배치, 길이) int64. i번째 자리에는 i-1번째 정답이 있습니다. -100은 없습니다.
+        (배치, 길이) int64, 라벨과 같은 장치. i번째 자리에는 i-1번째 정답이 있습니다. -100은 없습니다.
     """
     # [TODO 2-4] 라벨을 한 칸 민 inputs를 만드세요. 첫 칸은 start_id이고, -100은 pad_id로 바꿉니다.
     # 힌트: 밀지 않으면 디코더는 맞혀야 할 바로 그 토큰을 보고 맞힙니다. 임베딩에 -100번째 행이 있을까요?

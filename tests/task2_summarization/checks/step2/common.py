@@ -71,6 +71,8 @@ def wrong_encodings(text: str, cap: int, adds_start: bool) -> Wrong:
         ("over-cap", body[:cap] + end),
         ("over-cap", (start + body)[:cap] + end),
         ("one-line", support.encoded(text.replace("\n", " "), cap, adds_start)),
+        ("one-line", support.encoded("".join(text.splitlines()), cap, adds_start)),
+        *[("respelled", support.encoded(change(text), cap, adds_start)) for change in (str.lower, str.upper)],
         ("mask", [1] * len(want)),
     ]
 
@@ -109,8 +111,8 @@ def require_ids(got: Any, name: str) -> list[int]:
 
 def words_of(ids: Sequence[int], count: int = 3) -> str:
     """앞의 몇 토큰을 글로. 비었으면 없다고 적습니다."""
-    tokens = support.tokenizer().convert_ids_to_tokens([one for one in ids[:count] if one >= 0])
-    return " ".join(tokens) or "없음"
+    word = support.tokenizer().convert_ids_to_tokens
+    return " ".join(word(one) if one >= 0 else str(one) for one in ids[:count]) or "없음"
 
 
 def summed_up(ids: Sequence[int]) -> str:
@@ -122,7 +124,10 @@ def summed_up(ids: Sequence[int]) -> str:
 
 
 def shifted(labels: Tensor, pad_id: int, start_id: int) -> Tensor:
-    """옳게 한 칸 민 것. 자리마다 하나씩 적은 것이라 학생의 코드를 거치지 않습니다."""
+    """옳게 한 칸 민 것. 자리마다 하나씩 적은 것이라 학생의 코드를 거치지 않습니다. 2-4의 자리에 대신 두기도 합니다."""
+    if not isinstance(labels, Tensor):
+        kind = type(labels).__name__
+        fail(f"shift_right에 {kind}을(를) 건넸습니다.", idea="텐서", expected="텐서", got=kind, symptom="list-shifted")
     rows = [[start_id, *[pad_id if one == IGNORED else one for one in row[:-1]]] for row in labels.tolist()]
     return labels.new_tensor(rows)
 

@@ -33,6 +33,7 @@ def wrong_labels(text: str, cap: int, adds_start: bool) -> Wrong:
         *[("shifted", [*want[1:], one]) for one in (*support.SPECIAL, IGNORED)],
         ("ignored-here", want + [IGNORED] * (cap - len(want))),
         ("ignored-here", [IGNORED, *want[1:]]),
+        ("ignored-here", [IGNORED if one == support.PAD else one for one in want]),
         ("end-twice", want + end),
         ("end-twice", support.encoded(text, cap - 1, adds_start) + end),
         ("no-start", body[: cap - 1] + end),

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from torch import Tensor
 
-from course.checks.recognising import explained, require_value, when
+from course.checks.recognising import explained, require_value, sound, when
 from course.checks.words import fail, todo
 from tests.task2_summarization.checks import support
 
@@ -59,7 +60,9 @@ def items_of(dataset: Any) -> list[Mapping[str, list[int]]]:
         kind = type(items).__name__
         fail("self.items가 목록이 아닙니다.", idea="목록", expected="딕셔너리의 목록", got=kind)
     if not items:
-        fail(idea="목록", expected=f"항목 {len(DIALOGUES)}개", got="0개", symptom="empty-items")
+        kept = any(list(one) == DIALOGUES for one in vars(dataset).values() if isinstance(one, (list, tuple)))
+        symptom = "text-kept" if kept else "empty-items"
+        fail(idea="목록", expected=f"항목 {len(DIALOGUES)}개", got="0개", symptom=symptom)
     odd = next((one for one in items if not isinstance(one, Mapping)), None)
     if odd is not None:
         what = f"글 {odd!r}" if isinstance(odd, str) and len(odd) < 30 else type(odd).__name__
@@ -93,12 +96,14 @@ def test_every_dialogue_is_cut_at_its_own_cap(make):
     """대화마다 항목 하나, 차례대로. 대화의 상한은 encoder_max_len입니다."""
     got = [item["input_ids"] for item in items_of(make(SUMMARIES, **CAPS))]
     want = column(DIALOGUES, DIALOGUE_CAP)
+    require_lists(got, "input_ids")
     if got == want:
         return
     known = {
         "still-text": got == DIALOGUES,
         "caps-swapped": got == column(DIALOGUES, SUMMARY_CAP),
         "texts-swapped": got == column(SUMMARIES, DIALOGUE_CAP),
+        "padded": got in padded_to(want, DIALOGUE_CAP),
         "default-caps": got == column(DIALOGUES, DEFAULT_CAPS[0]),
     }
     blame(known, "input_ids", want, got)
@@ -115,6 +120,7 @@ def test_every_summary_is_cut_at_its_own_cap(make):
         fail(idea="이름", expected="labels", got=", ".join(items[missing[0]]), symptom="other-names")
     got = [item["labels"] for item in items]
     want = column(SUMMARIES, SUMMARY_CAP)
+    require_lists(got, "labels")
     if got == want:
         return
     known = {
@@ -122,14 +128,30 @@ def test_every_summary_is_cut_at_its_own_cap(make):
         "one-cap": got == column(SUMMARIES, DIALOGUE_CAP),
         "labels-of-dialogue": got in (column(DIALOGUES, SUMMARY_CAP), column(DIALOGUES, DIALOGUE_CAP)),
         "default-caps": got == column(SUMMARIES, DEFAULT_CAPS[1]),
+        "padded": got in padded_to(want, SUMMARY_CAP),
         "first-summary": got == [wanted(SUMMARIES[0], SUMMARY_CAP)] * len(got),
     }
     blame(known, "labels", want, got)
 
 
+def require_lists(got: list[Any], name: str) -> None:
+    """번호는 목록에 담겨 있어야, 배치를 묶을 때 이어 붙여 채울 수 있습니다."""
+    odd = next((one for one in got if isinstance(one, Tensor)), None)
+    if odd is not None:
+        fail(idea="목록", expected="번호의 목록", got=f"텐서 {tuple(odd.shape)}", symptom="tensors", name=name)
+
+
+def padded_to(rows: list[list[int]], cap: int) -> list[list[list[int]]]:
+    """여기서 상한이나 가장 긴 줄까지 채운 것들. 요약은 -100으로 채우기도 합니다."""
+    widths = (cap, max(map(len, rows)))
+    return [[row + [fill] * (width - len(row)) for row in rows] for width in widths for fill in (support.PAD, -100)]
+
+
 def blame(known: Mapping[str, bool], name: str, want: list[list[int]], got: list[Any]) -> None:
     """틀린 열을 말합니다. 처음으로 다른 항목을 보입니다."""
-    symptom = next((one for one, is_it in known.items() if is_it), None)
+    same = sorted(map(str, got)) == sorted(map(str, want))
+    kinds = {"nested": got == [[row] for row in want], "other-order": same}
+    symptom = next((one for one, is_it in {**known, **kinds}.items() if is_it), None)
     index = next(i for i, (one, two) in enumerate(zip(got, want, strict=True)) if one != two)
     length = f"{len(got[index])}개" if isinstance(got[index], (list, str)) else type(got[index]).__name__
     fail(
@@ -150,6 +172,8 @@ def test_without_summaries_there_are_no_labels(make):
     why = "NoneType' object is not (subscriptable|iterable)|NoneType' has no len|must support iteration"
     with explained(when(why, "needs-summaries", idea="None", expected="요약 없이도 만들어짐")):
         dataset = make(None, **CAPS)
+    if dataset.items == [] and sound(lambda: len(items_of(make(SUMMARIES, **CAPS))) == len(DIALOGUES)):
+        fail(idea="None", expected=f"항목 {len(DIALOGUES)}개", got="0개", symptom="nothing-without")
     items = items_of(dataset)
     extra = next((item["labels"] for item in items if "labels" in item), "없음")
     if extra != "없음":

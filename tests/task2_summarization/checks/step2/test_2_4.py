@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from course.checks.recognising import Wrong, recognise, require_shape, require_tensor, require_value
+from course.checks.recognising import (
+    Wrong,
+    explained,
+    recognise,
+    require_shape,
+    require_tensor,
+    require_value,
+    when,
+)
+from course.checks.side_effects import on_one_device
 from course.checks.words import assert_equal, fail, todo
 from tests.task2_summarization.checks.step2.common import IGNORED, shifted
 from tests.task2_summarization.checks.support import PAD, START
@@ -28,7 +37,8 @@ def shift(load):
 
     def watched(labels: Tensor, pad_id: int, start_id: int) -> Tensor:
         given = labels.clone()
-        got = require_value(step.shift_right(given, pad_id, start_id), "inputs")
+        with explained(AS_INDEX):
+            got = require_value(step.shift_right(given, pad_id, start_id), "inputs")
         if not torch.equal(given, labels):
             row = next(i for i, (one, two) in enumerate(zip(given, labels, strict=True)) if not torch.equal(one, two))
             expected, came = labels[row].tolist(), given[row].tolist()
@@ -39,6 +49,11 @@ def shift(load):
     return watched
 
 
+AS_INDEX = when(
+    f"index {IGNORED} is out of bounds", "ignored-as-index", idea="자리와 값", expected="-100인 자리", got="-100번 자리"
+)
+
+
 def wrong_inputs(labels: Tensor, pad_id: int, start_id: int) -> Wrong:
     """흔한 실수를 했을 때의 디코더 입력."""
     blank = labels == IGNORED
@@ -47,6 +62,7 @@ def wrong_inputs(labels: Tensor, pad_id: int, start_id: int) -> Wrong:
     with_start = filled.clone()
     with_start[:, 0] = start_id
     want = shifted(labels, pad_id, start_id)
+    down = filled.roll(1, dims=0)
     raw = torch.cat([torch.full_like(first, start_id), labels[:, :-1]], dim=1)
     gone = raw == IGNORED
     ends = [torch.full_like(first, one) for one in (start_id, pad_id, IGNORED)]
@@ -62,11 +78,42 @@ def wrong_inputs(labels: Tensor, pad_id: int, start_id: int) -> Wrong:
         ("no-start", labels.roll(1, dims=1)),
         ("no-start", torch.cat([filled[:, :1], filled[:, :-1]], dim=1)),
         ("ids-swapped", shifted(labels, start_id, pad_id)),
-        ("shifted-down", filled.roll(1, dims=0)),
+        ("mask-before-shift", raw.masked_fill(blank, pad_id)),
+        ("mask-before-shift", filled_first(raw, blank, pad_id, start_id)),
+        *[("first-row-only", made) for made in started_rows(want, pad_id, start_id)],
+        *[("rows-run-on", made) for made in flat_rolls(labels, pad_id, start_id)],
+        ("shifted-down", down),
+        ("shifted-down", torch.cat([torch.full_like(first, start_id), down[:, 1:]], dim=1)),
         ("shifted-down", torch.cat([torch.full_like(filled[:1], start_id), filled[:-1]])),
         ("shifted-twice", shifted(shifted(labels, pad_id, start_id), pad_id, start_id)),
         *[("other-fill", raw.masked_fill(gone, one)) for one in (0, 1, 5, start_id)],
     ]
+
+
+def filled_first(raw: Tensor, blank: Tensor, pad_id: int, start_id: int) -> Tensor:
+    """밀기 전의 빈칸 자리를 채운 다음 첫 칸에 시작을 놓은 것."""
+    made = raw.masked_fill(blank, pad_id)
+    made[:, 0] = start_id
+    return made
+
+
+def started_rows(want: Tensor, pad_id: int, start_id: int) -> list[Tensor]:
+    """시작 토큰을 첫 칸이 아니라 첫 줄에 적은 것들. 첫 칸에 남은 것은 처음에 채운 것입니다."""
+    made = []
+    for first in (pad_id, 0):
+        one = want.clone()
+        one[:, 0] = first
+        one[0] = start_id
+        made.append(one)
+    return made
+
+
+def flat_rolls(labels: Tensor, pad_id: int, start_id: int) -> list[Tensor]:
+    """줄의 끝이 다음 줄의 앞으로 넘어가게 민 것들. 축을 적지 않은 roll이 그렇습니다."""
+    plain = labels.roll(1)
+    begun = plain.clone()
+    begun[0, 0] = start_id
+    return [made for one in (plain, begun) for made in (one, one.masked_fill(one == IGNORED, pad_id))]
 
 
 def check(got: Tensor, labels: Tensor, pad_id: int = PAD, start_id: int = START) -> None:
@@ -79,7 +126,7 @@ def check(got: Tensor, labels: Tensor, pad_id: int = PAD, start_id: int = START)
     if not torch.equal(got.to(want.dtype), want):
         row = next(i for i in range(rows) if got[i].tolist() != want[i].tolist())
         more = {"expected": f"{want[row].tolist()}", "shown": f"{got[row].tolist()}"}
-        if width > 1:  # 한 칸짜리에서는 여러 실수가 같은 값을 냅니다.
+        if width > 1 and rows > 1:  # 한 칸이나 한 줄에서는 여러 실수가 같은 값을 냅니다.
             recognise(got, wrong_inputs(labels, pad_id, start_id), atol=0, idea="한 칸 밀기", **more)
         assert_equal(got[row].tolist(), want[row].tolist(), idea="한 칸 밀기", message=f"{row}번 줄이 다릅니다.")
     if got.dtype != torch.int64:
@@ -113,3 +160,12 @@ def test_one_summary_alone_is_shifted_too(shift):
     """배치가 하나뿐이어도 두 축이 남습니다."""
     labels = torch.tensor(LABELS[2:3])
     check(shift(labels, PAD, START), labels)
+
+
+@todo("2-4")
+def test_inputs_live_where_the_labels_do(shift):
+    """새로 만든 것도 라벨과 같은 장치에 있습니다."""
+    labels = torch.tensor(LABELS)
+    with on_one_device("라벨과 같은 장치") as devices:
+        got = shift(labels, PAD, START)
+    devices.require_moved(got)

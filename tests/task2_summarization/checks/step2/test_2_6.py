@@ -44,6 +44,9 @@ def collate(load, monkeypatch):
             batch = step.Collator(pad_id, start_id)(features)
         if features != given:
             fail(idea="부작용", expected="받은 그대로", got="달라진 항목", symptom="in-place")
+        gone = [name for name in ("input_ids", "attention_mask") if name not in batch]
+        if gone:
+            fail(idea="딕셔너리", expected="이름 넷", got=", ".join(batch), symptom="batch-replaced", name=gone[0])
         for name in ("labels", "decoder_input_ids"):
             checked(batch, name)
         return batch
@@ -71,6 +74,7 @@ def wrong_labels(count: int, pad_id: int, start_id: int) -> Wrong:
         ("labels-shifted", shifted(want, IGNORED, start_id)),
         ("labels-padded", with_pads),
         ("real-pad-ignored", with_pads.masked_fill(with_pads == pad_id, IGNORED)),
+        *[("labels-cut", one) for one in (want[:, 1:], want[:, :-1])],
         ("end-ignored", want.masked_fill(want == 5, IGNORED)),
         *[("other-fill", filled(rows, one)) for one in (0, 1, -1, start_id)],
         ("left", filled(rows, IGNORED, left=True)),

@@ -75,17 +75,22 @@ def test_every_example_appears_once(group):
         distinct = len(set(read))
         missing = count - distinct
         said = {"expected": f"예문 {count}개", "got": f"{distinct}개", "missing": missing}
+        pool = POOL * size
+        order = order_of(count, 5)
+        if sorted(read) == sorted(at % pool for at in range(count)):
+            fail(idea="번호", symptom="places-not-numbers", **said)
         if len(read) > distinct:
             fail(idea="한 번씩", symptom="repeated", **{**said, "got": f"{len(read)}번 (서로 다른 것 {distinct}개)"})
         if not missing:
             continue
-        pool = POOL * size
-        order = order_of(count, 5)
         if missing == count % size and all(len(batch) == size for batch in batches):
             fail(idea="마지막 배치", symptom="last-dropped", **said)
         kept = set(read)
-        if kept in (set(order[:pool]), set(order[count // pool * pool :]), set(order[: count // pool * pool])):
+        whole = count // pool * pool
+        if kept in (set(order[:pool]), set(order[whole:])):
             fail(idea="무리", symptom="one-pool", **said)
+        if kept == set(order[:whole]):
+            fail(idea="무리", symptom="rest-dropped", **said)
         fail("빠진 예문이 있습니다.", idea="한 번씩", **said)
 
 
@@ -116,6 +121,18 @@ def cut(order: Sequence[int], pool: int, size: int, key: Callable[[int], object]
         yield from (frozenset(nearby[first : first + size]) for first in range(0, len(nearby), size))
 
 
+def again_shuffled(count: int, seed: int) -> list[int]:
+    """받은 난수로 한 번 더 섞은 차례."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.randperm(count, generator=generator)
+    return torch.randperm(count, generator=generator).tolist()
+
+
+def places(order: list[int], pool: int, size: int, lengths: list[tuple[int, int]]) -> Iterator[frozenset[int]]:
+    """예문의 번호 대신, 섞은 차례에서의 자리를 담은 것."""
+    return cut(range(len(order)), pool, size, lambda place: lengths[order[place]])
+
+
 def known_groupings(count: int, size: int, seed: int) -> list[tuple[str, set[frozenset[int]]]]:
     """흔한 실수를 했을 때의 배치들. 배치의 차례는 다시 섞이므로 보지 않습니다."""
     lengths = lengths_of(count)
@@ -136,6 +153,9 @@ def known_groupings(count: int, size: int, seed: int) -> list[tuple[str, set[fro
         ("by-label", cut(order, pool, size, lambda index: lengths[index][1])),
         ("by-label", cut(order, pool, size, lambda index: lengths[index][::-1])),
         ("by-index", cut(order, pool, size, lambda index: index)),
+        ("order-twice", cut(order, pool, size, lambda index: lengths[order[index]])),
+        ("shuffled-again", cut(again_shuffled(count, seed), pool, size, pair)),
+        ("places-not-numbers", places(order, pool, size, lengths)),
         ("by-sum", cut(order, pool, size, lambda index: sum(lengths[index]))),
     ]
     return [(symptom, set(batches)) for symptom, batches in made]
