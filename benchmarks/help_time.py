@@ -19,6 +19,8 @@ from nlpbook.paths import ROOT
 COMMANDS = {
     "task1-cls/step5_cli_and_serving.py": ["train"],
     "task2-summarization/step5_cli_and_serving.py": ["train"],
+    "task2-summarization/step6_sweep_runner.py": [],
+    "task2-summarization/step7_parallel_sweep_runner.py": [],
     "task3-lm/step4_training_pipeline.py": [],
     "task3-lm/step5_cli_and_serving.py": ["train"],
     "task3-lm/step6_export_and_quantize.py": [],

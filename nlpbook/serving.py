@@ -6,15 +6,16 @@ import itertools
 import json
 import secrets
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, g, jsonify, request
+from flask import Flask, Request, Response, g, has_request_context, jsonify, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import (
     BadRequest,
+    ClientDisconnected,
     Forbidden,
     HTTPException,
     RequestEntityTooLarge,
@@ -113,8 +114,26 @@ def while_connected(steps: Iterable[Step]) -> Iterator[Step]:
     요청을 처리하는 동안에 부릅니다. 돌려받은 것은 그 뒤에(흘려보내는 답에서도) 읽습니다. waitress가 아닌 서버에서는
     끝까지 내놓습니다.
     """
-    gone = request.environ.get("waitress.client_disconnected", bool)
+    gone = _gone()
     return itertools.takewhile(lambda _: not gone(), steps)
+
+
+def require_connected(*_: object) -> None:
+    """답을 기다리던 사람이 떠났으면 그만둡니다. 요청 밖에서는 아무것도 하지 않습니다.
+
+    한 번에 끝까지 쓰는 모델(`generate`)의 `register_forward_pre_hook`에 건네면, 떠난 사람의 글은 다음 토큰에서
+    그칩니다.
+
+    Raises:
+        ClientDisconnected: 떠났을 때. 차지한 자리는 바로 빕니다.
+    """
+    if has_request_context() and _gone()():
+        raise ClientDisconnected
+
+
+def _gone() -> Callable[[], bool]:
+    """지금의 요청을 보낸 사람이 떠났는지 묻는 함수. waitress가 아니면 언제나 거짓입니다."""
+    return request.environ.get("waitress.client_disconnected", bool)
 
 
 def read_json(request: Request, example: str) -> Any:

@@ -1,18 +1,22 @@
 """단계 파일을 경로로 읽어 들입니다.
 
 단계들은 서로를 이름으로 부르므로(`import step1_basic_structure`), 같은 이름의 파일이 여럿이면 엉뚱한 것을 검사하게
-됩니다. 여기서는 앞서 읽은 단계 모듈을 모두 잊고, 그 폴더만을 앞세워 읽은 뒤, 정말 그 폴더에서 왔는지 확인합니다.
+됩니다. 여기서는 앞서 읽은 단계 모듈을 모두 잊고, 그 폴더만을 앞세워 읽은 뒤, 정말 그 폴더에서 왔는지 확인합니다. 함수
+안에서 나중에 부르는 앞 단계도 그 폴더에서 옵니다.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from course.book.tasks import STEP_NAME
 
@@ -50,6 +54,42 @@ def without_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode, sys.pycache_prefix = before
 
 
+class FreshLoader(SourceFileLoader):
+    """언제 읽어도 소스를 번역해 씁니다."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        with without_bytecode():
+            return super().get_code(fullname)
+
+
+class StepFinder(MetaPathFinder):
+    """함수 안의 `from step3_rouge_metrics import summarize`를, 그 단계들을 읽은 폴더에서 찾습니다.
+
+    Attributes:
+        folders: 모듈의 이름 → 그 이름의 단계를 마지막으로 읽은 폴더. 이름은 과제마다 거의 다릅니다.
+    """
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Path] = {}
+
+    def watch(self, folder: Path) -> None:
+        """이제부터 이 폴더의 단계들을 찾습니다."""
+        if self not in sys.meta_path:
+            sys.meta_path.append(self)
+        names = [file.stem for file in folder.glob("step*.py") if STEP_NAME.fullmatch(file.name)]
+        self.folders |= dict.fromkeys(names, folder)
+
+    def find_spec(self, fullname: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        folder = self.folders.get(fullname)
+        if folder is None or not (folder / f"{fullname}.py").is_file():
+            return None
+        file = str(folder / f"{fullname}.py")
+        return importlib.util.spec_from_file_location(fullname, file, loader=FreshLoader(fullname, file))
+
+
+FINDER = StepFinder()
+
+
 def load_step(folder: Path, module: str) -> ModuleType:
     """`folder`의 단계 모듈을 새로 읽습니다.
 
@@ -59,6 +99,7 @@ def load_step(folder: Path, module: str) -> ModuleType:
     folder = folder.resolve()
     forget_steps()
     importlib.invalidate_caches()
+    FINDER.watch(folder)
     before = list(sys.path)
     sys.path.insert(0, str(folder))
     try:

@@ -144,3 +144,17 @@ class WandbRecord(TrainerCallback):
         chosen = {name: value for name, value in (logs or {}).items() if name in (*SPEEDS, *SCORES)}
         if chosen and state.is_world_process_zero:
             self.logger.log(chosen, state.global_step)
+
+
+class AfterEvaluation(TrainerCallback):
+    """검증할 때마다 `report`를 부릅니다. 여기에서 난 예외는 학습을 멈춥니다.
+
+    Args:
+        report: `TrainerCallback.on_evaluate`와 같은 인수(args, state, control, metrics=…)를 받습니다.
+    """
+
+    def __init__(self, report: Callable[..., None]) -> None:
+        self.report = report
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self.report(args, state, control, **given)

@@ -16,25 +16,21 @@
     - 동적 양자화(dynamic quantization): 8비트 정수로 줄이면 무엇을 얻고 무엇을 잃는지
 
 하지 않는 것: 알맞은 하이퍼파라미터를 찾는 일(6, 7단계).
+
+앞 단계와 Transformers는 명령이 시작된 뒤에, 쓰는 함수 안에서 불러옵니다. 그래서 --help와 옵션의 오타에는 바로 답합니다.
 """
 
 import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import typer
 from flask import Flask, jsonify, render_template, request
 from flask_classful import FlaskView, route
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
-
-from step1_config_and_model import load_config, load_model_and_tokenizer
-from step2_dialogue_dataset import DialogueSummarizationDataset, encode_dialogue
-from step3_rouge_metrics import compute_rouge, decode, summarize
-from step4_model_trainer import HOME, create_trainer
 
 from nlpbook import serving
 from nlpbook.cli import Options, new_app, run, with_options
@@ -44,7 +40,6 @@ from nlpbook.hardware import accelerator_of, use_fast_attention
 from nlpbook.paths import shown
 from nlpbook.screen import Stopwatch, console, progress_bar, say
 from nlpbook.summarization.baselines import CONSTANT, lead
-from nlpbook.summarization.beams import fast_beams, native_dtype
 from nlpbook.summarization.causal import CausalSummarizationDataset, prompt_ids
 from nlpbook.summarization.commands import (
     TRAINING,
@@ -72,14 +67,18 @@ from nlpbook.summarization.reports import quantization_table, scores_table, writ
 from nlpbook.summarization.requests import Asked, Limits, read_summarization
 from nlpbook.summarization.trained import as_trained, find_model, run_of
 
+if TYPE_CHECKING:  # 타입 힌트에만 쓰므로, 실행할 때는 읽지 않습니다.
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+HOME = Path(__file__).resolve().parent  # 과제의 폴더. 결과의 상대 경로(./outputs)는 여기에서 셉니다.
 SHOWN = 3  # 평가한 뒤에 읽어 볼 요약의 수
 
 # ── 예측
 
 
 def write_summaries(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     dialogues: Sequence[str],
     max_len: int,
     batches: Sequence[list[int]],
@@ -95,6 +94,8 @@ def write_summaries(
     Returns:
         대화와 같은 차례의 요약들.
     """
+    from step3_rouge_metrics import summarize
+
     with progress_bar("요약", len(dialogues)) as advance:
         for numbers in batches:
             # [TODO 5-1] 적어 두지 않은 배치만 요약해 일지에 적으세요. 적어 둔 배치는 건너뜁니다.
@@ -110,6 +111,10 @@ def write_summaries(
 
 def predict(options: Options) -> None:
     """CSV의 대화를 요약해 `fname,summary`의 CSV로 적습니다. 도중에 꺼졌으면 같은 명령으로 이어집니다."""
+    from step2_dialogue_dataset import encode_dialogue
+
+    from nlpbook.summarization.beams import fast_beams, native_dtype
+
     asked = config_from(options, PredictOptions)
     source = Path(options.get("input") or asked.data.test).expanduser()
     target = Path(options.get("output") or HOME / asked.prediction.result_path / source.name)
@@ -174,7 +179,7 @@ class Summarizer:
         max_len: 대화의 길이의 상한(토큰).
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_len: int) -> None:
+    def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", max_len: int) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.max_len = max_len
@@ -186,6 +191,8 @@ class Summarizer:
 
     def read(self, dialogue: str) -> Tensor:
         """모델이 읽는 토큰 번호, (1, 대화 길이). 디코더뿐인 모델이면 대화 뒤에 "요약:"이 붙습니다."""
+        from step2_dialogue_dataset import encode_dialogue
+
         encode = prompt_ids if self.decoder_only else encode_dialogue
         return torch.tensor([encode(self.tokenizer, dialogue, self.max_len)], device=self.model.device)
 
@@ -216,6 +223,8 @@ class Summarizer:
 
     def answer(self, asked: Asked) -> dict[str, Any]:
         """요청의 답: 요약, 말마다의 몫, 그리고 잘린 것이 있으면 그렇다는 말."""
+        from step3_rouge_metrics import decode
+
         watch = Stopwatch()
         dialogue = asked.dialogue
         ids = self.write(dialogue, asked.num_beams, asked.max_length)
@@ -286,6 +295,7 @@ class WebAPI(FlaskView):
 def build_web_app(summarizer: Summarizer, limits: Limits, page: str = "serve_sum.html", max_parallel: int = 2) -> Flask:
     """모델을 물고 있는 Flask 앱."""
     app = serving.new_app(__name__)
+    summarizer.model.register_forward_pre_hook(serving.require_connected)  # 떠난 사람의 요약은 더 쓰지 않습니다.
     WebAPI.register(app, route_base="/", init_argument=(summarizer, page, limits, Turnstile(max_parallel)))
     return app
 
@@ -317,6 +327,8 @@ def config_from(options: Options, kind: type[CommandOptions]) -> SummarizationCo
         options: 옵션 이름 → 값. `options.given`은 사람이 적은 이름들이고, 나머지의 값은 None이거나 기본값입니다.
         kind: 명령의 옵션 클래스. 그 이름들(`config`, `quantize` …)은 명령의 것이지 설정의 항목이 아닙니다.
     """
+    from step1_config_and_model import load_config
+
     own = kind.options()
     written = assignments(options)  # 이름=값으로 적은 것들. 예: {"training.learning_rate": "1e-4"}
     # [TODO 5-4] 사람이 적은 옵션 가운데 설정의 항목인 것과, written을 합친 딕셔너리 overrides를 만드세요.
@@ -333,8 +345,10 @@ def config_from(options: Options, kind: type[CommandOptions]) -> SummarizationCo
 
 def load_trained(
     config: SummarizationConfig,
-) -> tuple[SummarizationConfig, PreTrainedModel, PreTrainedTokenizerBase, Path]:
+) -> "tuple[SummarizationConfig, PreTrainedModel, PreTrainedTokenizerBase, Path]":
     """학습해 둔 모델: 그것을 쓰는 설정, 모델, 토크나이저, 폴더. 길이와 빔은 학습할 때의 것을 따릅니다."""
+    from step1_config_and_model import load_model_and_tokenizer
+
     folder = find_model(config, HOME)
     config = as_trained(config, folder)
     model, tokenizer = load_model_and_tokenizer(config)
@@ -354,6 +368,12 @@ def read_both(config: SummarizationConfig) -> tuple[Dialogues, Dialogues]:
 
 def train(options: Options) -> None:
     """모델을 학습해 실행 폴더에 남깁니다. --resume_from_checkpoint는 멈춘 학습을 이어 합니다."""
+    from transformers import set_seed
+
+    from step1_config_and_model import load_model_and_tokenizer
+    from step2_dialogue_dataset import DialogueSummarizationDataset
+    from step4_model_trainer import create_trainer
+
     watch = Stopwatch()
     config = config_from(options, TrainOptions)
     first = int(os.environ.get("RANK", 0)) == 0  # 여러 프로세스로 학습할 때는 0번만 말합니다.
@@ -375,6 +395,10 @@ def train(options: Options) -> None:
 
 def test(options: Options) -> None:
     """평가 대화를 요약해 기준선과 함께 ROUGE를 잽니다. --quantize int8이면 줄이기 앞뒤를 견줍니다."""
+    from step3_rouge_metrics import compute_rouge, summarize
+
+    from nlpbook.summarization.beams import fast_beams
+
     asked = config_from(options, TestOptions)
     rows = read_dialogues(asked.data.test, asked.data.max_test_samples, need_summaries=True)
     references = rows.summaries or []

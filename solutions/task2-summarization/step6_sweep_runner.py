@@ -16,6 +16,8 @@
     - 기록과 이어 하기: 끝까지 한 것끼리만 견주고, 잃은 자리만 다시 합니다
 
 하지 않는 것: 여러 프로세스로 나누어 하는 일(7단계).
+
+앞 단계와 Transformers는 시도가 시작된 뒤에, 쓰는 함수 안에서 불러옵니다. 그래서 --help와 옵션의 오타에는 바로 답합니다.
 """
 
 import copy
@@ -27,17 +29,12 @@ from statistics import fmean
 from typing import Annotated, Any
 
 import typer
-from transformers import TrainerCallback, set_seed
-
-from step1_config_and_model import CONFIGS, load_config, load_model_and_tokenizer, with_inheritance
-from step4_model_trainer import HOME, create_trainer, small_datasets
 
 from nlpbook.cli import new_app, run
 from nlpbook.errors import UserError
 from nlpbook.pretrained import resolve_pretrained
 from nlpbook.screen import say
 from nlpbook.summarization import runs
-from nlpbook.summarization.arguments import require_metric
 from nlpbook.summarization.config import SummarizationConfig
 from nlpbook.summarization.config_files import find_config
 from nlpbook.summarization.sweeping import BASE, MODEL, environment_now, overridden, require_known, trial_values
@@ -57,6 +54,8 @@ from nlpbook.sweeps.study import (
     Outcome,
 )
 
+HOME = Path(__file__).resolve().parent  # 과제의 폴더. 결과의 상대 경로(./outputs)는 여기에서 셉니다.
+CONFIGS = HOME / "configs"
 SWEEPS = CONFIGS / "sweep"
 METRIC = "rouge_combined_f1"  # ROUGE-1, 2, L의 F1의 평균, 0~1
 
@@ -101,8 +100,10 @@ def suggest(trial: Any, parameter: Parameter) -> Any:
 # ── 시도 하나
 
 
-class ReportEvaluations(TrainerCallback):
+class ReportEvaluations:
     """검증할 때마다 탐색에 알립니다. 가망이 없으면 알리는 곳에서 `Pruned`가 나, 학습이 거기에서 멈춥니다.
+
+    `on_evaluate`는 Transformers의 `TrainerCallback`의 것과 같은 모양입니다. 학습기에는 `AfterEvaluation`이 끼웁니다.
 
     Attributes:
         step: 지금까지 검증한 횟수.
@@ -115,7 +116,7 @@ class ReportEvaluations(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Mapping[str, float], **more: Any) -> None:
         # [TODO 6-2] 검증의 횟수를 하나 늘리고, 그 횟수와 지표들을 context.report로 알리세요.
         # 힌트: 탐색 파일의 min_iter는 검증의 횟수로 셉니다. state.global_step은 무엇을 세나요? 배치 크기가 다른 두
-        #       시도를 걸음 수로 견주면 공평할까요?
+        #       시도를 스텝 수로 견주면 공평할까요?
         self.step += 1
         self.context.report(self.step, metrics)
         # [END 6-2]
@@ -133,6 +134,11 @@ class Warm:
 
     def ready(self, config: SummarizationConfig) -> tuple[Any, ...]:
         """(모델, 토크나이저, 학습 데이터셋, 검증 데이터셋)."""
+        from transformers import set_seed
+
+        from step1_config_and_model import load_model_and_tokenizer
+        from step4_model_trainer import small_datasets
+
         seed = None if config.model.load_pretrained else config.general.seed
         key = repr([config.model, config.tokenizer, config.data, seed])
         if key != self.key:
@@ -151,6 +157,8 @@ WARM = Warm()
 
 def trial_config(parameters: Mapping[str, Any], base: Mapping[str, Any]) -> SummarizationConfig:
     """시도의 설정. 환경 변수와 명령줄보다 시도가 고른 값이 앞섭니다."""
+    from step1_config_and_model import load_config, with_inheritance
+
     values = trial_values(parameters, lambda name: with_inheritance(find_config(name, CONFIGS)))
     values.setdefault("training.metric_for_best_model", base["best"])
     name = parameters.get(BASE, base["config"])
@@ -164,6 +172,10 @@ def run_trial(parameters: dict[str, Any], context: TrialContext) -> Mapping[str,
         Pruned: 가망이 없어 멈췄을 때.
         Skipped: 모델에 닿을 수 없을 때.
     """
+    from step4_model_trainer import create_trainer
+
+    from nlpbook.summarization.callbacks import AfterEvaluation
+
     config = trial_config(parameters, context.base)
     try:
         resolve_pretrained(config.model.checkpoint)
@@ -178,7 +190,7 @@ def run_trial(parameters: dict[str, Any], context: TrialContext) -> Mapping[str,
         train_dataset,
         eval_dataset,
         use_wandb=False,  # 시도의 기록은 탐색이 남깁니다.
-        callbacks=[ReportEvaluations(context)],
+        callbacks=[AfterEvaluation(ReportEvaluations(context).on_evaluate)],
         run=folder,
     )
     context.note(run=folder.path)
@@ -291,6 +303,8 @@ def prepare(sweep: Sweep, base: Mapping[str, Any]) -> None:
     Raises:
         UserError: 설정에 없는 이름이거나, 맞지 않는 값이거나, 검증이 재지 않는 지표일 때.
     """
+    from nlpbook.summarization.arguments import require_metric
+
     fields = require_known(((one.name, one.where, space.examples(one)) for one in sweep.parameters.values()), CONFIGS)
     require_metric(metric_name(sweep.metric))
     trial_config(sweep.constants, base)
@@ -300,6 +314,8 @@ def prepare(sweep: Sweep, base: Mapping[str, Any]) -> None:
 
 def outputs_of(base: Mapping[str, Any]) -> Path:
     """결과를 모을 폴더: 설정의 general.output_dir."""
+    from step1_config_and_model import load_config
+
     return runs.outputs_of(load_config(base["config"], base["overrides"], environment=base["environment"]), HOME)
 
 

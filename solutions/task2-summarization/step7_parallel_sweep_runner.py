@@ -25,7 +25,6 @@ from typing import Annotated, Any
 
 import typer
 
-from step1_config_and_model import load_config
 from step6_sweep_runner import (
     TASK,
     BaseConfig,
@@ -107,6 +106,8 @@ def assign(count: int, gpus: Sequence[str], cores: int) -> list[dict[str, str]]:
 
 def gpus_for(base: Mapping[str, Any]) -> list[str]:
     """바탕 설정이 쓰는 장치에서, 쓸 수 있는 GPU들. CPU로 하라고 적었으면 없습니다."""
+    from step1_config_and_model import load_config
+
     config = load_config(base["config"], base["overrides"], environment=base["environment"])
     if config.general.device not in ("auto", "cuda"):
         return []

@@ -41,6 +41,13 @@ def test_earlier_step_comes_from_the_same_folder(folders):
     assert [load_step(one, "step2_second").OWNER for one in (mine, yours, mine)] == ["mine", "yours", "mine"]
 
 
+def test_earlier_step_that_a_function_reads_later_comes_from_the_same_folder(folders):
+    mine, yours = folders
+    for folder in folders:
+        (folder / "step2_second.py").write_text("def owner():\n    from step1_first import OWNER\n    return OWNER\n")
+    assert [load_step(one, "step2_second").owner() for one in (mine, yours, mine)] == ["mine", "yours", "mine"]
+
+
 def test_edit_of_equal_length_within_the_same_second_is_seen(folders, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     file = folders[0] / "step1_first.py"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import http.client
+import importlib
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
+from flask import request
 
+from nlpbook.gate import Turnstile
 from nlpbook.summarization.config import SummarizationConfig
 from nlpbook.summarization.requests import Limits
+from tests.listening import serve
 from tests.task2_summarization import trainers
 
 if not trainers.FOLDER.is_dir():
@@ -31,7 +37,7 @@ def lesson():
 def summarizer(lesson):
     """배우지 않은 내장 모델. 무엇이든 씁니다."""
     config = SummarizationConfig().merge({"generation.max_length": 12, "generation.num_beams": 2})
-    model, tokenizer = lesson.load_model_and_tokenizer(config)
+    model, tokenizer = importlib.import_module("step1_config_and_model").load_model_and_tokenizer(config)
     model.set_attn_implementation("eager")
     return lesson.Summarizer(model, tokenizer, MAX_LEN)
 
@@ -70,7 +76,8 @@ def test_korean_is_sent_as_korean(ask):
 def test_the_summary_is_the_one_the_lesson_writes(lesson, summarizer, ask):
     """함께 쓰는 설정으로 물으면, 3단계의 summarize와 같은 요약입니다."""
     tagged = TALK.replace("민수", "#Person1#").replace("지영", "#Person2#")
-    [want] = lesson.summarize(summarizer.model, summarizer.tokenizer, [tagged], MAX_LEN)
+    step3 = importlib.import_module("step3_rouge_metrics")
+    [want] = step3.summarize(summarizer.model, summarizer.tokenizer, [tagged], MAX_LEN)
     assert ask().get_json()["summary"] == want
 
 
@@ -172,6 +179,31 @@ def test_more_requests_than_places_are_asked_to_come_later(app, ask, summarizer,
     app.testing = False
     assert [ask().status_code for _ in range(3)] == [500, 500, 500]
     monkeypatch.setattr(type(summarizer), "write", before)
+    assert ask().status_code == 200
+
+
+def test_a_summary_nobody_waits_for_frees_its_place(app, ask, summarizer, monkeypatch):
+    """쓰는 도중에 떠나면 다음 토큰에서 그치고, 자리는 다음 사람의 것입니다."""
+    writing, left = threading.Event(), threading.Event()
+    steps = []
+
+    def until_they_leave(*_: Any) -> None:
+        gone = request.environ["waitress.client_disconnected"]
+        writing.set()
+        while not gone():
+            time.sleep(0.01)
+        steps.append(1)
+
+    leave = Turnstile.leave
+    monkeypatch.setattr(Turnstile, "leave", lambda self: (leave(self), left.set()))
+    connection = http.client.HTTPConnection("127.0.0.1", serve(app, threads=2))
+    hook = summarizer.model.register_forward_pre_hook(until_they_leave)
+    connection.request("POST", "/api", json.dumps({"dialogue": TALK}).encode())
+    assert writing.wait(60)
+    connection.close()
+    assert left.wait(60)
+    hook.remove()
+    assert len(steps) == 1
     assert ask().status_code == 200
 
 

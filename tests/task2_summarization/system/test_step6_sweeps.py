@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from course.checks.loading import load_step
 from nlpbook.errors import UserError
 from nlpbook.paths import ROOT
 from nlpbook.sweeps.config import read_sweep, sweep_names
@@ -33,17 +33,7 @@ parameters:
 @pytest.fixture(scope="module")
 def step6():
     """6단계의 모듈."""
-    sys.path.insert(0, str(HOME))
-    try:
-        spec = importlib.util.spec_from_file_location("step6_sweep_runner", HOME / "step6_sweep_runner.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["step6_sweep_runner"] = module
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path.remove(str(HOME))
-        for name in [name for name in sys.modules if name.startswith("step")]:
-            del sys.modules[name]
+    return load_step(HOME, "step6_sweep_runner")
 
 
 @pytest.fixture

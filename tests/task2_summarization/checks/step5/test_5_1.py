@@ -71,7 +71,7 @@ class Prediction:
         self.texts: list[str] | None = None
         self.missing: int | None = None
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(step, "summarize", self.summarize)
+            patch.setattr("step3_rouge_metrics.summarize", self.summarize)
             patch.setattr(step, "progress_bar", self.progress_bar)
             try:
                 self.texts = step.write_summaries(MODEL, TOKENIZER, list(TALKS), MAX_LEN, BATCHES, journal)

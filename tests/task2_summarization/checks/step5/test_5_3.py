@@ -87,7 +87,9 @@ class Writing:
         )
         summarizer = step.Summarizer(writer, support.tokenizer(), MAX_LEN)
         with pytest.MonkeyPatch.context() as patch, no_side_effects(weights=writer, modes=writer), explained(*known):
-            patch.setattr(step, "encode_dialogue", lambda tokenizer, talk, length: support.encoded(talk, length))
+            patch.setattr(
+                "step2_dialogue_dataset.encode_dialogue", lambda tokenizer, talk, length: support.encoded(talk, length)
+            )
             self.row = summarizer.write(TALK, BEAMS, LENGTH)
         self.after = writer.generation_config.to_dict()
 

@@ -63,7 +63,7 @@ class Loading:
 
         known = when("KeyError: '?(?P<got>\\w+)", "settings-key", idea=IDEA, expected="있는 옵션의 이름")
         with pytest.MonkeyPatch.context() as patch, explained(known):
-            patch.setattr(step, "load_config", load_config)
+            patch.setattr("step1_config_and_model.load_config", load_config)
             step.config_from(options, kind)
         if dict(options) != before:
             fail("건네받은 options를 바꾸었습니다.", idea="부작용", expected="그대로", got="달라진 옵션")
