@@ -27,7 +27,7 @@ from todo import todo
 
 
 class NSMCModel(LightningModule):
-    """네 부품을 가진 감성분석 모델. 다음 단계들이 이 클래스를 이어받아 자랍니다.
+    """네 부품을 가진 감성분석 모델. 다음 단계들이 이 클래스를 이어받습니다.
 
     Args:
         config: 설정. `config.data`가 말뭉치를, `config.model.pretrained`가 사전학습 모델을 가리킵니다.
