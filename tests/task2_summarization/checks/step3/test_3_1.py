@@ -13,11 +13,12 @@ from course.checks.words import fail, todo
 
 IDEA = "조각 나누기"
 TAG = re.compile(r"#person[0-9]+#")
-# 두 자리의 태그, 대문자, 여러 자리의 수, 붙어 있는 수와 낱말, 닫히지 않은 태그, 되풀이, 줄바꿈이 있습니다.
+# 두 자리의 태그, 대문자, 여러 자리의 수, 붙어 있는 수와 낱말, 닫히지 않은 태그, 되풀이, 줄바꿈, 낱자와 한자가 있습니다.
 TEXTS = [
     "#Person1#은 3시에 Tom을 만납니다.",
     "#Person12#와 #Person2#는 KTX로 1,250원을 아꼈다고 합니다!",
     "네, 네. B2층의 Wi-Fi는\n24시간 켜져 있습니다 😊",
+    "ㅋㅋㅋ #Person3#의 美 팀이 2대1로 이겼대요 ㅠㅠ",
     "#PERSON3#이(가) #Person4 대신 my_file2를 읽고\t'네'라고 합니다…",
     "",
     " .,!? 😊 ",
@@ -74,6 +75,18 @@ def punctuation(one: str) -> bool:
     return not (one.isalnum() or one.isspace())
 
 
+def jamo(one: str) -> bool:
+    return "ㄱ" <= one <= "ㅣ"
+
+
+def word_letter(one: str) -> bool:
+    return one.isalnum() or one == "_"
+
+
+def foreign(one: str) -> bool:
+    return one.isalpha() and not (syllable(one) or latin(one.lower()) or jamo(one))
+
+
 def ascii_word(one: str) -> bool:
     return latin(one) or digit(one)
 
@@ -89,6 +102,14 @@ WAYS: list[tuple[str, Callable[[str], list[str]]]] = [  # (증상, 그렇게 나
     ("tag-split", lambda text: cut(text, tag=None, alone=(syllable, lambda one: one == "#"))),
     ("one-digit-tag", lambda text: cut(text, tag=re.compile(r"#person[0-9]#"))),
     ("hangul-words", lambda text: cut(text, joined=(syllable, latin, digit), alone=())),
+    ("jamo-kept", lambda text: cut(text, alone=(syllable, jamo))),
+    ("foreign-kept", lambda text: cut(text, alone=(syllable, jamo, foreign))),
+    ("foreign-kept", lambda text: cut(text, alone=(syllable, foreign))),
+    ("all-joined", lambda text: cut(text, joined=(word_letter,), alone=())),
+    ("all-joined", lambda text: cut(text, joined=(lambda one: one.isalnum(),), alone=())),
+    ("all-joined", lambda text: cut(text, joined=(lambda one: ascii_word(one) or syllable(one),), alone=())),
+    ("one-by-one", lambda text: cut(text, joined=(), alone=(syllable, latin, digit))),
+    ("one-group", lambda text: [one.strip("#person") if TAG.fullmatch(one) else "" for one in cut(text)]),
     ("capitals-lost", lambda text: cut(text, lower=False)),
     ("capitals-lost", lambda text: cut(text, lower=False, tag=re.compile(r"#Person[0-9]+#"))),
     (
@@ -139,10 +160,15 @@ def require_pieces(got: Any) -> list[str]:
     require_value(got, "pieces")
     if isinstance(got, str):
         fail(idea=IDEA, expected="글의 목록", got=f"글 {got!r}", symptom="one-text")
-    if isinstance(got, (tuple, set)) or not isinstance(got, list):
-        fail("pieces가 목록이 아닙니다.", idea=IDEA, expected="글의 목록", got=type(got).__name__)
+    if isinstance(got, set):
+        fail(idea=IDEA, expected="글의 목록", got="집합(set)", symptom="no-repeats", text=TEXTS[0])
+    if not isinstance(got, list):
+        fail(idea=IDEA, expected="글의 목록", got=type(got).__name__, symptom="not-list")
     if any(isinstance(one, tuple) for one in got):
         fail(idea="정규식의 묶음", expected="글의 목록", got=f"{got[:2]}", symptom="groups")
+    odd = next((one for one in got if not isinstance(one, str)), "")
+    if odd != "":
+        fail(idea=IDEA, expected="글(str)", got=type(odd).__name__, symptom="not-text")
     return got
 
 
@@ -160,4 +186,10 @@ def test_a_summary_is_cut_into_tags_syllables_words_and_numbers(tokenize):
     first = next(i for i, (one, two) in enumerate(zip(got, want, strict=True)) if one != two)
     said = {"expected": shown(want[first]), "shown": shown(got[first]), "text": TEXTS[first].replace("\n", " ")}
     recognise(got, [(symptom, [way(text) for text in TEXTS]) for symptom, way in WAYS], idea=IDEA, **said)
+    if not any(pieces for text, pieces in zip(TEXTS, got, strict=True) if text):
+        fail(idea="정규식", expected=said["expected"], got=said["shown"], symptom="nothing-found", text=said["text"])
+    if any("" in pieces for pieces in got):
+        fail(idea="정규식", expected=said["expected"], got=said["shown"], symptom="empty-pieces", text=said["text"])
+    if [sorted(pieces) for pieces in got] == [sorted(set(pieces)) for pieces in want]:
+        fail(idea=IDEA, expected=said["expected"], got=said["shown"], symptom="no-repeats", text=said["text"])
     fail("글을 나눈 조각들이 다릅니다.", idea=IDEA, expected=said["expected"], got=said["shown"])

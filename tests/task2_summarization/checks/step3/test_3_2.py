@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from course.checks.recognising import explained, recognise, require_value, sound, when
+from course.checks.side_effects import on_one_device
 from course.checks.words import assert_equal, fail, todo
 from tests.task2_summarization.checks import support
 from tests.task2_summarization.checks.step3.common import IGNORED
@@ -66,8 +67,14 @@ def replaced(ids: Tensor, value: int) -> list[str]:
     return [text_of([value if one == IGNORED else one for one in row]) for row in ids.tolist()]
 
 
-def until_ignored(row: list[int]) -> list[int]:
-    return row[: row.index(IGNORED)] if IGNORED in row else row
+def until(row: list[int], end: int) -> list[int]:
+    return row[: row.index(end)] if end in row else row
+
+
+def tokens_of(row: list[int]) -> list[str]:
+    """글로 잇지 않은 조각들. 특수 토큰은 뺍니다."""
+    kept = [one for one in row if one != IGNORED and one not in support.SPECIAL]
+    return support.tokenizer().convert_ids_to_tokens(kept)
 
 
 def wrong_texts(ids: Tensor) -> list[tuple[str, Any]]:
@@ -77,12 +84,14 @@ def wrong_texts(ids: Tensor) -> list[tuple[str, Any]]:
     tokenizer = support.tokenizer()
     return [
         ("special-kept", [text_of(row, keep=whole) for row in filled]),
+        *[("marks-left", [glue.join(tokens_of(row)).strip() for row in rows]) for glue in (" ", "")],
+        ("cut-at-ignored", [text_of(until(row, support.PAD)) for row in filled]),
         ("zero-for-ignored", replaced(ids, 0)),
         ("hundred", replaced(ids, -IGNORED)),
         ("last-token", replaced(ids, len(tokenizer) - 1)),
         ("tags-lost", [text_of(row, drop=tag_ids()) for row in rows]),
         ("zero-lost", [text_of(row, drop=(0,)) for row in rows]),
-        ("cut-at-ignored", [text_of(until_ignored(row)) for row in rows]),
+        ("cut-at-ignored", [text_of(until(row, IGNORED)) for row in rows]),
         ("all-padding", [""] * len(rows)),
         ("first-row", [text_of(rows[0])]),
     ]
@@ -102,7 +111,7 @@ def decode(load):
 
     def decoded(ids: Tensor) -> Any:
         before = ids.clone()
-        with explained(known):
+        with explained(known), on_one_device("ids와 같은 장치"):
             got = step.decode(support.tokenizer(), ids)
         if not torch.equal(ids, before):
             fail(idea="부작용", expected=f"{IGNORED}이 그대로", got="바뀐 라벨", symptom="in-place")
@@ -117,10 +126,12 @@ def check(decode: Any, ids: Tensor, want: list[str]) -> None:
         return
     first = next((i for i, (one, two) in enumerate(zip(got, want, strict=False)) if one != two), 0)
     expected, shown = brief(want[first]), brief(got[first]) if first < len(got) else f"글 {len(got)}개"
+    if len(got) != len(want):
+        expected, shown = f"글 {len(want)}개", f"글 {len(got)}개"
     recognise(got, wrong_texts(ids), idea=IDEA, expected=expected, shown=shown)
     flat = " ".join(one for one in want if one)
     if len(got) != len(want) and "".join("".join(got).split()) == "".join(flat.split()):
-        fail(idea="배치", expected=f"글 {len(want)}개", got=f"글 {len(got)}개", symptom="one-by-one")
+        fail(idea="배치", expected=expected, got=shown, symptom="one-by-one")
     assert_equal(len(got), len(want), idea="배치", message="글의 수가 줄의 수와 다릅니다.")
     fail("되돌린 글이 다릅니다.", idea=IDEA, expected=expected, got=shown)
 
