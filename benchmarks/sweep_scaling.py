@@ -1,4 +1,4 @@
-"""탐색의 빠르기: 일꾼 하나와 둘, 시도마다의 덤, 일찍 멈추어 아끼는 걸음.
+"""탐색의 빠르기: 일꾼 하나와 둘, 시도마다의 덤, 일찍 멈추어 아끼는 검증.
 
     python benchmarks/sweep_scaling.py workers          # 시도 열 개를 일꾼 하나(코어 모두)와 둘로 (4분쯤)
     python benchmarks/sweep_scaling.py overhead         # 시도가 하는 일이 없을 때, 시도 하나에 드는 시간 (30초쯤)

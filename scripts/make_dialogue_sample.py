@@ -7,7 +7,7 @@
     python scripts/make_dialogue_sample.py          # 10초 안에 두 파일을 다시 씁니다.
 
 상황은 `scripts/dialogue-scenarios/*.txt`에 있고, 쓰는 법은 그 폴더의 README.md에 있습니다. 한 줄의 대화가 되기까지는
-네 걸음입니다: 값을 고릅니다(`draw_slots`) → 갈래를 골라 차례를 폅니다(`unfold`) → 말투와 조사를 맞춥니다(`Speech`) →
+네 단계입니다: 값을 고릅니다(`draw_slots`) → 갈래를 골라 차례를 폅니다(`unfold`) → 말투와 조사를 맞춥니다(`Speech`) →
 다른 갈래와 닮았으면 버리고 다시 짓습니다(`Similarity`).
 """
 

@@ -11,7 +11,7 @@
 하나는 문장의 차례를 섞습니다.
 
 작은 모델이 짧은 시간에 베껴 쓰기를 배우도록 셋을 달리했습니다: 짧은 글부터 읽고, 가중치를 크게(0.05) 시작하며, 디코더의
-위치 임베딩을 인코더의 것과 같게 시작합니다. 재어 보니 320걸음 뒤의 손실이 5.6에서 4.4로 내려갔습니다.
+위치 임베딩을 인코더의 것과 같게 시작합니다. 재어 보니 320스텝 뒤의 손실이 5.6에서 4.4로 내려갔습니다.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ def learn(model: BartForConditionalGeneration, documents, held_out, partial: Pat
         history = state["history"]
         print(f"{len(history)}번째 에포크까지 마친 학습을 이어 갑니다.", flush=True)
     print(
-        f"글 {len(documents):,}개, 토큰 {length:,}개, 파라미터 {model.num_parameters():,}개, 약 {total:,}걸음",
+        f"글 {len(documents):,}개, 토큰 {length:,}개, 파라미터 {model.num_parameters():,}개, 약 {total:,}스텝",
         flush=True,
     )
     model.train()
@@ -310,7 +310,7 @@ def save(model: BartForConditionalGeneration, tokenizer: PreTrainedTokenizerFast
     shutil.rmtree(aside, ignore_errors=True)
     model.config.dropout = 0.1
     model.to(torch.bfloat16).save_pretrained(aside)
-    # 파일은 절반 크기의 bfloat16이지만, 읽을 때는 float32로: bfloat16 가중치는 작은 학습률의 걸음을 잃습니다.
+    # 파일은 절반 크기의 bfloat16이지만, 읽을 때는 float32로: bfloat16 가중치는 작은 학습률의 변화를 잃습니다.
     config = json.loads((aside / "config.json").read_text(encoding="utf-8"))
     (aside / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(aside)

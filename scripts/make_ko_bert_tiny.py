@@ -161,7 +161,7 @@ def main() -> None:
         optimizer,
         lambda step: min((step + 1) / args.warmup_steps, max(0.0, (total - step) / (total - args.warmup_steps))),
     )
-    print(f"리뷰 {len(encoded):,}개, 파라미터 {model.num_parameters():,}개, {total:,} 걸음", flush=True)
+    print(f"리뷰 {len(encoded):,}개, 파라미터 {model.num_parameters():,}개, {total:,} 스텝", flush=True)
 
     partial = Path(f"{args.output}.partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,7 @@ def save(model: BertForMaskedLM, tokenizer: BertTokenizerFast, args, history: li
     copy.config.hidden_dropout_prob = 0.1
     copy.to(torch.bfloat16).save_pretrained(aside)
     model.config.hidden_dropout_prob = 0.0
-    # 파일은 절반 크기의 bfloat16이지만, 읽을 때는 float32로: bfloat16 가중치는 작은 학습률의 걸음을 잃습니다.
+    # 파일은 절반 크기의 bfloat16이지만, 읽을 때는 float32로: bfloat16 가중치는 작은 학습률의 변화를 잃습니다.
     config = json.loads((aside / "config.json").read_text(encoding="utf-8"))
     (aside / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
     tokenizer.save_pretrained(aside)

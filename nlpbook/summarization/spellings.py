@@ -91,7 +91,7 @@ OLD_REPORT = ("training.report_to", "wandb.enabled")  # W&B에 기록하라고 �
 OLD_DATA = ("general.data_path", {"data.train": "train.csv", "data.dev": "dev.csv", "data.test": "test.csv"})
 
 # 학습 묶음의 항목 → transformers 5의 Seq2SeqTrainingArguments가 부르는 이름. 여기 없는 것은 이름이 같고, None은 없어진
-# 것입니다. 걸음의 비율은 warmup_steps에 1보다 작은 수로 적습니다.
+# 것입니다. 스텝의 비율은 warmup_steps에 1보다 작은 수로 적습니다.
 ARGUMENT_NAMES: dict[str, str | None] = {
     "label_smoothing": "label_smoothing_factor",
     "warmup_ratio": "warmup_steps",

@@ -99,7 +99,7 @@ def remaining(count: int, attempts: Sequence[Attempt], retry: int = 0) -> list[t
     """
     wanted = []
     for slot in range(count):
-        mine = [one for one in attempts if one.slot == slot and one.status != SURPLUS]
+        mine = [one for one in attempts if one.slot == slot]
         if not mine:
             wanted.append((slot, 0))
             continue
