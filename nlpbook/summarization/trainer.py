@@ -27,6 +27,7 @@ from transformers.trainer_utils import EvalLoopOutput, denumpify_detensorize, ro
 
 from nlpbook.checkpoints import require_finite_weights
 from nlpbook.paths import aside_of, full_disk_explained
+from nlpbook.summarization.beams import fast_beams
 from nlpbook.summarization.runs import STATE
 
 IGNORED = -100
@@ -194,7 +195,7 @@ class SummarizationTrainer(Seq2SeqTrainer):
         loss_sum = 0.0
         token_count = 0
         numbers: Any = dataloader.batch_sampler
-        with torch.no_grad():
+        with torch.no_grad(), fast_beams(self.model):
             for indices, (batch, prompts) in zip(numbers, dataloader, strict=True):
                 labels = batch.get("labels")
                 if labels is not None:
