@@ -132,7 +132,10 @@ def assert_close(got: Any, want: Any, *, atol: float, idea: str, message: str = 
 def assert_equal(got: Any, want: Any, *, idea: str, message: str = "", **more: Any) -> None:
     """두 값이 같은지 봅니다. 아니면 `fail`처럼 말합니다."""
     if got != want:
-        fail(message, idea=idea, expected=show(want), got=show(got), **more)
+        expected, came = show(want), show(got)
+        if expected == came:  # 짧게 적어 같아 보이면 그대로 적습니다.
+            expected, came = repr(want), repr(got)
+        fail(message, idea=idea, expected=expected, got=came, **more)
 
 
 def show(value: Any) -> str:
@@ -143,7 +146,8 @@ def show(value: Any) -> str:
             return f"모양 {tuple(value.shape)}, {value.dtype}"
         value = value.detach().cpu().tolist()
     if isinstance(value, float):
-        return f"{value:.4f}"
+        tiny = 0 < abs(value) < 1e-3  # 0.00003을 0.0000이라 하지 않습니다.
+        return f"{value:.3g}" if tiny else f"{value:.4f}"
     if isinstance(value, (list, tuple)) and value and all(isinstance(one, float) for one in value):
         return "[" + ", ".join(f"{one:.4f}" for one in value[:6]) + (", …]" if len(value) > 6 else "]")
     text = str(value)

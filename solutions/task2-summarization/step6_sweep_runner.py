@@ -217,7 +217,8 @@ def attempt(trial: Callable[[], Mapping[str, float]], metric: str) -> Outcome:
     """
     # [TODO 6-3] trial을 부르고, 그 결과나 예외에 맞는 Outcome을 outcome에 담으세요. MetricMissing은 그대로 둡니다.
     # 힌트: 값은 metric_in(지표들, metric)이 찾습니다. Pruned, Skipped, KeyboardInterrupt는 실패와 다릅니다. 메모리가
-    #       모자란 시도 하나 때문에 남은 열아홉 번을 잃으면 안 됩니다. 까닭은 str(예외)나 sentence_of(예외)입니다.
+    #       모자란 시도 하나 때문에 남은 열아홉 번을 잃으면 안 됩니다. 까닭은, 건너뛴 것은 str(예외), 실패는
+    #       sentence_of(예외)입니다. 글이 없는 예외도 있습니다.
     try:
         metrics = trial()
         outcome = Outcome(COMPLETE, metric_in(metrics, metric), metrics)

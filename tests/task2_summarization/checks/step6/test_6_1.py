@@ -36,13 +36,20 @@ def test_a_constant_is_not_asked(load):
         got, distribution = asked(load, "constant", 37, value=value)
         if distribution is not None:
             fail(idea=IDEA, symptom="constant-asked", expected="묻지 않음", got=type(distribution).__name__)
+        if got == {"value": value}:
+            fail(idea=IDEA, symptom="facts-given", expected=repr(value), got="facts 전체(사전)")
         assert_equal(got, value, idea=IDEA, message="constant의 값이 파일에 적힌 것과 다릅니다.")
 
 
 @todo("6-1")
 @pytest.mark.parametrize(
     ("kind", "picked", "low", "high"),
-    [("uniform", 0.37, 0.11, 0.83), ("log_uniform_values", 3e-5, 4e-6, 7e-3), ("int_uniform", 17, 6, 41)],
+    [
+        ("uniform", 0.3714159, 0.11, 0.83),
+        ("uniform", 4.7265358, 3, 9),  # 두 끝을 정수로 적어도 그 사이의 소수입니다.
+        ("log_uniform_values", 3.141592e-5, 4e-6, 7e-3),
+        ("int_uniform", 17, 6, 41),
+    ],
 )
 def test_a_range_is_asked_as_it_is(load, kind, picked, low, high):
     """범위는 두 끝과, 고르는 눈금(고르게, 로그로, 정수로)이 모두 맞아야 합니다."""
@@ -52,14 +59,19 @@ def test_a_range_is_asked_as_it_is(load, kind, picked, low, high):
         "log_uniform_values": FloatDistribution(low, high, log=True),
         "int_uniform": IntDistribution(low, high) if kind == "int_uniform" else None,
     }[kind]
+    if distribution is None:
+        fail(idea=IDEA, symptom="not-asked", expected=str(want), got=f"{kind}을(를) 묻지 않음", name=kind)
     if distribution != want:
         wrong = [("not-log", FloatDistribution(low, high))] if kind == "log_uniform_values" else []
         if kind == "uniform":
             wrong = [("log-everywhere", FloatDistribution(low, high, log=True))]
+            wrong += [("int-for-float", IntDistribution(int(low), int(high)))]
         if kind == "int_uniform":
             wrong = [("float-for-int", FloatDistribution(low, high)), ("last-lost", IntDistribution(low, high - 1))]
         recognise(distribution, wrong, idea=IDEA, expected=str(want), shown=str(distribution), name=kind)
         fail(f"{kind}을(를) 물은 분포가 다릅니다.", idea=IDEA, expected=want, got=distribution)
+    if got != picked and got in [round(picked, digits) for digits in range(7)]:
+        fail(idea=IDEA, symptom="value-rounded", expected=repr(picked), got=repr(got), name=kind)
     assert_equal(got, picked, idea=IDEA, message=f"{kind}에서 Trial이 고른 것을 그대로 돌려주지 않습니다.")
 
 
@@ -75,6 +87,8 @@ def test_categories_come_back_as_written(load, values, place):
     numbers = when("not a valid type", "index", idea=IDEA, expected="suggest_categorical")
     with explained(raw, numbers):
         got, distribution = asked(load, "categorical", encoded[place], values=list(values))
+    if distribution is None:
+        fail(idea=IDEA, symptom="not-asked", expected=str(want), got="categorical을 묻지 않음", name="categorical")
     if distribution != want:
         if isinstance(distribution, IntDistribution):
             fail(idea=IDEA, symptom="index", expected=want, got=distribution)
@@ -88,17 +102,29 @@ def test_categories_come_back_as_written(load, values, place):
 
 @todo("6-1")
 @pytest.mark.parametrize(
-    ("kind", "facts", "picked", "value"),
+    ("kind", "facts", "picked"),
     [
-        ("q_uniform", {"min": 8, "max": 56, "q": 8}, 24, 24),
-        ("normal", {"mu": 7.0, "sigma": 3.0}, 0.5, 7.0),
-        ("inv_log_uniform_values", {"min": 1e-5, "max": 1e-3}, 3e-4, 3e-4),
+        ("q_uniform", {"min": 8, "max": 56, "q": 8}, 24.0),
+        ("normal", {"mu": 7.0, "sigma": 3.0}, 0.7),
+        ("inv_log_uniform_values", {"min": 1e-5, "max": 1e-3}, 3e-4),
     ],
 )
-def test_the_rest_is_left_to_the_library(load, kind, facts, picked, value):
-    """나머지 분포도 빠짐없이 골라야 합니다."""
-    got, _ = asked(load, kind, picked, **facts)
+def test_the_rest_is_left_to_the_library(load, kind, facts, picked):
+    """나머지 분포도 빠짐없이, 그 분포대로 골라야 합니다."""
+    from nlpbook.sweeps.space import suggest_special
+
+    trial = optuna.trial.FixedTrial({NAME: picked})
+    value = suggest_special(trial, Parameter(NAME, kind, facts, ""))
+    want = trial.distributions[NAME]
+    got, distribution = asked(load, kind, picked, **facts)
     if got is None:
         fail(idea=IDEA, symptom="rest-forgotten", expected=value, got=f"{kind}에서 None", name=kind)
-    if abs(got - value) > 1e-9:
-        fail(f"{kind}에서 고른 값이 다릅니다.", idea=IDEA, expected=value, got=got)
+    if distribution != want:
+        low, high = facts.get("min", 0), facts.get("max", 1)
+        about = {"idea": IDEA, "expected": str(want), "got": str(distribution), "name": kind}
+        ordinary = [FloatDistribution(low, high), FloatDistribution(low, high, log=True) if low > 0 else None]
+        if distribution in [*ordinary, IntDistribution(int(low), int(high) or 1)]:
+            fail(symptom="rest-as-ordinary", **about)
+        fail(f"{kind}을(를) 물은 분포가 다릅니다.", **{name: one for name, one in about.items() if name != "name"})
+    if got != value or type(got) is not type(value):
+        fail(f"{kind}에서 고른 값이 다릅니다.", idea=IDEA, expected=repr(value), got=repr(got))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import require_value
+from course.checks.recognising import explained, require_value, sound, when
 from course.checks.words import assert_equal, fail, todo
 from nlpbook.errors import UserError
 from nlpbook.sweeps.loop import MetricMissing, Pruned, Skipped
@@ -18,18 +18,30 @@ METRICS = {"eval_loss": 5.31, "eval_rouge_combined_f1": 0.273, "eval_rouge_sum":
 
 
 def outcome_of(load, trial: Any) -> Outcome:
-    got = load(6).attempt(trial, METRIC)
+    directly = when(f"KeyError: .*{METRIC}", "looked-up-directly", idea=IDEA, expected="metric_in", got=METRIC)
+    with explained(directly):
+        got = load(6).attempt(trial, METRIC)
     require_value(got, "outcome")
     if not isinstance(got, Outcome):
         fail("outcome에 Outcome이 아닌 것이 담겼습니다.", idea=IDEA, expected="Outcome(…)", got=type(got).__name__)
     return got
 
 
-def raising(error: BaseException) -> Any:
-    def trial() -> Any:
-        raise error
+class Raising:
+    """`error`로 끝나는 시도."""
 
-    return trial
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.calls = 0
+
+    def __call__(self) -> Any:
+        self.calls += 1
+        raise self.error
+
+    def require_once(self) -> None:
+        """자리의 코드가 예외를 잡을 수 있으므로, 부르고 난 다음에 묻습니다."""
+        if self.calls > 1:
+            fail(idea=IDEA, symptom="twice", expected="한 번", got=f"{self.calls}번")
 
 
 @todo("6-3")
@@ -44,6 +56,11 @@ def test_a_finished_trial_has_its_value_and_metrics(load):
     got = outcome_of(load, trial)
     if len(calls) > 1:
         fail(idea=IDEA, symptom="twice", expected="한 번", got=f"{len(calls)}번")
+    if got.status == FAILED and METRIC in str(got.error):
+        fail(idea=IDEA, symptom="looked-up-directly", expected="metric_in", got=METRIC)
+    if isinstance(got.value, dict) and isinstance(got.metrics, float):
+        shown = {"expected": "Outcome(끝, 값, 지표들)", "got": "Outcome(끝, 지표들, 값)"}
+        fail(idea=IDEA, symptom="fields-swapped", **shown)
     assert_equal(got.status, COMPLETE, idea=IDEA, message="끝까지 한 시도의 끝이 다릅니다.")
     if got.value != METRICS["eval_rouge_combined_f1"]:
         if got.value in METRICS.values():
@@ -65,12 +82,16 @@ def test_a_finished_trial_has_its_value_and_metrics(load):
 )
 def test_an_early_end_is_not_a_failure(load, error, status, symptom):
     """일찍 멈춘 것, 건너뛴 것, 사람이 멈춘 것은 실패와 다릅니다."""
+    trial = Raising(error)
     try:
-        got = outcome_of(load, raising(error))
+        got = outcome_of(load, trial)
     except KeyboardInterrupt:
+        trial.require_once()
         fail(idea=IDEA, symptom="interrupt-escapes", expected=f"Outcome({status!r})", got="KeyboardInterrupt")
     except type(error):
+        trial.require_once()
         fail(f"{type(error).__name__}이(가) 밖으로 나갔습니다.", idea=IDEA, expected=f"Outcome({status!r})", got="예외")
+    trial.require_once()
     if got.status == FAILED:
         fail(idea=IDEA, symptom=symptom, expected=status, got=FAILED)
     assert_equal(got.status, status, idea=IDEA, message=f"{type(error).__name__}일 때의 끝이 다릅니다.")
@@ -84,11 +105,16 @@ def test_an_early_end_is_not_a_failure(load, error, status, symptom):
 )
 def test_any_error_ends_only_this_trial(load, error):
     """어떤 오류든 이 시도만 끝냅니다."""
+    trial = Raising(error)
     try:
-        got = outcome_of(load, raising(error))
+        got = outcome_of(load, trial)
     except type(error):
+        trial.require_once()
         fail(idea=IDEA, symptom="escapes", expected="Outcome('failed')", got=type(error).__name__)
+    trial.require_once()
     assert_equal(got.status, FAILED, idea=IDEA, message=f"{type(error).__name__}일 때의 끝이 다릅니다.")
+    if got.error == "" == str(error):
+        fail(idea=IDEA, symptom="empty-reason", expected="까닭 한 줄(글)", got="빈 글", name=type(error).__name__)
     if not isinstance(got.error, str) or not got.error:
         fail(idea=IDEA, symptom="reason-lost", expected="까닭 한 줄(글)", got=repr(got.error))
 
@@ -96,7 +122,9 @@ def test_any_error_ends_only_this_trial(load, error):
 @todo("6-3")
 def test_a_missing_metric_stops_the_search(load):
     """견줄 지표가 없으면 다음 시도에서도 없습니다."""
-    for trial in (lambda: {"eval_loss": 5.31}, raising(MetricMissing("오지 않았습니다"))):
+    for trial in (lambda: {"eval_loss": 5.31}, Raising(MetricMissing("오지 않았습니다"))):
+        if not sound(lambda: outcome_of(load, lambda: dict(METRICS)).status == COMPLETE):
+            return  # 앞의 검사가 말합니다.
         try:
             got = outcome_of(load, trial)
         except MetricMissing:

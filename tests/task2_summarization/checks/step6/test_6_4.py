@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import pytest
@@ -16,15 +16,16 @@ from tests.task2_summarization.checks.step6.common import line
 IDEA = "견줄 수 있는 것끼리"
 DIGITS = 9  # 더하는 차례에 따라 마지막 자리는 다를 수 있습니다.
 NAMES = ("best", "average", "min", "max")
-# 일찍 멈춘 시도에 가장 큰 값과 가장 작은 값이 있습니다. 값이 없는 줄도 있습니다.
+# 일찍 멈춘 시도에 가장 큰 값과 가장 작은 값이 있습니다. 값이 없는 줄도, 끝까지 했는데 값이 0인 줄도 있습니다.
 RECORDS = [
     line(PRUNED, 0.93, 3),
     line(COMPLETE, 0.31, 5),
     line(FAILED, None, 7),
     line(COMPLETE, 0.47, 11),
     line(KILLED, None, 13),
-    line(COMPLETE, 0.22, 17),
-    line(PRUNED, 0.04, 19),
+    line(COMPLETE, 0.0, 17),
+    line(COMPLETE, 0.22, 29),
+    line(PRUNED, -0.04, 19),
     line(INTERRUPTED, None, 23),
 ]
 DONE = [one for one in RECORDS if one["status"] == COMPLETE]
@@ -45,6 +46,8 @@ def found_in(load, records: list[dict[str, Any]], maximize: bool) -> dict[str, A
             fail(idea=IDEA, symptom="all-counted", expected="끝까지 한 시도만", got="값이 없는 시도도 견줌")
     require_value(got, "found")
     missing = [name for name in NAMES if name not in got]
+    if missing == list(NAMES) and not any(one["status"] == COMPLETE for one in records):
+        fail(idea=IDEA, symptom="empty-dict", expected="None 넷", got="빈 사전")
     if missing:
         fail("found에 빠진 이름이 있습니다.", idea=IDEA, expected=", ".join(NAMES), got=f"{', '.join(missing)} 없음")
     return got
@@ -67,26 +70,48 @@ def test_the_best_is_the_best_of_the_finished(load, maximize, best):
     if number == other:
         goal = "클수록" if maximize else "작을수록"
         fail(idea=IDEA, symptom="wrong-way", expected=f"시도 {best}", got=f"시도 {number}", goal=goal)
+    if number == 29 and not maximize:
+        fail(idea=IDEA, symptom="zero-dropped", expected=f"시도 {best}", got=f"시도 {number}")
     fail("가장 좋은 줄이 다릅니다.", idea=IDEA, expected=want, got=got)
 
 
 @todo("6-4")
-def test_the_numbers_are_of_the_finished(load):
-    """평균, 최소, 최대도 끝까지 한 것들의 것입니다."""
-    got = found_in(load, RECORDS, True)
+@pytest.mark.parametrize("maximize", [True, False])
+def test_the_numbers_are_of_the_finished(load, maximize):
+    """평균, 최소, 최대도 끝까지 한 것들의 것입니다. 목표가 무엇이든 같습니다."""
+    got = found_in(load, RECORDS, maximize)
     everything = [one["value"] for one in RECORDS if one["value"] is not None]
-    assert_equal(got["min"], min(VALUES), idea=IDEA, message="min이 다릅니다.")
-    assert_equal(got["max"], max(VALUES), idea=IDEA, message="max가 다릅니다.")
-    average = round(got["average"], DIGITS)
-    want = round(fmean(VALUES), DIGITS)
-    if average != want:
-        wrong = [
-            ("all-counted", round(fmean(everything), DIGITS)),
-            ("divided-by-all", round(sum(VALUES) / len(RECORDS), DIGITS)),
-            ("median", sorted(VALUES)[1]),
-        ]
-        recognise(average, wrong, idea=IDEA, expected=want)
-    assert_equal(average, want, idea=IDEA, message="average가 다릅니다.")
+    numbers = [got[name] if name != "average" else round(got[name], DIGITS) for name in NAMES[1:]]
+    want = three(VALUES)
+    if numbers == want:
+        return
+    wrong = [
+        ("min-max-swapped", [want[0], want[2], want[1]]),
+        ("zero-dropped", three([one for one in VALUES if one])),
+        ("all-counted", three(everything)),
+        ("all-counted", [three(everything)[0], *want[1:]]),
+        ("all-counted", [want[0], *three(everything)[1:]]),
+        ("divided-by-all", [round(sum(VALUES) / len(RECORDS), DIGITS), *want[1:]]),
+        ("median", [round(median(VALUES), DIGITS), *want[1:]]),
+        *[("median", [sorted(VALUES)[place], *want[1:]]) for place in (1, 2)],
+        ("middle-of-ends", [round((max(VALUES) + min(VALUES)) / 2, DIGITS), *want[1:]]),
+    ]
+    recognise(numbers, wrong, idea=IDEA, expected=shown(want), shown=shown(numbers))
+    fail(
+        "average, min, max 가운데 끝까지 한 것들의 것이 아닌 수가 있습니다.",
+        idea=IDEA,
+        expected=shown(want),
+        got=shown(numbers),
+    )
+
+
+def three(values: list[float]) -> list[float]:
+    """평균, 최소, 최대."""
+    return [round(fmean(values), DIGITS), min(values), max(values)]
+
+
+def shown(numbers: list[float]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in zip(NAMES[1:], numbers, strict=True))
 
 
 @todo("6-4")
