@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from pathlib import Path
@@ -19,7 +20,8 @@ from typing import ClassVar
 
 from nlpbook import runs
 from nlpbook.errors import UserError
-from nlpbook.paths import shown
+from nlpbook.fingerprints import changes, fingerprint
+from nlpbook.paths import shown, write_json
 from nlpbook.runs import Place, claim, new_version, require_name, take_up
 from nlpbook.summarization.config import SummarizationConfig
 from nlpbook.summarization.config_files import TRIAL
@@ -28,6 +30,7 @@ EXPERIMENTS = "experiments"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 STATE = "trainer_state.json"  # 체크포인트에 맨 나중에 쓰는 파일. 이것이 없으면 쓰다 만 것입니다.
 WEIGHTS = "model.safetensors"
+DIGESTS = "digests.json"  # 파일마다의 크기와 SHA-256. 저장한 뒤에 한 바이트라도 바뀌면 압니다.
 META_NAME = "meta.experiment_name"
 
 
@@ -132,4 +135,28 @@ def require_checkpoint(path: Path | str) -> Path:
             f"{shown(path)} 에서는 이어 할 수 없습니다({', '.join(missing)} 이(가) 없습니다). 쓰다 만 것이거나 끝난 "
             "모델의 폴더입니다. checkpoint-500처럼 끝나는 다른 폴더를 적어 주세요."
         )
-    return path
+    return require_unchanged(path)
+
+
+def write_digests(folder: Path) -> None:
+    """폴더의 파일마다 크기와 SHA-256을 적어 둡니다(1 GB에 1초쯤)."""
+    write_json(folder / DIGESTS, fingerprint(sorted(path for path in folder.iterdir() if path.is_file())))
+
+
+def require_unchanged(folder: Path) -> Path:
+    """저장할 때의 내용 그대로인지 봅니다. 적어 둔 것이 없는 체크포인트(다른 도구의 것)는 그대로 믿습니다.
+
+    Raises:
+        UserError: 저장한 뒤에 바뀌거나 없어진 파일이 있을 때.
+    """
+    if not (folder / DIGESTS).is_file():
+        return folder
+    before = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
+    now = fingerprint([folder / name for name in before if (folder / name).is_file()])
+    found = changes(before, now)
+    if found:
+        raise UserError(
+            f"{shown(folder)} 은(는) 저장할 때와 다릅니다: {', '.join(found)}. 파일이 깨진 것이니 다른 체크포인트에서 "
+            "이어 하거나 처음부터 학습해 주세요."
+        )
+    return folder

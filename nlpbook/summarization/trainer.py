@@ -28,7 +28,7 @@ from transformers.trainer_utils import EvalLoopOutput, denumpify_detensorize, ro
 from nlpbook.checkpoints import require_finite_weights
 from nlpbook.paths import aside_of, full_disk_explained
 from nlpbook.summarization.beams import fast_beams
-from nlpbook.summarization.runs import STATE
+from nlpbook.summarization.runs import STATE, require_unchanged, write_digests
 
 IGNORED = -100
 Batches = Callable[[int, torch.Generator], list[list[int]]]  # (배치 크기, 난수) → 배치마다의 예문 번호들
@@ -267,6 +267,7 @@ class SummarizationTrainer(Seq2SeqTrainer):
                 self.state.best_model_checkpoint = str(best)
             if self.args.should_save:
                 self._write_state(aside)
+                write_digests(aside)
                 shutil.rmtree(target, ignore_errors=True)
                 aside.rename(target)
                 rotate_checkpoints(str(folder), self.args.save_total_limit, self.state.best_model_checkpoint)
@@ -312,11 +313,17 @@ class SummarizationTrainer(Seq2SeqTrainer):
             best = checkpoint.parent / f"checkpoint-{self.state.best_global_step}"
             self.state.best_model_checkpoint = str(best) if best.is_dir() else None
 
+    def _load_best_model(self) -> None:
+        require_unchanged(Path(str(self.state.best_model_checkpoint)))
+        super()._load_best_model()
+
     def restore_finished(self, checkpoint: Path) -> None:
         """이미 마친 학습의 체크포인트에서, 가장 좋았던 가중치(검증하지 않았으면 마지막 것)와 기록을 되살립니다."""
         self.state = TrainerState.load_from_json(str(checkpoint / STATE))
         self._find_best_beside(checkpoint)
-        self._load_from_checkpoint(self.state.best_model_checkpoint or str(checkpoint))
+        chosen = self.state.best_model_checkpoint or str(checkpoint)
+        require_unchanged(Path(chosen))
+        self._load_from_checkpoint(chosen)
 
 
 def _padded(rows: list[list[int]]) -> np.ndarray:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import sys
 from importlib import import_module
@@ -17,6 +19,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
+from nlpbook.errors import UserError
 from nlpbook.summarization import runs
 from tests.task2_summarization import trainers
 
@@ -157,6 +160,46 @@ def test_interrupted_training_resumes_to_the_same_bits(whole, tmp_path, step):
     assert (tmp_path / "quick" / f"checkpoint-{step}").is_dir()
     trainers.trainer(tmp_path, *OPTIONS).train(tmp_path / "quick")
     assert same(facts(tmp_path / "quick"), whole[0])
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Path:
+    """에포크 둘을 마치고 멈춘 학습의 실행 폴더."""
+
+    class Stop(TrainerCallback):
+        def on_epoch_end(self, args, state, control, **_):
+            control.should_training_stop = state.epoch == 2
+
+    folder = tmp_path_factory.mktemp("stopped")
+    made = trainers.trainer(folder, *OPTIONS)
+    made.callbacks.append(Stop())
+    made.train()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "rng_state.pth"])
+def test_a_flipped_byte_in_a_checkpoint_is_noticed(stopped, tmp_path, name):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    last = trainers.lesson().last_checkpoint(tmp_path / "quick")
+    flip_a_byte(last / name)
+    with pytest.raises(UserError, match=f"{name}의 내용이 바뀌었습니다"):
+        trainers.trainer(tmp_path, *OPTIONS).train(last)
+
+
+def test_a_flipped_byte_in_the_best_is_noticed(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    last = trainers.lesson().last_checkpoint(tmp_path / "quick")
+    state = json.loads((last / runs.STATE).read_text(encoding="utf-8"))
+    made = trainers.trainer(tmp_path, *OPTIONS)
+    flip_a_byte(last.parent / f"checkpoint-{state['best_global_step']}" / runs.WEIGHTS)
+    with pytest.raises(UserError, match="저장할 때와 다릅니다"):
+        made.trainer.restore_finished(last)
 
 
 def test_the_last_checkpoint_is_the_whole_one_with_most_steps(tmp_path):
