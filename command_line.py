@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
-from rich.cells import cell_len
 from typer.core import TyperCommand, TyperGroup
 
-from console_text import did_you_mean
+from console_text import did_you_mean, paragraphs, table, unknown_command, with_particles, wrapped
 
 # Typer는 잘못 적은 명령줄의 공통 부모를 내보내지 않습니다. 판마다 있는 곳이 달라(click의 것이거나 Typer가 품은 것)
 # 내보내는 자식에서 거슬러 찾습니다.
 UsageError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
-NAME_WIDTH = 26  # 이름이 이보다 길면 설명은 다음 줄부터
 
 
 class KoreanCommand(TyperCommand):
@@ -73,17 +71,29 @@ def help_text(command: Any, ctx: Any, width: int) -> str:
     usage = " ".join(["사용법:", ctx.command_path, *words, "[옵션]"])
     blocks = ["\n".join(wrapped(usage, width))]
     blocks += ["\n".join(wrapped(paragraph, width)) for paragraph in paragraphs(command.help or "")]
-    shown = {name: one.help or "" for name, one in commands.items() if not one.hidden}
-    rows = [(name, " ".join(next(paragraphs(text), "").split())) for name, text in shown.items()]
-    blocks += table("명령", rows, width)
-    blocks += table("인수", [(one.metavar or one.name, one.help or "") for one in arguments], width)
-    panels: dict[str, list[tuple[str, str]]] = {}
-    for one in options:
-        rest = "그 밖의 옵션" if any(getattr(other, "rich_help_panel", None) for other in options) else "옵션"
-        panels.setdefault(getattr(one, "rich_help_panel", None) or rest, []).append(option_row(one))
-    for title, rows in panels.items():
-        blocks += table(title, rows, width)
+    shown = [one for one in commands.values() if not one.hidden]
+    blocks += _panels("명령", [(one, (one.name, next(paragraphs(one.help or ""), ""))) for one in shown], width)
+    blocks += table(_bold("인수"), [(one.metavar or one.name, one.help or "") for one in arguments], width)
+    blocks += _panels("옵션", [(one, option_row(one)) for one in options], width)
     return "\n\n".join(blocks) + "\n"
+
+
+def _panels(title: str, shown: list[tuple[Any, tuple[str, str]]], width: int) -> list[str]:
+    """(명령이나 옵션, 이름과 설명)들을 `rich_help_panel`이 같은 것끼리 모은 표들.
+
+    Args:
+        title: 그것을 적지 않은 것들의 제목.
+    """
+    named = {getattr(one, "rich_help_panel", None) for one, _ in shown} - {None}
+    panels: dict[str, list[tuple[str, str]]] = {}
+    for one, row in shown:
+        panel = getattr(one, "rich_help_panel", None) or (f"그 밖의 {title}" if named else title)
+        panels.setdefault(panel, []).append(row)
+    return [block for panel, rows in panels.items() for block in table(_bold(panel), rows, width)]
+
+
+def _bold(title: str) -> str:
+    return typer.style(title, bold=True)
 
 
 def option_row(option: Any) -> tuple[str, str]:
@@ -101,72 +111,31 @@ def option_row(option: Any) -> tuple[str, str]:
     return name, help
 
 
-def table(title: str, rows: list[tuple[str, str]], width: int) -> Iterator[str]:
-    """제목 아래에 이름과 설명을 두 줄로 맞춘 글. 줄이 없으면 아무것도 내지 않습니다."""
-    if not rows:
-        return
-    left = min(max(cell_len(name) for name, _ in rows), NAME_WIDTH) + 4
-    lines = [typer.style(title, bold=True)]
-    for name, text in rows:
-        described = wrapped(text, width - left)
-        first = f"  {name}"
-        if cell_len(first) + 2 > left:
-            lines += wrapped(first, width)
-            first = ""
-        padding = " " * (left - cell_len(first))
-        lines.append((first + padding + (described[0] if described else "")).rstrip())
-        lines += [" " * left + one for one in described[1:]]
-    yield "\n".join(line for line in lines if line)
+def explain_usage(error: Any, program: str | None = None) -> str:
+    """Typer의 영어 오류(`UsageError`)를, 무엇을 하면 되는지 적은 한국어 문장으로 바꿉니다.
+
+    Args:
+        program: 오류가 어느 명령의 것인지 모를 때 적을 프로그램의 이름. 주지 않으면 실행한 파일입니다.
+    """
+    return with_particles(_explained(error, program or Path(sys.argv[0]).name))
 
 
-def paragraphs(text: str) -> Iterator[str]:
-    """빈 줄로 나뉜 문단들. 문단 안의 줄바꿈은 빈칸이 됩니다."""
-    for one in re.split(r"\n\s*\n", text.strip()):
-        if one.strip():
-            yield " ".join(one.split())
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """`width`칸을 넘지 않게 나눈 줄들. 낱말 사이에서 나누고, 한 줄보다 긴 낱말만 가운데를 자릅니다."""
-    indent = text[: len(text) - len(text.lstrip())]
-    lines: list[str] = []
-    line = indent
-    for word in pieces(text.split(), max(2, width - len(indent))):
-        joined = word if not line.strip() else f"{line} {word}"
-        joined = joined if line.strip() else indent + word
-        if line.strip() and cell_len(joined) > width:
-            lines.append(line)
-            joined = indent + word
-        line = joined
-    return [*lines, line] if line.strip() else lines
-
-
-def pieces(words: Iterable[str], width: int) -> Iterator[str]:
-    """낱말들. `width`칸보다 긴 것은 잘라서 냅니다."""
-    for word in words:
-        while cell_len(word) > width:
-            end = next(end for end in range(len(word), 0, -1) if cell_len(word[:end]) <= width)
-            yield word[:end]
-            word = word[end:]
-        yield word
-
-
-def explain_usage(error: Any) -> str:
-    """Typer의 영어 오류(`UsageError`)를, 무엇을 하면 되는지 적은 한국어 문장으로 바꿉니다."""
+def _explained(error: Any, program: str) -> str:
     kind = type(error).__name__
     ctx = getattr(error, "ctx", None)
-    see_help = f"쓸 수 있는 것은 `{getattr(ctx, 'command_path', None) or sys.argv[0]} --help`에서 볼 수 있습니다."
+    program = getattr(ctx, "command_path", None) or program
+    see_help = f"쓸 수 있는 것은 `{program} --help`에서 볼 수 있습니다."
     message = getattr(error, "message", str(error))
     if kind == "NoSuchOption":
         known = [name for one in ctx.command.get_params(ctx) for name in one.opts] if ctx else []
         return f"모르는 옵션입니다: {error.option_name}.{did_you_mean(error.option_name, known)} {see_help}"
     if kind == "BadOptionUsage":
-        return f"옵션 {error.option_name}에 값이 없거나 쓰임이 다릅니다. {see_help}"
+        wrong = "에는 값을 적지 않습니다" if "does not take a value" in message else "에 값이 없습니다"
+        return f"옵션 {error.option_name}{wrong}. {see_help}"
     if kind in ("MissingParameter", "BadParameter"):
         return f"{_explain_parameter(error, kind)} {see_help}"
     if match := re.match(r"No such command '(.+?)'", message):
-        known = ctx.command.list_commands(ctx) if ctx else []
-        return f"모르는 명령입니다: {match[1]}.{did_you_mean(match[1], known)} {see_help}"
+        return unknown_command(match[1], ctx.command.list_commands(ctx) if ctx else [], program)
     if match := re.search(r"unexpected extra argument(?:s|\(s\))? \((.+)\)", message):
         return f"남는 말이 있습니다: {match[1]}. 옵션 앞에는 --를 붙여 주세요. {see_help}"
     return f"명령을 알아듣지 못했습니다({message}). {see_help}"
@@ -178,13 +147,15 @@ def _explain_parameter(error: Any, kind: str) -> str:
     name = getattr(parameter, "metavar", None) if is_argument else None
     name = name or (parameter.opts[0] if parameter is not None and parameter.opts else getattr(error, "param_hint", ""))
     if kind == "MissingParameter":
-        return f"{name} 이(가) 필요합니다."
+        help = (getattr(parameter, "help", None) or "").rstrip(".")
+        return f"{name}이(가) 필요합니다" + (f": {help}." if help else ".")
     what = "인수" if is_argument else "옵션"
     return f"{what} {name}의 값이 맞지 않습니다: {_explain_value(error.message)}"
 
 
 def _explain_value(message: str) -> str:
     for pattern, korean in (
+        (r".* is not one of (.+?)\.?$", r"\1 가운데 하나를 적어 주세요."),
         (r".*valid integer.*", "정수를 적어 주세요."),
         (r".*valid (float|number).*", "수를 적어 주세요."),
         (r".*in the range (\S+?)<=x<=(\S+?)\.", r"\1에서 \2까지의 수를 적어 주세요."),

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
+from console_text import with_particles
+
 
 class TodoNotDone(NotImplementedError):
     """채우지 않은 TODO에 코드가 닿았습니다.
@@ -25,7 +27,8 @@ class TodoNotDone(NotImplementedError):
         self.todo_id = todo_id
         self.file = Path(file)
         self.line = line
-        super().__init__(f"TODO {todo_id}을(를) 아직 채우지 않았습니다: {self.file.name} {line}번째 줄")
+        where = f"{self.file.name} {line}번째 줄"
+        super().__init__(with_particles(f"TODO {todo_id}을(를) 아직 채우지 않았습니다: {where}"))
 
 
 def todo(todo_id: str) -> NoReturn:

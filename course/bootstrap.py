@@ -5,6 +5,7 @@
 - `.venv`에는 requirements.txt의 것을 constraints.txt의 정확한 버전으로 설치합니다.
 - 사람이 켜 둔 환경에는 없거나 requirements.txt의 범위를 벗어난 것만 설치하고, 범위 안에 있는 것은 건드리지 않습니다.
 - 쓸 수 없는 파이썬과 컴퓨터에서는 아무것도 설치하기 전에 멈추고, 무엇을 하면 되는지 말합니다.
+- 도움말과 잘못 적은 명령에는 아무것도 설치하지 않고 답합니다(`front.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import urllib.request
 from importlib import metadata
 from pathlib import Path
 
-from console_text import make_printable
+from console_text import make_printable, with_particles
+from course.front import answer
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "pyproject.toml"
@@ -46,9 +48,16 @@ def main(arguments: list[str]) -> int:
     make_printable()
     try:
         refuse_unsupported(arguments)
-        python = ready_python(for_tests=arguments[:1] == ["test"])
+        for_tests = arguments[:1] == ["test"]
+        python = found_python(for_tests)
+        told = answer(arguments) if python is None else None
+        if told is not None:
+            code, text = told
+            print(text, end="", file=sys.stderr if code else sys.stdout)
+            return code
+        python = python or ready_python(for_tests)
     except SetupFailed as error:
-        print(f"오류: {error}", file=sys.stderr)
+        print(f"오류: {with_particles(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("설치를 멈췄습니다. 같은 명령을 다시 실행하면 이어서 설치합니다.", file=sys.stderr)
@@ -111,34 +120,66 @@ def other_python(minors: range) -> list[str] | None:
     return None
 
 
+def found_python(for_tests: bool = False) -> Path | None:
+    """필요한 것이 이미 모두 설치된 파이썬. 없으면 None입니다. 아무것도 설치하지 않습니다.
+
+    Args:
+        for_tests: 저장소의 시험이 쓰는 개발 도구(pyproject.toml의 dev)도 있어야 합니다.
+    """
+    if is_activated():
+        return None if missing_here(wanted_packages(for_tests)) else Path(sys.executable)
+    python, stamp = own_python(), stamp_of(for_tests)
+    is_ready = python.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint(for_tests)
+    return python if is_ready else None
+
+
 def ready_python(for_tests: bool = False) -> Path:
     """필요한 것이 모두 설치된 파이썬. 없으면 설치합니다.
 
     Args:
-        for_tests: 저장소의 시험이 쓰는 개발 도구(pyproject.toml의 dev)도 갖춥니다.
+        for_tests: 저장소의 시험이 쓰는 개발 도구도 갖춥니다.
 
     Raises:
         SetupFailed: 가상환경을 만들거나 패키지를 설치하지 못했을 때.
     """
-    tools = developer_tools() if for_tests else []
+    found = found_python(for_tests)
+    if found is not None:
+        return found
     if is_activated():
-        complete_here(requirements() + tools)
+        complete_here(wanted_packages(for_tests))
         return Path(sys.executable)
-    python = OWN / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = OWN / (f"{STAMP}-test" if for_tests else STAMP)
-    facts = REQUIREMENTS.read_bytes() + CONSTRAINTS.read_bytes()
-    wanted = hashlib.sha256(facts + "\n".join(tools).encode()).hexdigest()
-    if not python.is_file() or not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
-        if not has_pip(python):
-            create_environment(python)
-        announce(requirements() + tools)
-        if not install(python, ["-r", str(REQUIREMENTS), *tools], CONSTRAINTS):
-            raise SetupFailed(
-                "패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인하고 같은 명령을 다시 실행해 주세요."
-            )
-        (OWN / STAMP).write_text(hashlib.sha256(facts).hexdigest(), encoding="utf-8")
-        stamp.write_text(wanted, encoding="utf-8")
+    python, tools = own_python(), developer_tools() if for_tests else []
+    if not has_pip(python):
+        create_environment(python)
+    announce(requirements() + tools)
+    if not install(python, ["-r", str(REQUIREMENTS), *tools], CONSTRAINTS):
+        raise SetupFailed(
+            "패키지를 설치하지 못했습니다. 네트워크와 빈 디스크를 확인하고 같은 명령을 다시 실행해 주세요."
+        )
+    for tests_too in {False, for_tests}:
+        stamp_of(tests_too).write_text(fingerprint(tests_too), encoding="utf-8")
     return python
+
+
+def own_python() -> Path:
+    """저장소의 `.venv`의 파이썬."""
+    return OWN / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def wanted_packages(for_tests: bool) -> list[str]:
+    return requirements() + (developer_tools() if for_tests else [])
+
+
+def stamp_of(for_tests: bool) -> Path:
+    """무엇까지 설치했는지 적어 두는 파일."""
+    return OWN / (f"{STAMP}-test" if for_tests else STAMP)
+
+
+def fingerprint(for_tests: bool) -> str:
+    """설치할 것을 정하는 파일들의 해시. 달라지면 다시 설치합니다."""
+    facts = REQUIREMENTS.read_bytes() + CONSTRAINTS.read_bytes()
+    tools = developer_tools() if for_tests else []
+    return hashlib.sha256(facts + "\n".join(tools).encode()).hexdigest()
 
 
 def is_activated() -> bool:

@@ -1,4 +1,4 @@
-"""`python -m course …`의 명령들."""
+"""`python -m course …`의 명령들. 무엇을 하는 명령인지는 `front.py`에 적혀 있습니다."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ from course.book.regions import RegionError
 from course.book.tasks import Task, all_tasks, find_task
 from course.checks.checker import Checker
 from course.checks.verdict import Verdict
-from course.home import ROOT, CourseError, Home
+from course.front import ABOUT, COMMANDS, PROGRAM, WHERE, told
+from course.home import ROOT, CourseError, Home, UsageProblem, or_skip
 from course.student import commands as student_commands
 from course.student.progress import Progress
 from course.student.show import problem_line, show_verdict
+from course.student.whereabouts import current_todo
 
 console = Console(highlight=False)
-app = App(help="한국어 NLP 강의의 실습 도구입니다.")
+app = App(help=ABOUT)
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]}
 Json = Annotated[bool, typer.Option("--json", help="사람 대신 프로그램이 읽을 JSON으로 적습니다.")]
 
 
-@app.command()
+@app.command("check", **told("check"))
 def check(
     ctx: typer.Context,
     where: Annotated[
         Optional[list[str]],  # noqa: UP045  Python 3.10의 Typer가 읽는 모양
-        typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+        typer.Argument(metavar=WHERE, help="예: cls, cls 3, cls 3-4. 비우면 모두."),
     ] = None,
     target: Annotated[str, typer.Option(help="검사할 폴더: task(내가 고친 것), solutions, 또는 경로")] = "task",
     show_traceback: Annotated[
@@ -46,12 +49,20 @@ def check(
     lines: Annotated[
         bool, typer.Option("--lines", help="편집기가 읽을 `파일:줄:칸: error: 말` 모양으로 적습니다.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="TODO 하나를 이 창에서 검사합니다. input()과 breakpoint()가 됩니다.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """TODO를 검사합니다. 틀렸으면 무엇을 잘못 생각했는지 알려 줍니다."""
     from course.checks.plugin import target_folder
 
     home: Home = ctx.obj
+    refuse_unknown_device(device)
+    if debug:
+        wanted = chosen_by_file(home, file) if file else chosen(home, where or [])
+        if as_json or lines:
+            raise UsageProblem("--debug는 사람이 보는 것이라 --json이나 --lines와 함께 쓸 수 없습니다.")
+        raise typer.Exit(check_here(home, wanted, target, device, show_traceback))
     verdicts: list[tuple[Path, Task, Verdict]] = []
     with Checker(home) as checker:
         for task, todo_ids in chosen_by_file(home, file) if file else chosen(home, where or []):
@@ -76,13 +87,51 @@ def check(
     raise typer.Exit(0 if all(one.is_right for *_, one in verdicts) else 1)
 
 
-@app.command()
+def check_here(home: Home, wanted: list[tuple[Task, list[str]]], target: str, device: str, show_traceback: bool) -> int:
+    """TODO 하나를 이 프로세스에서 검사해 보이고, 종료 코드를 돌려줍니다. 자취에는 적지 않습니다.
+
+    Raises:
+        UsageProblem: TODO가 하나가 아니거나, 물음에 답할 터미널이 없을 때.
+    """
+    from course.checks.plugin import target_folder
+
+    found = [(task, todo_id) for task, todo_ids in wanted for todo_id in todo_ids]
+    if len(found) != 1:
+        here = current_todo([task for task, _ in wanted])
+        example = f"{here[0].short} {here[1]}" if here else "cls 3-4"
+        raise UsageProblem(f"--debug는 TODO 하나만 검사합니다. 예: {PROGRAM} check --debug {example}")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageProblem(
+            "--debug는 키보드로 답할 수 있는 터미널에서만 됩니다. 노트북이나 파이프에서는 들여다볼 것을 print로 찍으면 "
+            "판정 아래에 보입니다."
+        )
+    [(task, todo_id)] = found
+    console.print(
+        f"TODO {todo_id}을 이 창에서 검사합니다. 디버거가 열리면 n 다음 줄, p 이름 값 보기, c 계속, q 그만입니다.",
+        style="dim",
+    )
+    with Checker(home) as checker:
+        folder = target_folder(target, task)
+        verdict = checker.check_here(task, folder, todo_id, device)
+    show_verdict(console, home, folder, verdict, with_traceback=show_traceback)
+    return 0 if verdict.is_right else 1
+
+
+def refuse_unknown_device(device: str) -> None:
+    """
+    Raises:
+        UsageProblem: 검사할 수 있는 장치가 아닐 때.
+    """
+    if device not in ("cpu", "cuda"):
+        raise UsageProblem(f"--device에는 cpu나 cuda를 적어 주세요: {device}")
+
+
+@app.command("status", **told("status"))
 def status(
     ctx: typer.Context,
     as_json: Json = False,
     page: Annotated[Optional[Path], typer.Option("--html", help="HTML 한 장으로 저장할 파일.")] = None,  # noqa: UP045
 ) -> None:
-    """어디까지 했는지 보여 줍니다. 지금 있는 파일을 검사해서 셉니다."""
     from course.student.status import changed_checks, collect, to_json, to_table, write_page
 
     home: Home = ctx.obj
@@ -105,15 +154,14 @@ def status(
         )
 
 
-@app.command()
+@app.command("audit", **told("audit"))
 def audit(
     ctx: typer.Context,
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+        typer.Argument(metavar=WHERE, help="예: cls, cls 3, cls 3-4. 비우면 모두."),
     ] = None,
 ) -> None:
-    """해답을 기계적으로 망가뜨려, 검사가 걸러 내지 못하는 것을 찾습니다. 강의를 고치는 사람이 씁니다."""
     from course.author.audit import audit as audited
 
     home: Home = ctx.obj
@@ -129,17 +177,16 @@ def audit(
     raise typer.Exit(0 if weakest >= 0.95 else 1)
 
 
-@app.command()
+@app.command("record", **told("record"))
 def record(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="파일", help="판정을 적을(또는 견줄) JSONL 파일.")],
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+        typer.Argument(metavar=WHERE, help="예: cls, cls 3, cls 3-4. 비우면 모두."),
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="적지 않고, 달라진 판정을 보여 줍니다.")] = False,
 ) -> None:
-    """모든 답의 판정을 적어 두거나 견줍니다. 검사나 도구의 자리를 옮기는 사람이 씁니다."""
     from course.author import record as recording
 
     home: Home = ctx.obj
@@ -161,19 +208,18 @@ def record(
     raise typer.Exit(1 if changed else 0)
 
 
-@app.command()
+@app.command("tolerances", **told("tolerances"))
 def tolerances(
     ctx: typer.Context,
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="[과제] [단계|TODO]", help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+        typer.Argument(metavar=WHERE, help="예: cls, cls 3, cls 3-4. 비우면 모두."),
     ] = None,
     device: Annotated[str, typer.Option(help="잴 장치: cpu 또는 cuda")] = "cpu",
     write: Annotated[
         bool, typer.Option("--write", help="잰 것을 tests/<과제>/checks/tolerances.yaml에 적습니다.")
     ] = False,
 ) -> None:
-    """검사의 허용 오차가 장치의 차이와 가장 가까운 실수 사이에 있는지 잽니다. 강의를 고치는 사람이 씁니다."""
     from course.author.tolerances import measured, to_table, with_reasons
     from course.author.tolerances import write as write_tolerances
 
@@ -191,12 +237,11 @@ def tolerances(
     raise typer.Exit(1 if problems else 0)
 
 
-@app.command()
+@app.command("build", **told("build"))
 def build(
     ctx: typer.Context,
     check_only: Annotated[bool, typer.Option("--check", help="쓰지 않고, 해답과 어긋난 곳만 알립니다.")] = False,
 ) -> None:
-    """해답(solutions/)에서 실습 파일과 가이드의 TODO 표를 만듭니다. 강의를 고치는 사람이 씁니다."""
     home: Home = ctx.obj
     if check_only:
         problems = building.out_of_step(home)
@@ -211,12 +256,11 @@ def build(
         print("모두 해답과 맞습니다. 새로 쓴 것이 없습니다.")
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]})
+@app.command("demo", context_settings=PASSED_ON, **told("demo"))
 def demo(
     ctx: typer.Context,
     task: Annotated[str, typer.Argument(metavar="과제", help="예: cls. 비우면 첫 과제.")] = "",
 ) -> None:
-    """완성된 과제를 내장 데이터로 학습하고, 평가하고, 몇 문장에 답해 봅니다. --serve를 붙이면 웹 페이지까지 엽니다."""
     from course.student.demo import run_demo
 
     if task.startswith("-"):  # `demo --serve`처럼 과제를 적지 않은 경우
@@ -226,9 +270,8 @@ def demo(
     raise typer.Exit(run_demo(find_task(home, task) if task else all_tasks(home)[0], ctx.args))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": ["-h"]})
+@app.command("test", context_settings=PASSED_ON, **told("test"))
 def test(ctx: typer.Context) -> None:
-    """이 저장소의 시험을 모두 돌립니다: 코드 규칙, 두 폴더의 일치, 모든 검사. 덧붙인 옵션은 pytest에 건넵니다."""
     from course.author.suite import run_suite
 
     raise typer.Exit(run_suite(ctx.obj, ctx.args))
@@ -292,6 +335,7 @@ def rendered(home: Home, folder: Path, verdict: Verdict) -> str:
 
 
 student_commands.register(app)
+app.registered_commands.sort(key=lambda one: list(COMMANDS).index(one.name or ""))  # 도움말의 차례
 
 
 def main(arguments: list[str], home: Home | None = None) -> int:
@@ -303,29 +347,38 @@ def main(arguments: list[str], home: Home | None = None) -> int:
     make_printable()
     home = home or Home(ROOT)
     try:
-        clear_leftovers(home)
-        if moved := clear_away(home):
-            print(f"옛 판의 파일 {len(moved)}개를 백업으로 옮겼습니다: {home.shown(home.backup)}", file=sys.stderr)
-        if arguments[:1] != ["undo"]:  # 무를 것을 고치지 않습니다.
-            put_missing(home)
-            for line in student_commands.carry_over_if_due(home):
-                print(line, file=sys.stderr)
+        tidy_up(home, may_edit=arguments[:1] != ["undo"])  # 무를 것을 고치지 않습니다.
         command = typer.main.get_command(app)
-        code = command.main(args=arguments, prog_name="python -m course", standalone_mode=False, obj=home)
+        code = command.main(args=arguments, prog_name=PROGRAM, standalone_mode=False, obj=home)
         if code == 130:  # Typer는 Ctrl-C를 말없이 종료 코드로 바꿉니다.
             print("멈췄습니다.", file=sys.stderr)
+        elif home.skipped:
+            print(home.about_skipped(), file=sys.stderr)
         return code if isinstance(code, int) else 0
     except (CourseError, RegionError) as error:
         print(f"오류: {error}", file=sys.stderr)
+        return getattr(error, "code", 1)
     except (OSError, UnicodeDecodeError) as error:  # 권한, 빈 디스크, 없어진 파일, UTF-8이 아닌 파일
         print(
             f"오류: 파일을 읽거나 쓰지 못했습니다({error}). 파일의 권한과 빈 디스크를 확인해 주세요.", file=sys.stderr
         )
     except UsageError as error:  # 잘못 적은 명령줄
         is_help = type(error).__name__ == "NoArgsIsHelpError"  # 오류가 곧 도움말입니다.
-        print(error if is_help else f"오류: {explain_usage(error)}", file=sys.stderr)
+        print(error if is_help else f"오류: {explain_usage(error, PROGRAM)}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("멈췄습니다.", file=sys.stderr)
         return 130
     return 1
+
+
+def tidy_up(home: Home, may_edit: bool) -> None:
+    """갑자기 끝난 앞의 명령과 옛 판이 남긴 것을 치우고, 빠진 것을 채웁니다. 쓸 수 없는 저장소면 그대로 둡니다."""
+    with or_skip(home, "옛 판이 남긴 파일 치우기"):
+        clear_leftovers(home)
+        if moved := clear_away(home):
+            print(f"옛 판의 파일 {len(moved)}개를 백업으로 옮겼습니다: {home.shown(home.backup)}", file=sys.stderr)
+        if may_edit:
+            put_missing(home)
+            for line in student_commands.carry_over_if_due(home):
+                print(line, file=sys.stderr)

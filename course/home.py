@@ -6,15 +6,34 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from console_text import with_particles
 
 # 이 파일이 든 저장소. 시험과 스크립트, 그리고 Home을 처음 만드는 곳(cli, magic)만 씁니다.
 ROOT = Path(__file__).resolve().parents[1]
 
 
 class CourseError(Exception):
-    """사람에게 그대로 보일, 한국어 한 문장의 오류."""
+    """사람에게 그대로 보일, 한국어 한 문장의 오류. `을(를)` 같은 조사는 앞말에 맞춥니다.
+
+    Attributes:
+        code: 명령이 이것으로 끝났을 때의 종료 코드.
+    """
+
+    code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(with_particles(message))
+
+
+class UsageProblem(CourseError):
+    """명령줄에 적어야 할 것이 빠졌거나 잘못되었습니다."""
+
+    code = 2
 
 
 @dataclass(frozen=True)
@@ -23,9 +42,11 @@ class Home:
 
     Attributes:
         root: 저장소의 맨 위 폴더.
+        skipped: 이 저장소에 쓸 수 없어 하지 못한 일들의 이름. 판정은 그래도 나옵니다.
     """
 
     root: Path
+    skipped: list[str] = field(default_factory=list, compare=False)
 
     @property
     def solutions(self) -> Path:
@@ -64,9 +85,24 @@ class Home:
         pages = [self.guide, *sorted((self.root / "docs" / "guide").glob("*.md"))]
         return [page for page in pages if page.is_file()]
 
+    def about_skipped(self) -> str:
+        """쓸 수 없어 하지 못한 일을 알리는 한 문장."""
+        what = with_particles(f"{', '.join(self.skipped)}은(는)")
+        return f"이 폴더({self.root})에 쓸 수 없어 {what} 하지 못했습니다. 판정은 그대로 믿어도 됩니다."
+
     def shown(self, path: Path) -> str:
         """사람에게 보이거나 적어 둘 경로. 저장소 안이면 저장소에서부터입니다."""
         return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
+
+
+@contextmanager
+def or_skip(home: Home, what: str) -> Iterator[None]:
+    """블록의 일은 할 수 있으면 합니다. 쓸 수 없는 저장소(읽기 전용, 가득 찬 디스크)면 못 했다고 적고 지나갑니다."""
+    try:
+        yield
+    except OSError:
+        if what not in home.skipped:
+            home.skipped.append(what)
 
 
 def write_text(path: Path, text: str) -> None:

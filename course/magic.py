@@ -36,7 +36,7 @@ def check(line: str, cell: str | None = None) -> None:
     console = Console(highlight=False)
     try:
         if cell is not None:
-            task, todo_id = one_todo(_home, line.split())
+            task, todo_id = one_todo(_home, line.split(), "%%check")
             path = task.exercise / task.step_of(todo_id).file_name
             text = splice(read_student_file(path), todo_id, textwrap.dedent(cell))
             overwrite(_home, [(path, text)], f"%%check {todo_id}")

@@ -28,7 +28,7 @@ def test_an_empty_region_is_told_in_plain_words(tmp_path):
     done = run_step(tmp_path, 'from todo import todo\n\ntodo("1-1")\n')
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "아직 여기까지입니다. TODO 1-1을(를) 아직 채우지 않았습니다: step1_basic_structure.py 3번째 줄",
+        "아직 여기까지입니다. TODO 1-1을 아직 채우지 않았습니다: step1_basic_structure.py 3번째 줄",
         "  채운 뒤 검사하기: python -m course check cls 1-1",
     ]
 

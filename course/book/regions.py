@@ -15,13 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+from console_text import with_particles
+
 BEGIN = re.compile(r"^(?P<indent>[ \t]*)#\s*\[TODO (?P<id>\d+-\d+)\]\s*(?P<goal>.*?)\s*$")
 END = re.compile(r"^[ \t]*#\s*\[END (?P<id>\d+-\d+)\]\s*$")
 HINT = "힌트:"
+PROMISED = "이 아래에서 쓰는 이름:"
 
 
 class RegionError(ValueError):
-    """자리의 표시가 어긋났습니다. 문장에 파일과 줄 번호가 있습니다."""
+    """자리의 표시가 어긋났습니다. 문장에 파일과 줄 번호가 있습니다.
+
+    Attributes:
+        todo: 표시가 어긋난 TODO. 예: `"1-2"`. 하나가 아니면 빈 글.
+        line: 살펴볼 줄(1부터). 표시가 하나도 없으면 None.
+    """
+
+    def __init__(self, message: str, todo: str = "", line: int | None = None) -> None:
+        super().__init__(with_particles(message))
+        self.todo, self.line = todo, line
 
 
 @dataclass(frozen=True)
@@ -55,28 +67,45 @@ def parse(text: str, file: str | Path = "<글>") -> list[Region]:
     Raises:
         RegionError: 짝이 맞지 않거나, 겹치거나, 같은 번호가 두 번 나올 때.
     """
+    regions, errors = whole_regions(text, file)
+    if errors:
+        raise errors[0]
+    return regions
+
+
+def whole_regions(text: str, file: str | Path = "<글>") -> tuple[list[Region], list[RegionError]]:
+    """표시가 온전한 자리들과, 어긋난 표시들. 한 자리의 표시가 지워져도 나머지 자리는 알 수 있습니다."""
     lines = lines_of(text)
     regions: list[Region] = []
+    errors: list[RegionError] = []
     opened: re.Match[str] | None = None
     begin = 0
     for number, line in enumerate(lines):
         if match := BEGIN.match(line):
             if opened:
-                raise RegionError(f"{file} {number + 1}번째 줄: [TODO {opened['id']}]이(가) 끝나기 전에 또 시작합니다.")
+                errors.append(_no_end(file, opened["id"], begin))
             opened, begin = match, number
         elif match := END.match(line):
+            where = f"{file} {number + 1}번째 줄"
             if not opened or opened["id"] != match["id"]:
-                raise RegionError(
-                    f"{file} {number + 1}번째 줄: [END {match['id']}]에 맞는 [TODO {match['id']}]가 없습니다."
-                )
+                said = f"{where}: [END {match['id']}]에 맞는 [TODO {match['id']}] 줄이 위에 없습니다."
+                errors.append(RegionError(said, match["id"], number + 1))
+                continue
             if any(region.id == match["id"] for region in regions):
-                raise RegionError(f"{file} {number + 1}번째 줄: TODO {match['id']}이(가) 두 번 나옵니다.")
-            code_begin, hint = _hint(lines, begin + 1, number)
-            regions.append(Region(opened["id"], opened["goal"], hint, opened["indent"], begin, code_begin, number))
+                said = f"{where}: TODO {match['id']}의 자리가 두 번 나옵니다."
+                errors.append(RegionError(said, match["id"], number + 1))
+            else:
+                code_begin, hint = _hint(lines, begin + 1, number)
+                regions.append(Region(opened["id"], opened["goal"], hint, opened["indent"], begin, code_begin, number))
             opened = None
     if opened:
-        raise RegionError(f"{file} {begin + 1}번째 줄: [TODO {opened['id']}]에 맞는 [END {opened['id']}]가 없습니다.")
-    return regions
+        errors.append(_no_end(file, opened["id"], begin))
+    return regions, errors
+
+
+def _no_end(file: str | Path, todo_id: str, begin: int) -> RegionError:
+    where = f"{file} {begin + 1}번째 줄: [TODO {todo_id}]"
+    return RegionError(f"{where}에 맞는 [END {todo_id}] 줄이 없습니다.", todo_id, begin + 1)
 
 
 def _hint(lines: list[str], begin: int, end: int) -> tuple[int, str]:
@@ -97,12 +126,12 @@ def find(text: str, todo_id: str, file: str | Path = "<글>") -> Region:
     for region in parse(text, file):
         if region.id == todo_id:
             return region
-    raise RegionError(f"{file}에 [TODO {todo_id}] … [END {todo_id}] 자리가 없습니다.")
+    raise RegionError(f"{file}에 [TODO {todo_id}] … [END {todo_id}] 자리가 없습니다.", todo_id)
 
 
-def code_of(text: str, todo_id: str) -> str:
+def code_of(text: str, todo_id: str, file: str | Path = "<글>") -> str:
     """자리의 코드를 들여쓰기 없이 돌려줍니다. 여러 줄에 걸친 글(문자열)의 속은 값이므로 그대로 둡니다."""
-    region = find(text, todo_id)
+    region = find(text, todo_id, file)
     lines = [line.rstrip("\r\n") + "\n" for line in lines_of(text)[region.code_begin : region.end]]
     bare = [line.removeprefix(region.indent) if line.strip() else line for line in lines]
     inside = _inside_strings(bare)
@@ -147,20 +176,32 @@ def to_exercise(text: str, file: str | Path = "<글>") -> str:
     solved = text  # 자리를 하나 바꿀 때마다 줄 번호가 밀리므로, 쓰이는 이름은 언제나 해답에서 찾습니다.
     for region in parse(solved, file):
         names = names_needed(solved, region)
-        note = "여기를 지우고 채워 주세요." + (f" 이 아래에서 쓰는 이름: {', '.join(names)}" if names else "")
+        note = "여기를 지우고 채워 주세요." + (f" {PROMISED} {', '.join(names)}" if names else "")
         text = splice(text, region.id, f'todo("{region.id}")  # {note}')
-    return _with_todo_import(text)
+    return with_todo_import(text)
+
+
+def is_untouched(text: str, region: Region) -> bool:
+    """자리에 아직 `todo("…")` 한 줄뿐인가. 주석은 보지 않습니다."""
+    bare = [line.split("#")[0].strip() for line in lines_of(text)[region.code_begin : region.end]]
+    return [line for line in bare if line] == [f'todo("{region.id}")']
 
 
 def is_first_look(text: str) -> bool:
     """모든 자리에 아직 `todo("…")` 한 줄뿐인가."""
-    try:
-        regions = parse(text)
-    except RegionError:
-        return False
-    lines = [line.split("#")[0].strip() for line in lines_of(text)]
-    bare = [(one.id, [line for line in lines[one.code_begin : one.end] if line]) for one in regions]
-    return bool(bare) and all(code == [f'todo("{todo_id}")'] for todo_id, code in bare)
+    regions, errors = whole_regions(text)
+    return bool(regions) and not errors and all(is_untouched(text, one) for one in regions)
+
+
+def promised_names(text: str) -> dict[str, list[str]]:
+    """실습 파일의 처음 모습에서, TODO → 그 자리가 만들기로 한 이름들(`to_exercise`가 적은 것)."""
+    lines = lines_of(text)
+    found: dict[str, list[str]] = {}
+    for region in whole_regions(text)[0]:
+        code = "".join(lines[region.code_begin : region.end])
+        names = code.partition(PROMISED)[2].split("\n")[0]
+        found[region.id] = [name.strip() for name in names.split(",") if name.strip()]
+    return found
 
 
 def names_needed(text: str, region: Region) -> list[str]:
@@ -205,9 +246,18 @@ def _innermost_function(tree: ast.AST, region: Region) -> ast.AST | None:
     return max(around, key=lambda node: node.lineno, default=None)
 
 
-def _with_todo_import(text: str) -> str:
-    """실습 파일이 쓰는 `todo`를 마지막 import 아래에 더합니다."""
-    tree, lines, newline = ast.parse(text), lines_of(text), _newline(text)
+TODO_IMPORT = re.compile(r"^(from todo import|import todo)\b", re.MULTILINE)
+
+
+def with_todo_import(text: str) -> str:
+    """실습 파일이 쓰는 `todo`를 마지막 import 아래에 더합니다. 이미 있거나, 읽을 수 없는 파일이면 그대로입니다."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return text
+    if TODO_IMPORT.search(text):
+        return text
+    lines, newline = lines_of(text), _newline(text)
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     if not imports:  # docstring은 첫 문장이어야 docstring입니다.
         after = (tree.body[0].end_lineno or 0) if ast.get_docstring(tree) is not None else 0

@@ -15,21 +15,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from console_text import with_particles
 from course import __version__
+from course.book.guide import place_of
 from course.book.leftovers import is_alive
 from course.book.locking import undisturbed
 from course.book.manifest import tampered
-from course.book.regions import Region, RegionError, lines_of, parse
 from course.book.tables import Answers, table_files
 from course.book.tasks import Task
 from course.checks import processes
+from course.checks.blame import Blame
 from course.checks.messages import CRASH, FORGED, TIMEOUT, Job, Reply
 from course.checks.originals import Originals
-from course.checks.verdict import BROKEN, NOT_STARTED, Verdict, judge
+from course.checks.stopping import last_place
+from course.checks.verdict import BROKEN, Verdict, judge
 from course.home import CourseError, Home
 
 TEMPORARY = "course-"  # 검사 프로세스의 임시 폴더: course-<부른 프로세스>-…
 DEFAULT_TIMEOUT = 60.0  # 초. 검사 하나는 1초 안에 끝나므로, 이만큼 걸리면 끝나지 않는 코드입니다.
+SOON = 5.0  # 초. 끝나지 않는 자리를 이미 알 때, 같은 자리에 걸리는지 보는 시간입니다.
 
 
 class Checker:
@@ -79,25 +83,68 @@ class Checker:
         Raises:
             CourseError: 검사 파일이 없거나 깨졌을 때.
         """
-        answers = self._answers_of(task)
-        verdicts = {}
+        verdicts: dict[str, Verdict] = {}
+        alone = Job(task.name, folder, [], device, timeout)
+        blame = Blame(task, folder, lambda one: self._judged(replace(alone, todos=[one]), task, blame)[one])
         for ids in _by_step(todo_ids).values():
             for file in map(task.check_file, ids):
                 if not file.is_file():
                     raise CourseError(f"{task.name}의 검사 파일이 없습니다: {file}. 저장소를 다시 받아 주세요.")
             if changed := tampered(task):
                 verdicts |= {todo_id: distrusted(todo_id, changed) for todo_id in ids}
-                continue
-            job = Job(task.name, folder, ids, device, timeout)
-            reply = self._ask_guarded(job)
-            for todo_id in ids:
-                # 하나가 프로세스를 멈추거나 죽였습니다. 나머지까지 틀렸다고 하지 않도록 하나씩 다시 봅니다.
-                again = (reply.died or reply.rewritten) and len(ids) > 1
-                alone = self._ask_guarded(replace(job, todos=[todo_id])) if again else reply
-                verdicts[todo_id] = point_to_region(judge(todo_id, alone, answers), task, folder)
-        for verdict in verdicts.values():
-            verdict.course_version, verdict.device = __version__, device
+            else:
+                verdicts |= self._judged(replace(alone, todos=ids), task, blame)
+        return {one: self._finished(task, verdict, device) for one, verdict in blame.settle(verdicts).items()}
+
+    @staticmethod
+    def _finished(task: Task, verdict: Verdict, device: str) -> Verdict:
+        """누가 어디서 검사했는지 적고, 조사와 명령의 예를 맞춘 판정."""
+        says = verdict.says.replace("{todo}", f"{task.short} {verdict.todo}")
+        said = {"title": with_particles(verdict.title), "says": with_particles(says)}
+        if verdict.idea:
+            said["guide"] = place_of(task.home, task.name, verdict.todo)
+        return replace(verdict, course_version=__version__, device=device, **said)
+
+    def _judged(self, job: Job, task: Task, blame: Blame) -> dict[str, Verdict]:
+        """한 단계의 TODO들의 판정.
+
+        하나가 프로세스를 멈추거나 죽였으면, 나머지까지 틀렸다고 하지 않도록 하나씩 다시 봅니다.
+        """
+        answers = self._answers_of(task)
+        reply = self._ask_patiently(job, blame)
+        verdicts = {}
+        for todo_id in job.todos:
+            again = len(job.todos) > 1 and reply.must_be_asked_alone(todo_id)
+            if reply.died == TIMEOUT and blame.todo_at(reply.stopped_at) == todo_id:  # 제 자리가 끝나지 않았습니다.
+                again = False
+            alone = self._ask_patiently(replace(job, todos=[todo_id]), blame) if again else reply
+            verdicts[todo_id] = judge(todo_id, alone, answers)
         return verdicts
+
+    def _ask_patiently(self, job: Job, blame: Blame) -> Reply:
+        """끝나지 않는 자리를 이미 알면, 그 자리에 또 걸리는 TODO마다 오래 기다리지 않습니다."""
+        if blame.endless and job.timeout > SOON:
+            reply = self._ask_guarded(replace(job, timeout=SOON))
+            if reply.died != TIMEOUT or blame.todo_at(reply.stopped_at) in blame.endless:
+                return reply
+        reply = self._ask_guarded(job)
+        stuck = blame.todo_at(reply.stopped_at)
+        if reply.died == TIMEOUT and stuck is not None:
+            blame.endless.add(stuck)
+        return reply
+
+    def check_here(self, task: Task, folder: Path, todo_id: str, device: str = "cpu") -> Verdict:
+        """이 프로세스에서 검사한 판정. 학생의 `input()`과 `breakpoint()`가 이 터미널과 이어집니다.
+
+        Raises:
+            CourseError: 검사 파일이 없거나 깨졌을 때.
+        """
+        from course.checks.debugging import check_here
+
+        job = Job(task.name, folder, [todo_id], device, DEFAULT_TIMEOUT)
+        blame = Blame(task, folder, lambda one: self._judged(replace(job, todos=[one]), task, blame)[one])
+        verdict = blame.settle({todo_id: check_here(task, job)})[todo_id]
+        return self._finished(task, verdict, device)
 
     def measure(
         self,
@@ -155,8 +202,9 @@ class Checker:
             raise
         reply = _answer_to(job, line)
         if reply is None:
+            place = last_place(Path(self._temporary or os.devnull))
             self._end()
-            return Reply(died=TIMEOUT if line is None else FORGED if line else CRASH)
+            return Reply(died=TIMEOUT if line is None else FORGED if line else CRASH, stopped_at=place)
         return reply
 
     def _end(self) -> None:
@@ -218,47 +266,6 @@ def distrusted(todo_id: str, changed: list[str]) -> Verdict:
         "`git checkout HEAD -- tests`로 되돌려 주세요."
     )
     return Verdict(todo_id, BROKEN, "검사 파일이 배포된 것과 다릅니다", says)
-
-
-def point_to_region(verdict: Verdict, task: Task, folder: Path) -> Verdict:
-    """판정을 자리와 이어 줍니다: 어디인지 모르면 제 자리를 가리키고, 남의 자리에서 멈췄으면 그렇다고 말합니다."""
-    if verdict.is_right:
-        return verdict
-    file_name = verdict.file or task.step_of(verdict.todo).file_name
-    try:
-        regions = parse((folder / file_name).read_text(encoding="utf-8-sig"), file_name)
-    except (OSError, UnicodeDecodeError, RegionError):
-        return verdict
-    own = next((region for region in regions if region.id == verdict.todo), None)
-    if own is not None and verdict.state == BROKEN and is_untouched(folder / file_name, own):
-        return Verdict(verdict.todo, NOT_STARTED, "아직 시작하지 않았습니다", file=file_name, line=own.code_begin + 1)
-    if verdict.line is None:
-        if own is not None:
-            verdict.file, verdict.line = file_name, own.code_begin + 1
-            if verdict.error not in ("", "SyntaxError", "Interrupted"):
-                verdict.says = f"이 TODO가 만든 것을 검사가 쓰다가 멈췄습니다. {verdict.says}".rstrip()
-    elif verdict.error:
-        _blame(verdict, verdict.line, regions)
-    return verdict
-
-
-def is_untouched(file: Path, region: Region) -> bool:
-    """자리에 아직 `todo("…")` 한 줄뿐인가. 주석은 보지 않습니다."""
-    code = lines_of(file.read_text(encoding="utf-8-sig"))[region.code_begin : region.end]
-    bare = [line.split("#")[0].strip() for line in code]
-    return [line for line in bare if line] == [f'todo("{region.id}")']
-
-
-def _blame(verdict: Verdict, line: int, regions: list[Region]) -> None:
-    """`line`에서 멈췄습니다. 이 TODO의 자리가 아닌 곳에서 멈췄으면, 어느 자리를 보아야 하는지 말합니다."""
-    where = next((region for region in regions if region.begin < line <= region.end), None)
-    if where is None and verdict.error in ("NameError", "UnboundLocalError"):
-        verdict.says = (
-            "위의 TODO가 만들어야 할 이름을 쓰는 줄입니다. 자리 안에서 같은 철자의 이름에 값을 담았는지, "
-            "if나 for의 안에서만 담지는 않았는지 보세요."
-        )
-    elif where is not None and where.id != verdict.todo:
-        verdict.says = f"{verdict.says} 멈춘 줄은 TODO {where.id}의 자리입니다. 그것부터 고쳐 주세요.".strip()
 
 
 def _by_step(todo_ids: list[str]) -> dict[int, list[str]]:

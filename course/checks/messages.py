@@ -13,7 +13,8 @@ from typing import Any
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"  # pytest의 낱말입니다.
 MISSING, WRONG, ERROR = "missing", "wrong", "error"
 TIMEOUT, CRASH, FORGED = "timeout", "crash", "forged"
-LATER = ("nonce", "tampered", "rewritten", "printed")
+INTERRUPTED = "Interrupted"  # 끝까지 가지 못한 검사의 예외 이름
+LATER = ("nonce", "tampered", "rewritten", "printed", "stopped_at")
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class Reply:
         errors: 검사 파일 자체의 문제.
         comparisons: 잰 차이들. 판정하는 일이면 None.
         died: 프로세스가 끝까지 가지 못했으면 `TIMEOUT`이나 `CRASH`, 묻지 않은 답이 왔으면 `FORGED`.
+        stopped_at: 그때 돌고 있던 학생의 (파일, 줄). 모르면 비었습니다.
         nonce: 물음의 것. 다른 물음의 답이 아님을 압니다.
         tampered: 검사하는 동안 바꿔치기된 도구의 이름들. 비어 있지 않으면 아무것도 통과하지 못했습니다.
         printed: 검사의 이름 → 자리의 코드가 찍은 것의 마지막 줄들.
@@ -146,10 +148,17 @@ class Reply:
     errors: list[str] = field(default_factory=list)
     comparisons: list[Comparison] | None = None
     died: str = ""
+    stopped_at: list[Any] = field(default_factory=list)
     nonce: str = ""
     tampered: list[str] = field(default_factory=list)
     rewritten: list[str] = field(default_factory=list)
     printed: dict[str, list[str]] = field(default_factory=dict)
+
+    def must_be_asked_alone(self, todo_id: str) -> bool:
+        """여럿을 함께 물은 답에서, 다른 TODO 때문에 이 TODO의 결과를 알 수 없는가."""
+        results = [one for one in self.results if one.todo == todo_id]
+        interrupted = any(one.failure is not None and one.failure.error == INTERRUPTED for one in results)
+        return bool(self.died or self.rewritten or self.tampered or interrupted)
 
     def to_json(self) -> bytes:
         return _encoded(self)

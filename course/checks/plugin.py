@@ -20,7 +20,7 @@ from course.book.regions import RegionError, parse
 from course.book.tasks import Task, all_tasks
 from course.checks import seeding
 from course.checks.loading import file_hash, load_step, without_bytecode
-from course.checks.messages import ERROR, FAILED, MISSING, WRONG, Failure, Reply, Result
+from course.checks.messages import ERROR, FAILED, INTERRUPTED, MISSING, WRONG, Failure, Reply, Result
 from course.checks.printing import PrintLog
 from course.checks.words import CheckFailed
 from course.home import Home
@@ -135,7 +135,8 @@ def device(request: pytest.FixtureRequest) -> str:
 class Recorder:
     """검사마다의 결과를 모읍니다."""
 
-    def __init__(self, folder: Path, checks: Path) -> None:
+    def __init__(self, folder: Path, checks: Path, is_watched: bool = False) -> None:
+        self._is_watched = is_watched
         self.folder = folder.resolve()
         self.checks = checks.resolve()
         self._seeds = seeding.SeedLog(self.folder, self.checks)
@@ -163,7 +164,8 @@ class Recorder:
         for item in session.items:
             item.repr_failure = _nothing_to_show  # 실패는 describe가 옮깁니다. pytest의 긴 설명은 아무도 읽지 않습니다.
         self._seeds.begin()
-        self._prints.begin()
+        if not self._is_watched:
+            self._prints.begin()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -190,7 +192,7 @@ class Recorder:
         """끝까지 가지 못한 검사, 시드를 다시 정한 답은 통과가 아닙니다."""
         self._seeds.end()
         self._prints.end()
-        stopped = Failure(ERROR, "검사가 끝나기 전에 실행이 중단되었습니다", error="Interrupted")
+        stopped = Failure(ERROR, "검사가 끝나기 전에 실행이 중단되었습니다", error=INTERRUPTED)
         for item in self._collected:
             if item.nodeid not in self._reported:
                 self.results.append(Result(item.name, todo_of(item), FAILED, stopped))
@@ -290,18 +292,26 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, bool)) or value is None else str(value)
 
 
-def run(task: Task, folder: Path, todo_ids: list[str], device: str = "cpu", plugins: Iterable[object] = ()) -> Reply:
+def run(
+    task: Task,
+    folder: Path,
+    todo_ids: list[str],
+    device: str = "cpu",
+    plugins: Iterable[object] = (),
+    is_watched: bool = False,
+) -> Reply:
     """이 프로세스에서 검사를 돌립니다.
 
     Args:
         plugins: 함께 쓸 pytest 플러그인들.
+        is_watched: 사람이 터미널에서 보고 있습니다. 찍는 것을 모으지 않고 그대로 내보내며, 키보드도 이어 둡니다.
     """
-    recorder = Recorder(folder, task.checks)
+    recorder = Recorder(folder, task.checks, is_watched)
     files = [str(task.check_file(todo_id)) for todo_id in todo_ids]
     keep = HashKeeper()
     # `--target 폴더`로 띄어 적으면, 아직 옵션을 모르는 pytest가 그 폴더도 시험으로 여겨 학생의 conftest.py를 읽습니다.
     pytest.main(
-        [*files, f"--target={folder}", f"--device={device}", *_only(todo_ids), *quiet(task.home)],
+        [*files, f"--target={folder}", f"--device={device}", *_only(todo_ids), *quiet(task.home), *["-s"] * is_watched],
         plugins=[recorder, keep, *plugins],
     )
     wanted = set(todo_ids)
@@ -332,6 +342,8 @@ def quiet(home: Home) -> list[str]:
         "no:cacheprovider",
         "-p",
         "no:terminal",
+        "-p",
+        "no:faulthandler",  # 멈춘 줄은 worker가 적습니다(`stopping`).
         "-p",
         "no:debugging",  # breakpoint()가 terminal 플러그인을 찾다 멈추는 대신, 표준 입력이 없다는 예외가 되도록
         "--assert=plain",

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from console_text import filled
 from course.book.tables import Answers
 from course.checks import messages
 from course.checks.messages import FORGED, MISSING, SKIPPED, TIMEOUT, Failure, Reply, Result
@@ -27,6 +28,7 @@ class Verdict:
         title: 한 줄. 알아본 실수라면 그 이름.
         says: 무엇을 생각해 보면 되는지. 예외라면 그 쉬운 설명.
         expected, got, idea: 기대한 것, 나온 것, 개념. 없으면 빈 글.
+        guide: 그 개념을 설명하는 가이드의 자리. 예: `"docs/guide/task1-cls.md#토큰"`. 없으면 빈 글.
         symptom: 알아본 실수. 모르면 None.
         error: 코드가 멈췄다면 예외의 이름. 예: `"NameError"`.
         file, line: 학생의 파일과 줄. 모르면 None.
@@ -47,6 +49,7 @@ class Verdict:
     expected: str = ""
     got: str = ""
     idea: str = ""
+    guide: str = ""
     symptom: str | None = None
     error: str = ""
     file: str | None = None
@@ -73,7 +76,7 @@ class Verdict:
 def judge(todo_id: str, reply: Reply, answers: Answers) -> Verdict:
     """검사 결과에서 이 TODO의 판정을 냅니다. 알아본 실수가 가장 먼저, 그다음이 첫 번째 실패입니다."""
     if reply.died:
-        return _died(todo_id, reply.died)
+        return _died(todo_id, reply)
     if reply.rewritten:
         names = ", ".join(reply.rewritten[:3])
         says = (
@@ -106,7 +109,7 @@ def _explain(todo_id: str, failed: list[Result], answers: Answers) -> Verdict:
     named = [(failure, mistake) for failure, mistake in named if mistake]
     if named:
         failure, mistake = named[0]
-        verdict = Verdict(todo_id, WRONG, mistake.name, mistake.says.format(**failure.values).strip())
+        verdict = Verdict(todo_id, WRONG, mistake.name, filled(mistake.says, failure.values).strip())
         verdict.also = sorted({other.name for _, other in named} - {mistake.name})
         return _with_values(_located(verdict, failure), failure)
     failure = failures[0]
@@ -123,8 +126,8 @@ def _explain(todo_id: str, failed: list[Result], answers: Answers) -> Verdict:
 
 def _stopped(todo_id: str, failure: Failure) -> Verdict:
     """예외로 멈춘 코드: 무슨 예외인지, 어느 줄인지, 쉬운 말로 무슨 뜻인지."""
-    title = f"코드가 멈췄습니다: {failure.error}: {_first_line(failure.message)}".rstrip(": ")
-    says = plainly([failure.error, *failure.bases], failure.message, failure.code, failure.traceback)
+    title, says = explain([failure.error, *failure.bases], failure.message, failure.code, failure.traceback)
+    title = title or f"코드가 멈췄습니다: {failure.error}: {_first_line(failure.message)}".rstrip(": ")
     verdict = Verdict(todo_id, BROKEN, title, says, error=failure.error)
     verdict.code = failure.code
     verdict.column = failure.column
@@ -151,14 +154,18 @@ def _with_values(verdict: Verdict, failure: Failure) -> Verdict:
     return verdict
 
 
-def _died(todo_id: str, how: str) -> Verdict:
-    if how == TIMEOUT:
-        return Verdict(todo_id, BROKEN, "검사가 제시간에 끝나지 않았습니다", "끝나지 않는 반복이 있는지 확인해 주세요.")
-    if how == FORGED:
+def _died(todo_id: str, reply: Reply) -> Verdict:
+    """끝까지 가지 못한 검사. 그때 돌고 있던 줄을 알면 그 줄을 가리킵니다."""
+    file, line = reply.stopped_at or (None, None)
+    if reply.died == FORGED:
         says = "코드가 파일 번호로 직접 쓰는 곳(os.write)이 있는지 보세요. 그런 줄을 지우고 다시 검사해 주세요."
         return Verdict(todo_id, BROKEN, "검사의 답에 다른 글이 섞였습니다", says)
     title = "검사하던 프로세스가 죽었습니다"
-    return Verdict(todo_id, BROKEN, title, "sys.exit를 부르거나 메모리를 지나치게 쓰는 곳이 있는지 확인해 주세요.")
+    says = "sys.exit를 부르거나 메모리를 지나치게 쓰는 곳이 있는지 확인해 주세요."
+    if reply.died == TIMEOUT:
+        title = "검사가 제시간에 끝나지 않았습니다"
+        says = "이 줄을 돌고 있었습니다. " * bool(line) + "끝나지 않는 반복이 있는지 확인해 주세요."
+    return Verdict(todo_id, BROKEN, title, says, error=reply.died if line else "", file=file, line=line)
 
 
 CONFLICT = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)")
@@ -170,7 +177,12 @@ def _meanings() -> list[dict[str, str]]:
 
 
 def plainly(kinds: list[str], message: str, code: str = "", traceback: str = "") -> str:
-    """예외가 무슨 뜻이고 무엇을 살펴보면 되는지, 한두 문장. 표는 `exceptions.yaml`입니다.
+    """예외가 무슨 뜻이고 무엇을 살펴보면 되는지, 한두 문장. 모르는 예외면 빈 글입니다."""
+    return explain(kinds, message, code, traceback)[1]
+
+
+def explain(kinds: list[str], message: str, code: str = "", traceback: str = "") -> tuple[str, str]:
+    """예외의 (제목, 무슨 뜻이고 무엇을 살펴보면 되는지). 표는 `exceptions.yaml`이고, 적히지 않은 것은 빈 글입니다.
 
     Args:
         kinds: 예외의 이름과 그 조상들의 이름.
@@ -184,7 +196,8 @@ def plainly(kinds: list[str], message: str, code: str = "", traceback: str = "")
         match = re.search(one.get("when", ""), message) if one["error"] in kinds else None
         if match:
             groups = [_first_line(group, 60) for group in match.groups("")]
-            says = re.sub(r"\{(\d)\}", lambda number, groups=groups: groups[int(number[1]) - 1], one["says"])
+            says = filled(one["says"], {}, "", *groups)
             guess = re.search(r"Did you mean:? '([^']+)'", traceback[-500:])
-            return f"{says} 혹시 {guess[1]}을(를) 쓰려던 것인가요?" if guess else says
-    return ""
+            says += f" 혹시 {guess[1]}을(를) 쓰려던 것인가요?" if guess else ""
+            return one.get("title", ""), says
+    return "", ""

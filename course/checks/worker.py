@@ -31,6 +31,7 @@ from course.checks.guard import Guard
 from course.checks.loading import without_bytecode
 from course.checks.messages import CRASH, TIMEOUT, Job, Reply
 from course.checks.plugin import quiet, run
+from course.checks.stopping import last_place, noted_in
 from course.home import Home
 
 # macOS의 시스템 라이브러리는 fork 뒤를 보장하지 않습니다. 환경 변수는 fork 없는 길을 어디서나 시험하려고 둡니다.
@@ -97,7 +98,9 @@ def in_this_process(task: Task, job: Job) -> Reply:
     """fork가 없는 곳에서 검사합니다."""
     guard = Guard()
     tampered = guard.pledge()
-    return replace(run_job(task, job, guard), tampered=tampered())
+    with noted_in(Path(tempfile.gettempdir()), job.timeout):
+        reply = run_job(task, job, guard)
+    return replace(reply, tampered=tampered())
 
 
 def in_child(task: Task, job: Job) -> Reply:
@@ -118,7 +121,8 @@ def in_child(task: Task, job: Job) -> Reply:
             _limit_resources()
             guard = Guard()
             tampered = guard.pledge()
-            text = run_job(task, job, guard).to_json()
+            with noted_in(Path(folder), job.timeout):
+                text = run_job(task, job, guard).to_json()
             # 여기서부터는 바꿔치기될 수 있는 함수를 부르지 않습니다: 이 함수는 이미 돌고 있으므로 그대로입니다.
             if names := tampered():
                 text = TAMPERED + b", ".join([name.encode() for name in names])
@@ -126,14 +130,15 @@ def in_child(task: Task, job: Job) -> Reply:
             answer[:HEAD] = nonce  # 마지막에 적으므로, 적다 만 것은 답이 아닙니다.
         finally:
             os._exit(0)  # 부모에게서 물려받은 것들의 정리(atexit)를 되풀이하지 않습니다.
-    in_time = False
+    in_time, place = False, []
     try:
         in_time = processes.ends_within(child, job.timeout)
     finally:
         processes.end(child, others)
+        place = last_place(Path(folder))
         shutil.rmtree(folder, ignore_errors=True)
     with answer:
-        return _read(answer, nonce) or Reply(died=CRASH if in_time else TIMEOUT)
+        return _read(answer, nonce) or Reply(died=CRASH if in_time else TIMEOUT, stopped_at=place)
 
 
 def _read(answer: mmap.mmap, nonce: bytes) -> Reply | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.console import Console
@@ -16,10 +17,12 @@ from course.book.tasks import Task, all_tasks, find_task
 from course.book.untouched import known_todos
 from course.checks.checker import Checker
 from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
-from course.home import CourseError, Home
+from course.front import COMMANDS, PROGRAM, told
+from course.home import CourseError, Home, UsageProblem
 from course.student.edits import diff, reset, reveal
 from course.student.progress import Progress
 from course.student.show import show_todo
+from course.student.whereabouts import current_todo
 
 if TYPE_CHECKING:
     from course.student.update import Report
@@ -27,15 +30,26 @@ if TYPE_CHECKING:
 console = Console(highlight=False)
 STATES = {RIGHT: "맞음", NOT_STARTED: "시작 전", BLOCKED: "막힘", WRONG: "틀림", BROKEN: "멈춤", None: "없음"}
 SHOWN = 10  # 한꺼번에 무른 파일이 이보다 많으면 나머지는 수만 적습니다.
-Where = Annotated[
-    list[str], typer.Argument(metavar="[과제] TODO", help="예: cls 3-4. 과제가 하나면 3-4만 적어도 됩니다.")
+ABOUT_WHERE = "예: cls 3-4. TODO의 번호가 한 과제에만 있으면 3-4만 적어도 됩니다."
+Todo = Annotated[
+    Optional[list[str]],  # noqa: UP045  Python 3.10의 Typer가 읽는 모양
+    typer.Argument(metavar=COMMANDS["hint"].words, help=ABOUT_WHERE),
+]
+StepOrTodo = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Argument(metavar=COMMANDS["diff"].words, help=f"{ABOUT_WHERE} 단계 하나(cls 3)도 됩니다."),
 ]
 
 
-def one_todo(home: Home, where: list[str], allow_step: bool = False) -> tuple[Task, str]:
+def one_todo(home: Home, where: Sequence[str], command: str, of_changes: bool = False) -> tuple[Task, str]:
     """`["cls", "3-4"]`나 `["3-4"]`에서 (과제, TODO)를 고릅니다.
 
+    Args:
+        command: 무엇을 적어야 하는지 보여 줄 때의, TODO 앞까지의 명령.
+        of_changes: 이미 고친 것을 다루는 명령입니다. 단계 하나(`"3"`)도 됩니다.
+
     Raises:
+        UsageProblem: TODO를 적지 않았을 때. 지금 하고 있는 것을 예로 듭니다.
         CourseError: 어느 것인지 알 수 없을 때.
     """
     words = list(where)
@@ -43,12 +57,15 @@ def one_todo(home: Home, where: list[str], allow_step: bool = False) -> tuple[Ta
     if words and not words[0][:1].isdigit():
         tasks = [find_task(home, words.pop(0))]
     if len(words) != 1:
-        raise CourseError("TODO 하나를 적어 주세요. 예: python -m course hint cls 3-4")
+        here = current_todo(tasks, changed=of_changes)
+        example = f"{here[0].short} {here[1]}" if here else "cls 3-4"
+        or_step = "나 단계" if of_changes else ""
+        raise UsageProblem(f"TODO{or_step} 하나를 적어 주세요. 지금 하는 것이라면: {command} {example}")
     wanted = words[0]
     fitting = [
         task
         for task in tasks
-        if (allow_step and any(str(step.number) == wanted for step in task.steps)) or wanted in known_todos(task)
+        if (of_changes and any(str(step.number) == wanted for step in task.steps)) or wanted in known_todos(task)
     ]
     if not fitting:
         raise CourseError(f"TODO {wanted}이(가) 없습니다. `python -m course status`로 있는 것을 볼 수 있습니다.")
@@ -62,16 +79,14 @@ def watch_command(
     ctx: typer.Context,
     task: Annotated[str | None, typer.Argument(metavar="[과제]", help="예: cls. 비우면 모든 과제.")] = None,
 ) -> None:
-    """파일을 저장할 때마다 검사하고, 지금 할 TODO를 보여 줍니다."""
     from course.student.watch import run_watch
 
     home: Home = ctx.obj
     run_watch(home, [find_task(home, task)] if task else all_tasks(home), console)
 
 
-def hint_command(ctx: typer.Context, where: Where) -> None:
-    """힌트를 하나 더 봅니다. 질문 → 어디를 볼지 → 답의 모양 순서입니다."""
-    task, todo_id = one_todo(ctx.obj, where)
+def hint_command(ctx: typer.Context, where: Todo = None) -> None:
+    task, todo_id = one_todo(ctx.obj, where or (), f"{PROGRAM} hint")
     if todo_id not in task.regions():  # 해답이 없는 배포판에서 표시를 지운 파일
         step = todo_id.split("-")[0]
         raise CourseError(
@@ -89,11 +104,10 @@ def hint_command(ctx: typer.Context, where: Where) -> None:
 
 def reveal_command(
     ctx: typer.Context,
-    where: Where,
+    where: Todo = None,
     yes: Annotated[bool, typer.Option("--yes", help="아직 해 보지 않았어도 봅니다.")] = False,
 ) -> None:
-    """TODO 하나의 해답을 내 파일에 넣고 설명을 봅니다. 쓰던 코드는 남겨 두고, undo로 되돌릴 수 있습니다."""
-    task, todo_id = one_todo(ctx.obj, where)
+    task, todo_id = one_todo(ctx.obj, where or (), f"{PROGRAM} reveal")
     edit, explanation = reveal(task, todo_id, even_untried=yes)
     Progress(task.home).see_solution(task, todo_id)
     console.print(f"{task.home.shown(edit.path)}의 TODO {todo_id}에 해답을 넣었습니다.", markup=False)
@@ -102,9 +116,8 @@ def reveal_command(
     console.print("쓰던 코드로 돌아가려면: python -m course undo", style="dim")
 
 
-def reset_command(ctx: typer.Context, where: Where) -> None:
-    """TODO 하나(3-4)나 단계 하나(3)를 처음으로 되돌립니다. 쓰던 코드는 남겨 둡니다."""
-    task, wanted = one_todo(ctx.obj, where, allow_step=True)
+def reset_command(ctx: typer.Context, where: StepOrTodo = None) -> None:
+    task, wanted = one_todo(ctx.obj, where or (), f"{PROGRAM} reset", of_changes=True)
     edits = reset(task, wanted)
     if not edits:
         console.print("이미 처음 모습입니다.")
@@ -113,9 +126,8 @@ def reset_command(ctx: typer.Context, where: Where) -> None:
         _say(f"되돌렸습니다: {task.home.shown(edit.path)}{kept}")
 
 
-def diff_command(ctx: typer.Context, where: Where) -> None:
-    """처음 모습에서 내가 무엇을 바꾸었는지 봅니다."""
-    task, wanted = one_todo(ctx.obj, where, allow_step=True)
+def diff_command(ctx: typer.Context, where: StepOrTodo = None) -> None:
+    task, wanted = one_todo(ctx.obj, where or (), f"{PROGRAM} diff", of_changes=True)
     text = diff(task, wanted)
     if not text:
         console.print("바꾼 것이 없습니다.")
@@ -124,7 +136,6 @@ def diff_command(ctx: typer.Context, where: Where) -> None:
 
 
 def undo_command(ctx: typer.Context) -> None:
-    """reveal, reset, update로 바뀐 것을 무릅니다. 여러 번 부르면 그 앞의 것도 차례로 무릅니다."""
     home: Home = ctx.obj
     edits = undo(home)
     for edit in edits[:SHOWN]:
@@ -140,7 +151,6 @@ def update_command(
     ctx: typer.Context,
     source: Annotated[Path, typer.Option("--from", help="새 판이 든 폴더나 내려받은 zip 파일.")],
 ) -> None:
-    """새 판의 실습을 내 파일에 합칩니다. 내가 쓴 답은 남고, 설명과 뼈대는 새 판을 따릅니다."""
     from course.student.update import Source, update
 
     home: Home = ctx.obj
@@ -251,11 +261,8 @@ def _say(text: str, style: str = "") -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """명령들을 등록합니다."""
-    app.command("watch")(watch_command)
-    app.command("hint")(hint_command)
-    app.command("reveal")(reveal_command)
-    app.command("reset")(reset_command)
-    app.command("diff")(diff_command)
-    app.command("undo")(undo_command)
-    app.command("update")(update_command)
+    """명령들을 등록합니다. 설명은 `front.py`의 것입니다."""
+    commands = (watch_command, hint_command, diff_command, reveal_command, reset_command, undo_command, update_command)
+    for command in commands:
+        name = command.__name__.removesuffix("_command")
+        app.command(name, **told(name))(command)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import difflib
 from datetime import date, datetime
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 
 from course.book.backups import Edit, in_style_of, overwrite
 from course.book.locking import editing
-from course.book.regions import RegionError, code_of, lines_of, splice
+from course.book.regions import RegionError, code_of, lines_of, parse, splice, with_todo_import
 from course.book.tables import Answers
 from course.book.tasks import TASK_NAME, Task
 from course.book.untouched import read_student_file, untouched_text
@@ -29,11 +30,11 @@ def student_region_code(task: Task, todo_id: str) -> str:
     """
     path = task.exercise / task.step_of(todo_id).file_name
     try:
-        return code_of(read_student_file(path), todo_id)
+        return code_of(read_student_file(path), todo_id, path.name)
     except RegionError as error:
         step = todo_id.split("-")[0]
         raise CourseError(
-            f"{error} 표시 줄(# [TODO {todo_id}]와 # [END {todo_id}])을 되돌려 놓거나, "
+            f"{error} 표시 줄(# [TODO {error.todo}], # [END {error.todo}])을 되돌려 놓거나, "
             f"`python -m course reset {task.short} {step}`으로 파일을 되돌려 주세요(지금 파일은 따로 남습니다)."
         ) from None
 
@@ -41,8 +42,24 @@ def student_region_code(task: Task, todo_id: str) -> str:
 def attempted(task: Task, todo_id: str) -> bool:
     """학생이 이 자리에 무언가 써 보았는가."""
     file_name = task.step_of(todo_id).file_name
-    code = student_region_code(task, todo_id)
-    return bool(_bare(code)) and not same_code(code, code_of(untouched_text(task, file_name), todo_id))
+    return _is_try(student_region_code(task, todo_id), code_of(untouched_text(task, file_name), todo_id))
+
+
+def _is_try(code: str, untouched: str) -> bool:
+    return bool(_bare(code)) and not same_code(code, untouched)
+
+
+def attempts(task: Task) -> dict[str, bool]:
+    """과제의 모든 TODO마다, 학생이 무언가 써 보았는가. 표시가 깨진 자리는 써 보지 않은 것으로 봅니다."""
+    found: dict[str, bool] = {}
+    for step in task.steps:
+        untouched = untouched_text(task, step.file_name)
+        for region in parse(untouched, step.file_name):
+            found[region.id] = False
+            with contextlib.suppress(CourseError, RegionError):
+                mine = code_of(read_student_file(task.exercise / step.file_name), region.id)
+                found[region.id] = _is_try(mine, code_of(untouched, region.id))
+    return found
 
 
 def same_code(one: str, other: str) -> bool:
@@ -140,19 +157,24 @@ def reset(task: Task, where: str) -> list[Edit]:
     """
     if "-" in where:
         file_name = task.step_of(where).file_name
-        return _fill(task, where, code_of(untouched_text(task, file_name), where), f"reset {where}")
+        return _fill(task, where, code_of(untouched_text(task, file_name), where), f"reset {where}", needs_todo=True)
     file_name = task.step(int(where)).file_name
     path, text = task.exercise / file_name, untouched_text(task, file_name)
     with editing(task.home):
         return overwrite(task.home, [(path, in_style_of(path, text))], f"reset {where}")
 
 
-def _fill(task: Task, todo_id: str, code: str, what: str) -> list[Edit]:
-    """학생의 파일에서 자리 하나의 코드만 바꿉니다. 나머지 바이트는 BOM까지 그대로입니다."""
+def _fill(task: Task, todo_id: str, code: str, what: str, needs_todo: bool = False) -> list[Edit]:
+    """학생의 파일에서 자리 하나의 코드만 바꿉니다. 나머지 바이트는 BOM까지 그대로입니다.
+
+    Args:
+        needs_todo: 코드가 `todo`를 부릅니다. 불러오는 줄이 지워졌으면 그것도 되돌립니다.
+    """
     path = task.exercise / task.step_of(todo_id).file_name
     with editing(task.home):  # 읽은 다음 쓰기까지, 다른 창의 일이 끼어들지 않도록
         student_region_code(task, todo_id)  # 표시가 온전한지 먼저 봅니다.
         text = splice(read_student_file(path), todo_id, code)
+        text = with_todo_import(text) if needs_todo else text
         bom = codecs.BOM_UTF8 if path.read_bytes().startswith(codecs.BOM_UTF8) else b""
         return overwrite(task.home, [(path, bom + text.encode())], what)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from course.book.tasks import Task
 from course.checks.verdict import NOT_STARTED, Verdict
-from course.home import Home, write_text
+from course.home import Home, or_skip, write_text
 
 FILE = "progress.json"
 
@@ -54,7 +54,7 @@ class Progress:
     """자취를 읽고 씁니다. 파일이 깨졌으면 옆으로 치워 두고 새로 시작합니다: 자취를 잃어도 한 일은 그대로입니다."""
 
     def __init__(self, home: Home) -> None:
-        self._file = home.state / FILE
+        self._home, self._file = home, home.state / FILE
         self._traces: dict[str, Trace] = {}
         self._read()
 
@@ -63,12 +63,13 @@ class Progress:
         try:
             saved = json.loads(self._file.read_text(encoding="utf-8"))
             self._traces = {key: Trace.from_saved(value) for key, value in saved.items()}
-        except FileNotFoundError:
-            self._traces = {}
+        except OSError:  # 아직 없거나, 읽을 수 없는 저장소입니다. 이 프로세스가 아는 것은 그대로 둡니다.
+            return
         except (ValueError, TypeError, AttributeError):
             broken = [self._file.with_suffix(f".broken{number}.json") for number in range(100)]
-            self._file.replace(next((one for one in broken if not one.exists()), broken[-1]))
             self._traces = {}
+            with or_skip(self._home, "깨진 자취 치우기"):
+                self._file.replace(next((one for one in broken if not one.exists()), broken[-1]))
 
     def of(self, task: Task, todo_id: str) -> Trace:
         return self._traces.setdefault(f"{task.name}/{todo_id}", Trace())
@@ -103,5 +104,9 @@ class Progress:
         self._save()
 
     def _save(self) -> None:
+        with or_skip(self._home, "배운 자취 적기"):
+            self._write()
+
+    def _write(self) -> None:
         content = {key: asdict(trace) for key, trace in sorted(self._traces.items())}
         write_text(self._file, json.dumps(content, ensure_ascii=False, indent=2) + "\n")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
+from rich.style import Style
 from rich.text import Text
 
 from course.book.regions import Region, RegionError, find, lines_of
@@ -35,9 +37,9 @@ def show_verdict(
         _indented(console, f"{home.shown(folder / verdict.file)}:{verdict.line}", style="dim")
     if verdict.code:
         _show_code(console, verdict)
-    if verdict.expected or verdict.got:
-        _indented(console, f"기대: {verdict.expected}")
-        _indented(console, f"나온 값: {verdict.got}")
+    for name, value in (("기대", verdict.expected), ("나온 값", verdict.got)):
+        if value:
+            _indented(console, f"{name}: {value}")
     if verdict.says:
         _indented(console, verdict.says)
     if verdict.printed:
@@ -46,6 +48,8 @@ def show_verdict(
             _indented(console, f"  {line}")
     if verdict.idea:
         _indented(console, f"관련된 개념: {verdict.idea}", style="dim")
+    if verdict.guide:
+        _show_link(console, home, verdict.guide)
     if with_traceback and verdict.traceback:
         _indented(console, verdict.traceback.rstrip(), style="dim")
 
@@ -63,6 +67,14 @@ def problem_line(home: Home, folder: Path, verdict: Verdict) -> str:
         line = ""
     column = len(line) - len(line.lstrip()) + (verdict.column or 0) + 1
     return f"{home.shown(file)}:{number}:{column}: {kind}: {verdict.todo} {' '.join(said.split())}"
+
+
+def _show_link(console: Console, home: Home, place: str) -> None:
+    """가이드의 자리. 링크를 아는 터미널에서는 눌러서 엽니다."""
+    page, _, anchor = place.partition("#")
+    uri = f"{(home.root / page).resolve().as_uri()}#{quote(anchor)}"
+    line = Text.assemble(("    가이드: ", "dim"), (place, Style(dim=True, link=uri)))
+    console.print(line, soft_wrap=True)
 
 
 def _show_code(console: Console, verdict: Verdict) -> None:

@@ -29,7 +29,7 @@ from course.book.tables import Answers
 from course.book.tasks import Task
 from course.book.untouched import known_todos, read_student_file
 from course.checks.checker import Checker
-from course.checks.verdict import BLOCKED, NOT_STARTED, Verdict
+from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, Verdict
 from course.home import CourseError, Home
 from course.student.edits import attempted, reset, reveal
 from course.student.progress import Progress
@@ -73,6 +73,7 @@ class Watch:
     codes: dict[tuple[str, str], str] = field(default_factory=dict)
     surroundings: dict[tuple[str, str], str] = field(default_factory=dict)
     sure_to_reveal: tuple[str, str] | None = None
+    skipped: int = 0  # 쓸 수 없어 하지 못했다고 이미 말한 일의 수
     finished: tuple[Task, int] | None = None  # 막 마친 단계. 다음 단계에 손대기 전에는 r이 이것을 실행합니다.
 
     def __post_init__(self) -> None:
@@ -96,6 +97,8 @@ class Watch:
             self.check(task, [todo_id for other, todo_id in self.todos if other == task])
         self.position = self.first_open()
         self.show_current()
+        if self.todos and self.all_done():
+            self.tell_end(self.tasks)
 
     def check(self, task: Task, todo_ids: list[str]) -> None:
         """검사해 판정을 새로 적습니다."""
@@ -143,17 +146,24 @@ class Watch:
             affected = self.affected(task, names) if names else []
             edited = {one for one in affected if self.codes.get((task.name, one)) != before.get((task.name, one))}
             first = [todo_id for todo_id in affected if (task, todo_id) == self.current]
-            was_right = self.right_in(task)
+            was_right, was_broken = self.right_in(task), self.broken_in(task)
             if edited:
                 self.finished = None
             self.recheck(task, first, saved, edited)
             self.recheck(task, [todo_id for todo_id in affected if todo_id not in first], saved, edited)
-            if self.right_in(task) - was_right:  # 앞이 채워지면, 그것을 기다리던 것이 풀립니다.
+            if self.right_in(task) - was_right or was_broken - self.broken_in(task):  # 그것을 기다리던 것이 풀립니다.
                 own = [todo_id for other, todo_id in self.todos if other == task]
                 self.recheck(task, [one for one in own if self.verdicts[task.name, one].state == BLOCKED])
+        self.tell_skipped()
         task, todo_id = self.current
         if self.verdicts[task.name, todo_id].is_right:
             self.move_on()
+
+    def tell_skipped(self) -> None:
+        """쓸 수 없는 저장소라 하지 못한 일이 새로 생겼으면 한 번 말합니다."""
+        if len(self.home.skipped) > self.skipped:
+            self.skipped = len(self.home.skipped)
+            self.console.print(Text(self.home.about_skipped(), style="yellow"))
 
     def recheck(
         self, task: Task, todo_ids: list[str], saved: float | None = None, edited: Collection[str] = ()
@@ -185,6 +195,9 @@ class Watch:
 
     def right_in(self, task: Task) -> set[str]:
         return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.is_right}
+
+    def broken_in(self, task: Task) -> set[str]:
+        return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.state == BROKEN}
 
     def affected(self, task: Task, names: set[str]) -> list[str]:
         """바뀐 파일에서 코드가 달라진 TODO들. 자리 밖이 바뀌었으면 그 단계의 것 모두. 지금의 TODO가 맨 앞입니다."""
@@ -233,21 +246,36 @@ class Watch:
     def move_on(self) -> None:
         """맞은 TODO에서 다음으로 갑니다. 어디로 가는지 언제나 보여 줍니다."""
         task, todo_id = self.current
-        if all(verdict.is_right for verdict in self.verdicts.values()):
-            self.console.print("모든 TODO를 마쳤습니다. 축하합니다!", style="bold green")
-            for one in self.tasks:
-                file = f"{one.name}/{one.steps[-1].file_name}"
-                self.console.print(f"완성된 것을 써 봅니다: python {file} --help", style="dim", soft_wrap=True)
-            return
         step = task.step_of(todo_id)
-        own = [one for other, one in self.todos if other == task and one.startswith(f"{step.number}-")]
-        if all(self.verdicts[task.name, one].is_right for one in own):
+        if self.is_done(task, f"{step.number}-"):
             self.finished = task, step.number
             said = f"{step.number}단계를 마쳤습니다. r을 누르면 그 파일을 실행합니다: {step.file_name}"
             self.console.print(said, style="green", soft_wrap=True)
+        if self.all_done():
+            self.tell_end(self.tasks)
+            return
+        if self.is_done(task):
+            self.tell_end([task])
         self.position = self.first_open(self.position)
         self.console.rule("다음 TODO로 넘어갑니다", style="green")
         self.show_current()
+
+    def is_done(self, task: Task, step: str = "") -> bool:
+        """과제의(`"3-"`이면 그 단계의) TODO를 모두 맞혔는가."""
+        own = [one for other, one in self.todos if other == task and one.startswith(step)]
+        return all(self.verdicts[task.name, one].is_right for one in own)
+
+    def all_done(self) -> bool:
+        return all(self.is_done(task) for task in self.tasks)
+
+    def tell_end(self, done: list[Task]) -> None:
+        """마친 과제로 무엇을 실행하면 되는지."""
+        what = "모든 TODO" if self.all_done() else f"{done[0].name}의 모든 TODO"
+        self.console.print(f"{what}를 마쳤습니다. 축하합니다!", style="bold green")
+        for task in done:
+            step = next((one for one in task.steps if "cli" in one.module.split("_")), task.steps[-1])
+            line = f"완성된 것을 써 봅니다: python {task.name}/{step.file_name} --help"
+            self.console.print(line, style="dim", soft_wrap=True)
 
     def show_current(self) -> None:
         task, todo_id = self.current

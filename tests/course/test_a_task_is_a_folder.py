@@ -137,7 +137,7 @@ def test_every_command_knows_the_new_task(copy, tmp_path):
     answered(copy, "answer = number**2")
     wrong = course(copy, "check", "toy")
     assert "✗ 1-1  제곱했습니다" in wrong.stdout
-    assert "25이(가) 나왔습니다" in wrong.stdout
+    assert "25가 나왔습니다" in wrong.stdout
     answered(copy, "answer = number + number")
     watched = course(copy, "watch", "toy", said="l\nq\n")
     assert "✓ 1-1  두 배를 answer에 담으세요." in watched.stdout, watched.stdout + watched.stderr

@@ -220,10 +220,11 @@ def test_tests_ask_for_the_developer_tools(monkeypatch):
         asked.append(for_tests)
         raise bootstrap.SetupFailed
 
+    monkeypatch.setattr(bootstrap, "found_python", lambda for_tests: None)
     monkeypatch.setattr(bootstrap, "ready_python", ready)
-    for arguments in ([], ["demo"], ["test", "-k", "x"], ["check", "test"]):
+    for arguments in (["demo"], ["test", "-k", "x"], ["check", "test"]):
         bootstrap.main(arguments)
-    assert asked == [False, False, True, False]
+    assert asked == [False, True, False]
 
 
 def test_own_environment_gets_the_developer_tools_in_the_same_call(own, commands):
@@ -287,8 +288,9 @@ def test_interrupted_installation_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(for_tests):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(bootstrap, "found_python", lambda for_tests: None)
     monkeypatch.setattr(bootstrap, "ready_python", interrupted)
-    assert bootstrap.main([]) == 130
+    assert bootstrap.main(["demo"]) == 130
     assert "같은 명령을 다시 실행하면" in capsys.readouterr().err
 
 
@@ -357,6 +359,33 @@ def nothing_runs(monkeypatch):
     monkeypatch.setattr(bootstrap, "ready_python", ready)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--help"], 0, "강의 고치기"),
+        (["-h"], 0, "처음 모습에서 내가 무엇을 바꾸었는지"),
+        ([], 2, "배우기"),
+        (["check", "--help"], 0, "틀렸으면 무엇을 잘못 생각했는지"),
+        (["demo", "-h"], 0, "python3 -m course demo"),
+        (["chekc", "cls"], 2, "혹시 check 인가요?"),
+    ],
+)
+def test_help_and_unknown_commands_are_answered_without_installing(
+    own, commands, nothing_runs, capsys, arguments, code, said
+):
+    assert bootstrap.main(arguments) == code
+    told = capsys.readouterr()
+    assert said in (told.err if code else told.out)
+    assert commands == []
+
+
+def test_help_is_left_to_the_installed_tool(chosen, monkeypatch, capsys):
+    chosen.update(flask="2.0")
+    monkeypatch.setattr("course.cli.main", lambda arguments: print("도구가 답합니다", arguments) or 0)
+    assert bootstrap.main(["check", "--help"]) == 0
+    assert capsys.readouterr().out == "도구가 답합니다 ['check', '--help']\n"
+
+
 @pytest.mark.parametrize("version", [(3, 9), (3, 15), (2, 7)])
 @pytest.mark.parametrize("found", [["py", "-3.13"], None])
 def test_python_that_does_not_work_is_refused_before_installing(nothing_runs, monkeypatch, capsys, version, found):
@@ -411,11 +440,19 @@ def imported(file: Path, *, top_level: bool = False) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["course/__init__.py", "course/__main__.py", "course/bootstrap.py", "console_text.py"])
+FIRST = ["course/__init__.py", "course/__main__.py", "course/bootstrap.py", "course/front.py", "console_text.py"]
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_first_files_to_run_are_read_by_an_old_python(name):
+    ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+@pytest.mark.parametrize("name", FIRST)
 def test_first_files_to_run_need_only_the_standard_library(name):
     outside = {one for one in imported(ROOT / name) if one.split(".")[0] not in sys.stdlib_module_names}
     # 명령(course.cli)은 환경을 갖춘 뒤에, 함수 안에서 불러옵니다.
-    assert outside <= {"course.bootstrap", "course.cli", "console_text"}
+    assert outside <= {"course.bootstrap", "course.front", "course.cli", "console_text"}
     assert "course.cli" not in imported(ROOT / name, top_level=True)
 
 

@@ -113,7 +113,7 @@ def test_syntax_error_is_located(check):
         pytest.param("answer = double(number)", "RecursionError", id="endless recursion"),
         pytest.param("import sys; sys.exit(0)", "SystemExit", id="sys.exit"),
         pytest.param("answer = bytearray(1 << 50)", "MemoryError", id="memory"),
-        pytest.param("answer = int(input())", "stdin", id="input"),
+        pytest.param("answer = int(input())", "키보드로 답하기를", id="input"),
         pytest.param("import os; os._exit(0)", "프로세스가 죽었습니다", id="os._exit"),
         pytest.param("import os; os.abort()", "프로세스가 죽었습니다", id="abort"),
     ],

@@ -9,10 +9,12 @@ import pytest
 import typer
 from rich.cells import cell_len
 
-from course import cli
+from course import cli, front
 from course.author.build import build
+from course.book.regions import splice, to_exercise
 from course.checks.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
 from course.home import ROOT
+from course.student.progress import Progress
 from tests.course.workshop import STEP1, STEP2
 
 
@@ -190,9 +192,11 @@ def test_no_command_shows_the_commands(run):
         (["chekc"], "혹시 check 인가요?"),
         (["check", "--nope"], "모르는 옵션입니다: --nope."),
         (["check", "--trace"], "혹시 --traceback"),
-        (["check", "--target"], "옵션 --target에 값이 없거나"),
+        (["check", "--target"], "옵션 --target에 값이 없습니다"),
+        (["check", "--json=1"], "옵션 --json에는 값을 적지 않습니다"),
         (["build", "x"], "남는 말이 있습니다: x"),
-        (["hint"], "[과제] TODO 이(가) 필요합니다"),
+        (["update"], "--from이 필요합니다: 새 판이 든 폴더나 내려받은 zip 파일."),
+        (["record"], "파일이 필요합니다: 판정을 적을"),
     ],
 )
 def test_misspelled_command_line_is_told_in_korean(run, words, said):
@@ -201,6 +205,41 @@ def test_misspelled_command_line_is_told_in_korean(run, words, said):
     assert said in err
     assert "No such" not in err
     assert "--help" in err
+
+
+def test_unknown_device_is_refused_before_anything_is_checked(run, asked):
+    assert run("check", "--device", "gpu") == (2, "", "오류: --device에는 cpu나 cuda를 적어 주세요: gpu\n")
+    assert asked == []
+
+
+@pytest.mark.parametrize("command", ["hint", "reveal", "diff", "reset"])
+def test_missing_todo_is_answered_with_the_one_the_student_is_at(run, workshop, command):
+    code, out, err = run(command)
+    assert (code, out) == (2, "")
+    assert err.endswith(f"지금 하는 것이라면: python -m course {command} tiny 1-1\n")
+    workshop.step1.write_text(splice(to_exercise(STEP1), "1-2", "return radius"), encoding="utf-8")
+    assert run(command)[2].endswith(f"python -m course {command} tiny 1-2\n")
+    assert run(command, "tiny")[2].endswith(f"python -m course {command} tiny 1-2\n")
+
+
+def test_a_todo_answered_right_once_is_no_longer_the_one_to_be_hinted_at(run, workshop):
+    workshop.step1.write_text(splice(to_exercise(STEP1), "1-1", "answer = 1"), encoding="utf-8")
+    assert run("hint")[2].endswith("hint tiny 1-1\n")
+    Progress(workshop.home).record(workshop.task, Verdict("1-1", RIGHT, "맞았습니다"))
+    assert run("hint")[2].endswith("hint tiny 1-2\n")
+    assert run("diff")[2].endswith("diff tiny 1-1\n")
+
+
+def test_help_is_grouped_and_the_same_before_and_after_installing(run, monkeypatch):
+    for columns in (60, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        code, out, _ = run("--help")
+        assert (code, out) == (0, front.overview())
+    assert out.index("배우기") < out.index("  watch") < out.index("강의 고치기") < out.index("  build")
+
+
+def test_every_command_is_in_the_table_of_the_front():
+    assert list(typer.main.get_command(cli.app).commands) == list(front.COMMANDS)
 
 
 def test_interrupted_command_says_so(run, monkeypatch):

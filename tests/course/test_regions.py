@@ -68,7 +68,7 @@ def test_code_is_read_without_marks_hint_and_indent():
         pytest.param("\n# [TODO 1-1] 할 일\nx = 1\n", 2, id="no end"),
         pytest.param("x = 1\n\n# [END 1-1]\n", 3, id="no begin"),
         pytest.param(region(end="1-2"), 3, id="another number"),
-        pytest.param("# [TODO 1-1] 가\n# [TODO 1-2] 나\n# [END 1-2]\n# [END 1-1]\n", 2, id="overlap"),
+        pytest.param("# [TODO 1-1] 가\n# [TODO 1-2] 나\n# [END 1-2]\n# [END 1-1]\n", 1, id="overlap"),
         pytest.param(region() + region(), 6, id="same number twice"),
     ],
 )

@@ -122,7 +122,7 @@ def test_table_is_read_and_what_is_new_in_it_is_told():
 
 @pytest.mark.parametrize("text", ["names: [a]", "{", "name: {a: b}", "names: {a: b c}", "names: {a: {to: b}}", "3"])
 def test_broken_table_is_one_clear_error(text):
-    with pytest.raises(CourseError, match=r"renamed\.yaml을\(를\) 읽을 수 없습니다"):
+    with pytest.raises(CourseError, match=r"renamed\.yaml을 읽을 수 없습니다"):
         read_table(text, "renamed.yaml")
 
 

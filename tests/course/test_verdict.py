@@ -27,7 +27,7 @@ from course.checks.messages import (
     Result,
 )
 from course.checks.plugin import describe
-from course.checks.verdict import BROKEN, plainly
+from course.checks.verdict import BLOCKED, BROKEN, plainly
 from course.checks.words import CheckFailed
 from tests.course.workshop import STEP1, STEP2, Workshop
 from todo import TodoNotDone, todo
@@ -85,7 +85,7 @@ class Box:
         ("import math; math.squareroot(2)", "AttributeError", "모듈 math에 squareroot"),
         ("'abc'.append('d')", "AttributeError", "str인데, 여기에는 .append"),
         ("Box.take", "AttributeError", "클래스 Box에 take"),
-        ("Box().put()", "TypeError", "put을(를) 부를 때 꼭 있어야 하는 인수 'thing'"),
+        ("Box().put()", "TypeError", "put을 부를 때 꼭 있어야 하는 인수 'thing'"),
         ("Box().put(1, 2, 3)", "TypeError", "많은 인수"),
         ("Box().put(1, time=2)", "TypeError", "put에는 time"),
         ("class Net:\n    def __init__(self, size): pass\nNet(sise=1)", "TypeError", "Net에는 sise"),
@@ -94,12 +94,12 @@ class Box:
         ("list(Box)", "TypeError", "객체를 만들어"),
         ("raise ValueError('?')", "ValueError", "찍어 보세요"),
         ("Box().put(1, thing=2)", "TypeError", "두 번"),
-        ("x = 1; x()", "TypeError", "int은(는) 함수가 아니"),
+        ("x = 1; x()", "TypeError", "int는 함수가 아니"),
         ("Box.put['a']", "TypeError", "괄호 ()가 빠지지"),
         ("a, b = None", "TypeError", "값이 None"),
         ("1[0]", "TypeError", "대괄호"),
         ("a, b = 1", "TypeError", "하나씩 꺼내거나"),
-        ("1 + 'a'", "TypeError", "int와(과) str 사이에는 + 계산"),
+        ("1 + 'a'", "TypeError", "int와 str 사이에는 + 계산"),
         ("'a' + 1", "TypeError", "str 뒤에는 str만"),
         ("[1]['a']", "TypeError", "번호(정수)"),
         ("{[]: 1}", "TypeError", "열쇠"),
@@ -118,7 +118,7 @@ class Box:
         ("{'a': 1}.loss", "AttributeError", "대괄호"),
         ("import collections\ncollections.OrderedDict().state_dict", "AttributeError", "대괄호"),
         ("import inspect\ninspect.signature('train')", "TypeError", "함수가 와야 하는 곳에 train"),
-        ("import json\njson.dumps({1})", "TypeError", "set은(는) JSON"),
+        ("import json\njson.dumps({1})", "TypeError", "set은 JSON"),
         ("dict(**{1: 2})", "TypeError", "모두 글"),
         ("for name, value in {'long': 1}: pass", "ValueError", ".items()"),
         ("{}['가' * 500]", "KeyError", "가가…"),
@@ -133,7 +133,7 @@ class Box:
         ("assert False, 'Torch not compiled with CUDA enabled'", "AssertionError", "self.device"),
         ("print(*3)", "TypeError", "하나씩 꺼낼 수 있는"),
         ("import os; os.stat(3.5)", "TypeError", "경로(글)가 와야 하는 자리에 float"),
-        ("raise AttributeError('size conflicts with the method size in A')", "AttributeError", "인수 size은(는)"),
+        ("raise AttributeError('size conflicts with the method size in A')", "AttributeError", "인수 size는"),
         ("raise ValueError('text input must be of type `str`')", "ValueError", "글의 목록을 건넵니다"),
         ("raise RuntimeError('You set `ignore_mismatched_sizes` to `False`')", "RuntimeError", "모양이 설정과"),
         (
@@ -159,7 +159,7 @@ def test_exception_is_explained_plainly(code, error, said):
     ("code", "error", "said"),
     [
         ("torch.ones(6, 32) @ torch.ones(64, 2)", "RuntimeError", "앞의 열 수(32)와 뒤의 행 수(64)"),
-        ("torch.ones(6, 2) + torch.ones(6, 3)", "RuntimeError", "1번 축이 2와(과) 3"),
+        ("torch.ones(6, 2) + torch.ones(6, 3)", "RuntimeError", "1번 축이 2와 3"),
         ("torch.ones(6).reshape(4, 2)", "RuntimeError", "6개를 [4, 2] 모양으로"),
         ("torch.ones(6).softmax(dim=1)", "IndexError", "1번 축이 없습니다"),
         ("torch.ones(6)[6]", "IndexError", "0번 축의 크기는 6"),
@@ -175,17 +175,17 @@ def test_exception_is_explained_plainly(code, error, said):
         ("torch.ones(2, 2) @ torch.ones(2, 2).long()", "RuntimeError", "자료형"),
         ("torch.nn.Embedding(3, 2)(torch.tensor([5]))", "IndexError", "임베딩의 크기"),
         ("torch.nn.Embedding(3, 2)(torch.ones(1))", "RuntimeError", "자료형"),
-        ("torch.nn.Linear(2, 2)('a')", "TypeError", "Tensor이(가) 와야 하는데 str"),
+        ("torch.nn.Linear(2, 2)('a')", "TypeError", "Tensor가 와야 하는데 str"),
         ("torch.nn.Linear(2, 2).load_state_dict({})", "RuntimeError", "Linear의 것과 다릅니다"),
         (
             "torch.nn.functional.cross_entropy(torch.ones(6).long(), torch.ones(6).long())",
             "RuntimeError",
             "로짓 대신 예측",
         ),
-        ("torch.tensor([{}])", "RuntimeError", "dict은(는) 그대로 텐서가"),
+        ("torch.tensor([{}])", "RuntimeError", "dict는 그대로 텐서가"),
         ("torch.ones(3).bool().mean()", "RuntimeError", "먼저 실수로(.float())"),
         ("torch.nn.Module()(x=1)", "TypeError", "forward가 없습니다"),
-        ("torch.tensor([[1], ['a']])", "TypeError", "str은(는) 텐서에 담을 수 없습니다"),
+        ("torch.tensor([[1], ['a']])", "TypeError", "str는 텐서에 담을 수 없습니다"),
         (
             "torch.nn.functional.cross_entropy(torch.ones(6).long(), torch.ones(6))",
             "NotImplementedError",
@@ -308,7 +308,7 @@ def test_stopped_line_is_shown_with_its_code(check):
     verdict = check(splice(STEP1, "1-1", "answer = numbr * 2  # 오타"))
     assert (verdict.state, verdict.error) == (BROKEN, "NameError")
     assert (verdict.file, verdict.line, verdict.code) == ("step1_numbers.py", 9, "answer = numbr * 2  # 오타")
-    assert "numbr(이)라는 이름이 아직 없습니다" in verdict.says
+    assert "numbr라는 이름이 아직 없습니다" in verdict.says
     assert "Traceback" not in verdict.title + verdict.says
     assert "Traceback" in verdict.traceback
 
@@ -319,10 +319,11 @@ def test_syntax_error_points_into_its_line(check):
     assert "(step1_numbers.py" not in verdict.title
 
 
-def test_error_of_another_todo_says_whose_it_is(check):
+def test_error_of_another_todo_waits_for_it_and_says_whose_it_is(check):
     verdict = check(splice(STEP1, "1-1", "answer = numbr"), "2-1")
     assert (verdict.file, verdict.line) == ("step1_numbers.py", 9)
-    assert "TODO 1-1의 자리입니다" in verdict.says
+    assert (verdict.state, verdict.title) == (BLOCKED, "먼저 TODO 1-1을 고쳐야 검사할 수 있습니다")
+    assert verdict.says.startswith("TODO 1-1: 코드가 멈췄습니다: NameError")
 
 
 def test_name_the_region_should_have_made_is_traced_back_to_it(check):

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from course.author.build import build
 from course.book.regions import splice, to_exercise
+from course.book.tasks import Task
 from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, RIGHT, WRONG, Verdict
 from course.home import ROOT, CourseError
 from course.student import watch
@@ -187,6 +188,50 @@ def test_last_right_answer_ends_with_congratulations(watching):
     screen = save(watching, "step1_numbers.py", STEP1)
     assert "모든 TODO를 마쳤습니다" in screen
     assert "python task1-tiny/step2_quadruple.py --help" in screen
+
+
+def test_everything_done_before_is_told_at_the_start(watching):
+    for name, text in (("step1_numbers.py", STEP1), ("step2_quadruple.py", STEP2)):
+        (watching.tasks[0].exercise / name).write_text(text, encoding="utf-8")
+    watching.start()
+    assert "모든 TODO를 마쳤습니다" in said(watching)
+
+
+def test_end_of_one_task_among_several_says_what_to_run(workshop, watching):
+    workshop.write("solutions/task2-next/step1_cli_and_more.py", STEP1)
+    workshop.write("tests/task2_next/checks/step1/1-1.yaml", "{}")
+    build(workshop.home)
+    other = Task(workshop.home, "task2-next")
+    one = Watch([workshop.task, other], FakeChecker(), watching.console, watching.progress)
+    one.start()
+    said(one)
+    save(one, "step2_quadruple.py", STEP2)
+    screen = save(one, "step1_numbers.py", STEP1)
+    assert "task1-tiny의 모든 TODO를 마쳤습니다" in screen
+    assert "python task1-tiny/step2_quadruple.py --help" in screen
+    assert "TODO 1-1" in screen
+    path = other.exercise / "step1_cli_and_more.py"
+    path.write_text(STEP1, encoding="utf-8")
+    one.on_save({path})
+    screen = said(one)
+    assert screen.count("마쳤습니다. 축하합니다!") == 1
+    assert "python task2-next/step1_cli_and_more.py --help" in screen
+
+
+def test_todo_blocked_by_an_exception_is_looked_at_again_when_it_is_gone(watching):
+    judge = watching.checker.judge
+
+    def blocked_by_the_first_step(folder, task, todo_id):
+        text = (folder / task.step(1).file_name).read_text(encoding="utf-8")
+        if todo_id == "2-1" and "((" in text:
+            return Verdict(todo_id, BLOCKED, "먼저 TODO 1-1을 고쳐야 합니다")
+        return judge(folder, task, todo_id)
+
+    watching.checker.judge = blocked_by_the_first_step
+    save(watching, "step1_numbers.py", answering("1-1", "answer = (("))
+    save(watching, "step2_quadruple.py", STEP2)
+    assert watching.verdicts["task1-tiny", "2-1"].state == BLOCKED
+    assert "✓ 2-1" in save(watching, "step1_numbers.py", answering("1-1", "answer = wrong"))
 
 
 def test_finished_todos_are_skipped_at_the_start(watching):
