@@ -19,7 +19,7 @@ from course.book.leftovers import clear_leftovers
 from course.book.regions import RegionError
 from course.book.tasks import Task, all_tasks, find_task
 from course.checks.checker import Checker
-from course.checks.verdict import Verdict
+from course.checks.verdict import NOT_STARTED, Verdict
 from course.front import ABOUT, COMMANDS, PROGRAM, WHERE, told
 from course.home import ROOT, CourseError, Home, UsageProblem, or_skip
 from course.student import commands as student_commands
@@ -83,8 +83,14 @@ def check(
             if not one.is_right:
                 print(problem_line(home, folder, one))
     else:
-        show_verdicts(home, [(folder, one) for folder, _, one in verdicts], show_traceback)
-    raise typer.Exit(0 if all(one.is_right for *_, one in verdicts) else 1)
+        show_verdicts(home, verdicts, show_traceback)
+    raise typer.Exit(0 if all(one.is_right for *_, one in counted(verdicts)) else 1)
+
+
+def counted(verdicts: list[tuple[Path, Task, Verdict]]) -> list[tuple[Path, Task, Verdict]]:
+    """맞고 틀림을 세는 것들. 심화 과제는 그것만 물었을 때 셉니다: 남은 일이 아니기 때문입니다."""
+    required = [(folder, task, one) for folder, task, one in verdicts if not task.is_stretch(one.todo)]
+    return required or verdicts
 
 
 def check_here(home: Home, wanted: list[tuple[Task, list[str]]], target: str, device: str, show_traceback: bool) -> int:
@@ -132,7 +138,7 @@ def status(
     as_json: Json = False,
     page: Annotated[Optional[Path], typer.Option("--html", help="HTML 한 장으로 저장할 파일.")] = None,  # noqa: UP045
 ) -> None:
-    from course.student.status import changed_checks, collect, to_json, to_table, write_page
+    from course.student.status import changed_checks, collect, stretch_line, to_json, to_table, write_page
 
     home: Home = ctx.obj
     tasks = all_tasks(home)
@@ -146,6 +152,8 @@ def status(
         print(json.dumps({**to_json(rows), "changed_checks": changed}, ensure_ascii=False, indent=2))
     else:
         console.print(to_table(rows))
+        if line := stretch_line(rows):
+            print(line)
     if changed and not as_json:
         names = ", ".join(changed[:3]) + (f" 등 {len(changed)}개" if len(changed) > 3 else "")
         print(
@@ -318,12 +326,17 @@ def chosen(home: Home, where: list[str]) -> list[tuple[Task, list[str]]]:
     return picked
 
 
-def show_verdicts(home: Home, verdicts: list[tuple[Path, Verdict]], show_traceback: bool = False) -> None:
-    """(검사한 폴더, 판정)들을 적고, 몇 개가 맞았는지 셉니다."""
-    for folder, one in verdicts:
+def show_verdicts(home: Home, verdicts: list[tuple[Path, Task, Verdict]], show_traceback: bool = False) -> None:
+    """(검사한 폴더, 과제, 판정)들을 적고, 몇 개가 맞았는지 셉니다. 함께 물은 심화 과제는 손댄 것만 적습니다."""
+    asked = counted(verdicts)
+    stretch = [one for one in verdicts if one not in asked]
+    tried = [one for one in stretch if one[2].state != NOT_STARTED]
+    for folder, _, one in [*asked, *tried]:
         show_verdict(console, home, folder, one, with_traceback=show_traceback)
-    right = sum(one.is_right for _, one in verdicts)
-    console.print(f"\n{right}/{len(verdicts)} 맞았습니다.", style="bold green" if right == len(verdicts) else "bold")
+    right = sum(one.is_right for *_, one in asked)
+    console.print(f"\n{right}/{len(asked)} 맞았습니다.", style="bold green" if right == len(asked) else "bold")
+    if tried:
+        console.print(f"심화 과제는 {sum(one.is_right for *_, one in tried)}/{len(stretch)}입니다.")
 
 
 def rendered(home: Home, folder: Path, verdict: Verdict) -> str:

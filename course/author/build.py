@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from course.book.backups import overwrite
-from course.book.regions import parse, to_exercise
+from course.book.regions import Region, parse, to_exercise
+from course.book.tables import Answers, Effort
 from course.book.tasks import STEP_NAME, Task, all_tasks, find_task
 from course.home import Home
 
@@ -23,18 +24,31 @@ def wanted_files(home: Home) -> dict[Path, str]:
             wanted[task.exercise / step.file_name] = exercise
         for name in task.companions() if task.solution.is_dir() else ():
             wanted[task.exercise / name] = (task.solution / name).read_text(encoding="utf-8")
+    efforts: dict[str, dict[str, Effort]] = {task.name: Answers.load(task).efforts for task in all_tasks(home)}
     for page in home.guide_pages():
         text = page.read_text(encoding="utf-8")
-        wanted[page] = TABLE.sub(lambda match: _filled_table(home, match), text)
+        wanted[page] = TABLE.sub(lambda match: _filled_table(home, match, efforts), text)
     return wanted
 
 
-def _filled_table(home: Home, match: re.Match[str]) -> str:
+def _filled_table(home: Home, match: re.Match[str], efforts: dict[str, dict[str, Effort]]) -> str:
     task = find_task(home, match["task"])
     step = task.step(int(match["step"]))
     source = task.source / step.file_name
-    rows = [f"| {region.id} | {region.goal} |\n" for region in parse(source.read_text(encoding="utf-8"), source.name)]
-    return "".join([match[1], "| TODO | 할 일 |\n|---|---|\n", *rows, match[4]])
+    regions = parse(source.read_text(encoding="utf-8"), source.name)
+    return "".join([match[1], *_rows(regions, efforts[task.name]), match[4]])
+
+
+def _rows(regions: list[Region], efforts: dict[str, Effort]) -> list[str]:
+    """표의 줄들. 드는 힘을 적은 TODO가 하나라도 있으면 그 칸도 둡니다."""
+    if not any(one.id in efforts for one in regions):
+        return ["| TODO | 할 일 |\n|---|---|\n", *(f"| {one.id} | {one.goal} |\n" for one in regions)]
+    rows = ["| TODO | 할 일 | 난이도 | 시간 |\n|---|---|---|---|\n"]
+    for one in regions:
+        effort = efforts.get(one.id)
+        more = (effort.stars, f"{effort.minutes}분") if effort else ("", "")
+        rows.append(f"| {one.id} | {one.goal} | {more[0]} | {more[1]} |\n")
+    return rows
 
 
 def out_of_step(home: Home) -> list[str]:

@@ -11,6 +11,8 @@
         code: |
           …
     hints: […]                      # 단계 파일의 힌트 다음 것부터
+    difficulty: 2                   # 1(쉬움)부터 3까지. minutes와 함께 적거나, 둘 다 적지 않습니다
+    minutes: 30                     # 처음 하는 사람이 걸릴 만한 시간
     explains: …                     # 해답을 열었을 때 보일 설명
     equivalents:                    # 뜻이 해답과 같은 변이 (course/author/audit.py)
       - reason: …
@@ -56,6 +58,23 @@ class RightAnswer:
     code: str
 
 
+@dataclass(frozen=True)
+class Effort:
+    """TODO 하나에 드는 힘.
+
+    Attributes:
+        difficulty: 1(쉬움)부터 3까지.
+        minutes: 처음 하는 사람이 걸릴 만한 시간.
+    """
+
+    difficulty: int
+    minutes: int
+
+    @property
+    def stars(self) -> str:
+        return "★" * self.difficulty + "☆" * (3 - self.difficulty)
+
+
 def _common() -> dict[str, tuple[str, str]]:
     rows = yaml.load((Path(__file__).parent / "common.yaml").read_text(encoding="utf-8"), Loader)
     return {one["symptom"]: (one["name"], one["says"]) for one in rows}
@@ -72,6 +91,7 @@ class Answers:
     explanations: dict[str, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     also_right: list[RightAnswer] = field(default_factory=list)
+    efforts: dict[str, Effort] = field(default_factory=dict)
 
     @classmethod
     def load(cls, task: Task) -> Answers:
@@ -87,8 +107,10 @@ class Answers:
                 made.explanations[todo_id] = str(table.get("explains", "")).strip()
                 made.mistakes += [Mistake(todo=todo_id, **one) for one in table.get("mistakes", [])]
                 made.also_right += [RightAnswer(todo=todo_id, **one) for one in table.get("also_right", [])]
+                if table.keys() & {"difficulty", "minutes"}:
+                    made.efforts[todo_id] = Effort(table["difficulty"], table["minutes"])
             return made
-        except TypeError as error:
+        except (TypeError, KeyError) as error:
             raise CourseError(f"{task.name} {todo_id}.yaml의 항목이 모자라거나 남습니다: {error}") from None
 
     def named(self, todo_id: str, symptom: str | None) -> Mistake | None:

@@ -43,6 +43,11 @@ class Step:
     def module(self) -> str:
         return self.file_name.removesuffix(".py")
 
+    @property
+    def is_stretch(self) -> bool:
+        """심화 과제의 파일(`step9_stretch.py`)인가: 해 본 것만 검사하고, 남은 일로 세지 않습니다."""
+        return self.module.endswith("_stretch")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -120,6 +125,10 @@ class Task:
     def step_of(self, todo_id: str) -> Step:
         """TODO가 있는 단계. 예: `"3-4"` → 3단계."""
         return self.step(int(todo_id.split("-")[0]))
+
+    def is_stretch(self, todo_id: str) -> bool:
+        """하고 싶은 사람만 하는 심화 과제인가."""
+        return self.step_of(todo_id).is_stretch
 
     def pristine(self, file_name: str) -> Path:
         """새 판을 합칠 때(update) 견주려고, 학생이 받았던 처음 모습을 따로 두는 곳."""

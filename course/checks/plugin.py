@@ -91,7 +91,7 @@ class StepLoader:
     def __call__(self, number: int) -> ModuleType:
         if number not in self._loaded:
             step = self.task.step(number)
-            for one in self.task.steps:  # 단계는 앞 단계를 불러오므로 함께 읽힙니다.
+            for one in [step] if step.is_stretch else self.task.steps:  # 단계는 앞 단계를 불러오므로 함께 읽힙니다.
                 if one.number <= number and (self.folder / one.file_name).is_file():
                     self.hashes[one.file_name] = file_hash(self.folder / one.file_name)
             self._loaded[number] = load_step(self.folder, step.module)

@@ -241,6 +241,8 @@ class Devices:
             self._home.append(made)
         if func in _movers(torch):
             self.left = [one for one in self.left if one is not made]
+            if func is torch.Tensor.__getitem__ and _has(left, args[0]):
+                self.left.append(made)  # 자른 것은 자르기 전의 것과 같은 장치에 있습니다.
         elif left and len(left) < len(tensors):
             self.is_mixed = True
         elif _is_tensor(made) and (left or (func in _makers(torch) and _stays_home(kwargs))):

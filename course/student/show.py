@@ -96,7 +96,10 @@ def show_todo(
 ) -> None:
     """지금 할 TODO: 어디서 무엇을 하는지, 지금까지 본 힌트, 전체의 진행(한 것, 모두)."""
     region = known_todos(task)[todo_id]
-    console.print(Text.assemble((f"TODO {todo_id}", "bold"), f"  {region.goal}"))
+    name = f"심화 {todo_id}" if task.is_stretch(todo_id) else f"TODO {todo_id}"
+    effort = answers.efforts.get(todo_id)
+    more = f"  {effort.stars} {effort.minutes}분" if effort else ""
+    console.print(Text.assemble((name, "bold"), f"  {region.goal}", (more, "dim")))
     _indented(console, f"{task.name}/{task.step_of(todo_id).file_name}:{_line_of(task, region)}", style="dim")
     if region.hint:
         _indented(console, f"힌트: {region.hint}")

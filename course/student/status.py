@@ -33,6 +33,7 @@ class Row:
     revealed: bool
     minutes: float | None
     file_hash: str
+    stretch: bool = False  # 심화 과제인가. 남은 일로 세지 않습니다.
 
     @property
     def done(self) -> bool:
@@ -60,6 +61,7 @@ def collect(tasks: Iterable[Task], checker: Checker, progress: Progress) -> list
                     revealed=trace.revealed,
                     minutes=trace.minutes,
                     file_hash=verdict.hashes.get(file, ""),
+                    stretch=task.is_stretch(todo_id),
                 )
             )
     return rows
@@ -81,10 +83,25 @@ def by_step(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
     return steps
 
 
+def required(rows: list[Row]) -> list[Row]:
+    """강의를 마치려면 해야 하는 것들."""
+    return [row for row in rows if not row.stretch]
+
+
+def stretch_line(rows: list[Row]) -> str:
+    """심화 과제를 과제마다 몇 개나 했는지 한 줄. 심화 과제가 없으면 빈 글입니다."""
+    tasks: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.stretch:
+            tasks.setdefault(row.task, []).append(row)
+    counts = [f"{task} {sum(row.done for row in own)}/{len(own)}" for task, own in tasks.items()]
+    return f"심화 과제(하고 싶은 사람만): {' · '.join(counts)}" if counts else ""
+
+
 def to_table(rows: list[Row]) -> Table:
-    """단계마다 한 줄인 터미널 표."""
+    """단계마다 한 줄인 터미널 표. 심화 과제는 없습니다(`stretch_line`)."""
     table = Table("과제", "단계", "한 것", "", "힌트", "시간")
-    for (task, step), own in by_step(rows).items():
+    for (task, step), own in by_step(required(rows)).items():
         done = sum(row.done for row in own)
         minutes = [row.minutes for row in own if row.minutes is not None]
         table.add_row(
@@ -99,33 +116,42 @@ def to_table(rows: list[Row]) -> Table:
 
 
 def to_json(rows: list[Row]) -> dict:
-    """프로그램이 읽을 모양: 단계마다의 요약과 TODO마다의 줄."""
-    steps = [
-        {"task": task, "step": step, "done": sum(row.done for row in own), "todos": len(own)}
-        for (task, step), own in by_step(rows).items()
-    ]
-    return {"steps": steps, "todos": [asdict(row) for row in rows]}
+    """프로그램이 읽을 모양: 단계마다의 요약, 심화 과제의 요약, TODO마다의 줄."""
+    sums = {
+        kind: [
+            {"task": task, "step": step, "done": sum(row.done for row in own), "todos": len(own)}
+            for (task, step), own in by_step(chosen).items()
+        ]
+        for kind, chosen in (("steps", required(rows)), ("stretch", [row for row in rows if row.stretch]))
+    }
+    return {**sums, "todos": [asdict(row) for row in rows]}
 
 
 def write_page(rows: list[Row], path: Path, templates: Path) -> None:
     """다른 파일이 필요 없는 HTML 한 장."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    done = sum(row.done for row in rows)
-    share = done / len(rows) if rows else 0
+    asked = required(rows)
+    done = sum(row.done for row in asked)
+    share = done / len(asked) if asked else 0
     pages = Environment(loader=FileSystemLoader(templates), autoescape=True, undefined=StrictUndefined)
     page = pages.get_template("reports/status.html").render(
         nonce="",
         when=datetime.now().strftime("%Y-%m-%d %H:%M"),
         done=done,
-        total=len(rows),
+        total=len(asked),
         percent=f"{share:.0%}",
         turn=f"{share * 360:.1f}",
         hints=sum(row.hints for row in rows),
         minutes=round(sum(row.minutes or 0 for row in rows)),
-        sections=[_section(task, step, own) for (task, step), own in by_step(rows).items()],
+        sections=[_section(task, step, own) for (task, step), own in by_step(sorted(rows, key=_last)).items()],
     )
     write_text(path, page)
+
+
+def _last(row: Row) -> bool:
+    """심화 과제는 다른 것들의 뒤에 둡니다."""
+    return row.stretch
 
 
 def _section(task: str, step: str, rows: list[Row]) -> dict[str, Any]:
@@ -139,7 +165,8 @@ def _section(task: str, step: str, rows: list[Row]) -> dict[str, Any]:
         }
         for row in rows
     ]
-    return {"task": task, "step": step.removesuffix(".py"), "done": sum(row.done for row in rows), "todos": todos}
+    name = step.removesuffix(".py") + (" (심화, 하고 싶은 사람만)" if rows[0].stretch else "")
+    return {"task": task, "step": name, "done": sum(row.done for row in rows), "todos": todos}
 
 
 def _class(row: Row) -> str:

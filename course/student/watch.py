@@ -106,12 +106,18 @@ class Watch:
             self.verdicts[task.name, todo_id] = verdict
 
     def first_open(self, after: int = 0) -> int:
-        """`after`부터, 아직 맞지 않은 첫 TODO. 모두 맞았으면 마지막 것."""
-        for index in [*range(after, len(self.todos)), *range(after)]:
-            task, todo_id = self.todos[index]
-            if not self.verdicts[task.name, todo_id].is_right:
-                return index
-        return len(self.todos) - 1
+        """`after`부터, 아직 맞지 않은 첫 TODO. 심화 과제는 나머지가 모두 맞은 다음입니다. 모두 맞았으면 마지막 것."""
+        found = [
+            (task.is_stretch(todo_id), index < after, index)
+            for index, (task, todo_id) in enumerate(self.todos)
+            if not self.verdicts[task.name, todo_id].is_right
+        ]
+        return min(found)[-1] if found else len(self.todos) - 1
+
+    @property
+    def required(self) -> list[Verdict]:
+        """심화 과제를 뺀 TODO들의 판정."""
+        return [self.verdicts[task.name, todo_id] for task, todo_id in self.todos if not task.is_stretch(todo_id)]
 
     def run(self) -> None:
         """끝내기를 누를 때까지 저장과 키에 답합니다."""
@@ -249,20 +255,21 @@ class Watch:
         step = task.step_of(todo_id)
         if self.is_done(task, f"{step.number}-"):
             self.finished = task, step.number
-            said = f"{step.number}단계를 마쳤습니다. r을 누르면 그 파일을 실행합니다: {step.file_name}"
+            name = "심화 과제" if step.is_stretch else f"{step.number}단계"
+            said = f"{name}를 마쳤습니다. r을 누르면 그 파일을 실행합니다: {step.file_name}"
             self.console.print(said, style="green", soft_wrap=True)
-        if self.all_done():
-            self.tell_end(self.tasks)
+        if not step.is_stretch and self.is_done(task):
+            self.tell_end(self.tasks if self.all_done() else [task])
+        if all(verdict.is_right for verdict in self.verdicts.values()):
             return
-        if self.is_done(task):
-            self.tell_end([task])
         self.position = self.first_open(self.position)
         self.console.rule("다음 TODO로 넘어갑니다", style="green")
         self.show_current()
 
     def is_done(self, task: Task, step: str = "") -> bool:
-        """과제의(`"3-"`이면 그 단계의) TODO를 모두 맞혔는가."""
+        """과제의(`"3-"`이면 그 단계의) TODO를 모두 맞혔는가. 심화 과제는 그 단계로 물을 때만 봅니다."""
         own = [one for other, one in self.todos if other == task and one.startswith(step)]
+        own = own if step else [one for one in own if not task.is_stretch(one)]
         return all(self.verdicts[task.name, one].is_right for one in own)
 
     def all_done(self) -> bool:
@@ -273,15 +280,20 @@ class Watch:
         what = "모든 TODO" if self.all_done() else f"{done[0].name}의 모든 TODO"
         self.console.print(f"{what}를 마쳤습니다. 축하합니다!", style="bold green")
         for task in done:
-            step = next((one for one in task.steps if "cli" in one.module.split("_")), task.steps[-1])
+            steps = [one for one in task.steps if not one.is_stretch]
+            step = next((one for one in steps if "cli" in one.module.split("_")), steps[-1])
             line = f"완성된 것을 써 봅니다: python {task.name}/{step.file_name} --help"
             self.console.print(line, style="dim", soft_wrap=True)
+        left = [one for one in self.todos if one[0] in done and not self.verdicts[one[0].name, one[1]].is_right]
+        if left:
+            line = f"더 해 보고 싶다면 심화 과제가 {len(left)}개 있습니다. 여기서 마쳐도 됩니다."
+            self.console.print(line, style="dim")
 
     def show_current(self) -> None:
         task, todo_id = self.current
-        done = sum(verdict.is_right for verdict in self.verdicts.values())
+        done = sum(verdict.is_right for verdict in self.required)
         hints = self.progress.hints_seen(task, todo_id)
-        show_todo(self.console, task, todo_id, self.answers[task.name], hints, (done, len(self.todos)))
+        show_todo(self.console, task, todo_id, self.answers[task.name], hints, (done, len(self.required)))
         verdict = self.verdicts[task.name, todo_id]
         if not verdict.is_right and verdict.state != NOT_STARTED:
             show_verdict(self.console, task.home, task.exercise, verdict)
@@ -345,7 +357,8 @@ class Watch:
         for task, todo_id in self.todos:
             mark = "✓" if self.verdicts[task.name, todo_id].is_right else "·"
             here = "→" if (task, todo_id) == self.current else " "
-            line = Text(f"{here} {mark} {todo_id}  {goals[task.name][todo_id].goal}")
+            stretch = "(심화) " if task.is_stretch(todo_id) else ""
+            line = Text(f"{here} {mark} {todo_id}  {stretch}{goals[task.name][todo_id].goal}")
             self.console.print(line, no_wrap=True, overflow="ellipsis")
 
     def jump(self, by: int) -> None:

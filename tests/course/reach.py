@@ -114,6 +114,8 @@ def in_statement(path: Path, statement: ast.stmt) -> Iterator[Spoken]:
                 yield from rows(where, node.value)
         elif isinstance(node, ast.Return) and isinstance(node.value, ast.List) and is_table(statement):
             yield from rows(where, node.value)
+        elif isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple) and is_table(statement):
+            yield from (Spoken(where, symptom) for symptom in texts(node.value.elts[0]))
 
 
 def has_words(call: ast.Call, given: dict[str | None, ast.expr]) -> bool:

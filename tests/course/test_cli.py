@@ -253,7 +253,7 @@ def test_interrupted_command_says_so(run, monkeypatch):
 def test_verdict_is_shown_with_place_values_and_idea(capsys, workshop):
     values = {"expected": "4", "got": "[5]", "idea": "곱셈", "file": "step1_numbers.py", "line": 9}
     verdict = Verdict("1-1", WRONG, "더했습니다 [x]", "곱해 보세요.", **values)
-    cli.show_verdicts(workshop.home, [(workshop.task.exercise, verdict)])
+    cli.show_verdicts(workshop.home, [(workshop.task.exercise, workshop.task, verdict)])
     out = " ".join(capsys.readouterr().out.split())
     assert "1-1 더했습니다 [x] task1-tiny/step1_numbers.py:9 기대: 4 나온 값: [5] 곱해 보세요. 관련된 개념: 곱셈" in out
 

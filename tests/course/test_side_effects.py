@@ -135,6 +135,7 @@ def seen(act):
     [
         lambda: IDS + torch.arange(2),
         lambda: IDS + torch.arange(2, device="cpu"),
+        lambda: IDS + torch.arange(3)[:2],
         lambda: torch.cat([torch.zeros(1, 1, dtype=torch.int64), IDS], dim=1),
         lambda: torch.full(IDS.shape, 7),
     ],
@@ -156,6 +157,7 @@ def test_tensor_that_was_not_moved_may_not_become_an_array(act):
         lambda: torch.cat([IDS.new_zeros(1, 1), IDS], dim=1) + torch.tensor(3),
         lambda: (IDS.clone().detach().cpu() + 1).numpy(),
         lambda: IDS.clone().to("cpu").tolist(),
+        lambda: IDS[0][torch.arange(2)] + IDS,
     ],
 )
 def test_what_runs_on_any_device_is_not_told(act):

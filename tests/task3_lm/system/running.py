@@ -21,7 +21,7 @@ from course.home import ROOT
 from tests.task3_lm.checks import support
 
 FOLDER = ROOT / "solutions" / "task3-lm"
-STEP1, STEP2, STEP3, STEP4, STEP5, STEP6 = sorted(FOLDER.glob("step*.py")) or [FOLDER] * 6
+STEP1, STEP2, STEP3, STEP4, STEP5, STEP6 = sorted(FOLDER.glob("step[1-6]_*.py")) or [FOLDER] * 6
 TIMEOUT = 240
 ENVIRONMENT = {"PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}
 

@@ -1,0 +1,28 @@
+"""심화 과제의 파일을 실행하면: 채운 것마다 무엇이 되었는지 보입니다. 무엇을 보일지는 그 파일이 정합니다."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nlpbook.errors import UserError
+from todo import TodoNotDone
+
+
+def show_stretch(shows: Mapping[str, Callable[[], None]], chosen: Sequence[str]) -> None:
+    """고른 심화 과제를 차례로 보입니다. 아직 채우지 않은 것은 그렇다고 한 줄만 적습니다.
+
+    Args:
+        shows: TODO의 번호 → 그것을 보이는 함수. 예: `{"9-1": show_merges}`.
+        chosen: 명령줄에 적은 번호들. 비었으면 모두입니다.
+
+    Raises:
+        UserError: 그런 번호가 없을 때.
+    """
+    unknown = [one for one in chosen if one not in shows]
+    if unknown:
+        raise UserError(f"심화 과제 {', '.join(unknown)} 은(는) 이 파일에 없습니다. 있는 것: {', '.join(shows)}")
+    for todo_id in chosen or shows:
+        try:
+            shows[todo_id]()
+        except TodoNotDone as error:
+            print(f"■ {todo_id}: TODO {error.todo_id} 이(가) 아직 비어 있습니다. 채우면 여기에 결과가 보입니다.\n")

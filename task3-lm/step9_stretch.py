@@ -1,0 +1,220 @@
+"""심화 과제 · 요즘의 언어 모델이 더하는 것들 (하고 싶은 사람만)
+
+강의를 마치는 데에는 필요하지 않습니다. 넷은 서로도, 앞 단계에도 기대지 않으므로 마음이 가는 것 하나만 해도 됩니다.
+세지도 재촉하지도 않지만, 저장하면 `watch`가 검사하고 `check`, `hint`, `reveal`, `reset`도 다른 TODO와 똑같이 듣습니다.
+
+    python step9_stretch.py          # 채운 것을 모두 보여 줍니다 (약 6초)
+    python step9_stretch.py 9-2      # 하나만
+
+배우는 것
+    - 9-1 BPE의 합치기 한 번: 1단계에서 라이브러리가 수천 번 되풀이한 일
+    - 9-2 RoPE(rotary position embedding): 위치를 더하지 않고 돌립니다. LLaMA부터 거의 모든 모델이 씁니다
+    - 9-3 묶음 질의 어텐션(grouped-query attention): 글을 쓸 때의 캐시를 몇 분의 일로 줄입니다
+    - 9-4 AdamW의 한 스텝: 3단계에서 부르기만 한 것의 속
+
+하지 않는 것: 2단계의 GPT에 끼워 넣기. 하나를 끝냈다면 스스로 해 보세요. 6단계의 GPT-2로는 더 옮길 수 없게 됩니다.
+"""
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nlpbook.cli import run_script
+from nlpbook.language.texts import TextCorpus
+from nlpbook.stretch import show_stretch
+from todo import todo
+
+Word = tuple[bytes, ...]  # 낱말 하나를 나눈 조각들. 처음에는 조각마다 한 바이트입니다.
+Pair = tuple[bytes, bytes]
+
+
+def merge_most_common(words: Mapping[Word, int]) -> tuple[Pair, dict[Word, int]]:
+    """가장 자주 이웃한 두 조각을 하나로 합칩니다. (Sennrich 외 2016, 알고리즘 1)
+
+    Args:
+        words: 조각으로 나눈 낱말 → 글에 나온 횟수. 바꾸지 않습니다. 두 조각 넘는 낱말이 하나는 있습니다.
+
+    Returns:
+        (합친 두 조각, 합친 뒤의 낱말 → 횟수). 낱말의 차례와 횟수는 그대로이고, 그 짝이 없는 낱말도 남습니다.
+    """
+    # [TODO 9-1] 가장 많이 이웃한 두 조각을 pair에, 낱말마다 그 둘을 모두 붙인 사전을 merged에 담으세요.
+    # 힌트: 먼저 셉니다. 한 낱말에 세 번 나온 짝은 세 번이고, 다섯 번 나온 낱말의 짝은 다섯 배입니다. 횟수가 같은 짝이
+    #       여럿이면 바이트의 차례로 앞선 것(min)을 고릅니다.
+    todo("9-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: pair, merged
+    # [END 9-1]
+    return pair, merged
+
+
+def rotate(x: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
+    """위치만큼 돌린 질의나 열쇠(RoPE). (Su 외 2021, "RoFormer", 식 34)
+
+    i번째 칸과 (차원/2 + i)번째 칸이 짝을 이루어 평면의 점 하나가 됩니다. 위치 p에서는 그 점을 p·base^(-2i/차원)
+    라디안만큼 시계 반대 방향으로 돌립니다. 두 벡터를 돌린 뒤의 내적에는 위치의 차이만 남습니다.
+
+    Args:
+        x: (배치, 헤드, 길이, 차원). 차원은 짝수입니다. 바꾸지 않습니다.
+        positions: (길이,) int64. 0부터가 아닐 수도, 이어져 있지 않을 수도 있습니다.
+        base: 클수록 뒤쪽의 짝이 천천히 돕니다.
+
+    Returns:
+        x와 같은 모양.
+    """
+    half = x.size(-1) // 2
+    # [TODO 9-2] 짝마다 도는 속도와 위치에서 각을 구하고, x의 앞 절반과 뒤 절반을 그 각만큼 돌려 rotated에 담으세요.
+    # 힌트: 평면의 점 (a, b)를 각 t만큼 돌리면 (a·cos t - b·sin t, a·sin t + b·cos t)입니다. 각의 모양은 (길이, 차원/2)
+    #       이고, 새로 만드는 텐서는 x와 같은 장치에 있어야 합니다.
+    todo("9-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: rotated
+    # [END 9-2]
+    return rotated
+
+
+def grouped_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """이웃한 질의 헤드 몇 개가 열쇠와 값의 헤드 하나를 함께 쓰는 인과 어텐션. (Ainslie 외 2023, "GQA")
+
+    질의의 헤드가 여섯이고 열쇠의 헤드가 셋이면 0과 1번 질의는 0번 열쇠를, 2와 3번은 1번을, 4와 5번은 2번을 봅니다.
+
+    Args:
+        query: (배치, 헤드, 길이, 차원).
+        key, value: (배치, 열쇠 헤드, 길이, 차원). 헤드의 수는 열쇠 헤드의 수로 나누어떨어집니다. 바꾸지 않습니다.
+
+    Returns:
+        섞인 값 mixed, query와 같은 모양. 자리마다 앞의 자리들과 자신만 봅니다.
+    """
+    length = query.size(-2)
+    # [TODO 9-3] 질의 헤드마다 제 열쇠와 값을 짝지어, 뒤를 가린 어텐션으로 섞은 값을 mixed에 담으세요.
+    # 힌트: 2단계의 어텐션과 다른 것은 짝짓기뿐입니다. 열쇠 [a, b, c]를 질의 여섯에 맞추면 [a, b, c, a, b, c]와
+    #       [a, a, b, b, c, c] 가운데 어느 쪽인가요? 내적은 차원의 제곱근으로 나눕니다.
+    todo("9-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: mixed
+    # [END 9-3]
+    return mixed
+
+
+def adamw_step(
+    weight: Tensor,
+    grad: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    step: int,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """AdamW의 한 스텝. `torch.optim.AdamW`와 같은 값이 됩니다. (Loshchilov와 Hutter 2019, 알고리즘 2)
+
+    Args:
+        weight: 가중치. 바꾸지 않습니다.
+        grad: 이번 스텝의 기울기, 같은 모양.
+        mean, square: 지금까지의 기울기와 그 제곱의 이동평균. 처음에는 0이고, 바꾸지 않습니다.
+        step: 몇 번째 스텝인가. 1부터 셉니다.
+        lr: 학습률.
+        betas: 두 이동평균이 옛것을 남기는 비율.
+        eps: 나누는 수가 0이 되지 않게 제곱근에 더하는 수.
+        weight_decay: 가중치를 0으로 당기는 세기. 학습률을 곱해 씁니다.
+
+    Returns:
+        (새 가중치, 새 mean, 새 square). 두 이동평균은 치우침을 고치기 전의 것입니다.
+    """
+    beta1, beta2 = betas
+    # [TODO 9-4] 두 이동평균을 새로 구해 new_mean과 new_square에, 한 스텝 고친 가중치를 new_weight에 담으세요.
+    # 힌트: 이동평균은 0에서 시작해 처음 몇 스텝은 너무 작으므로, 쓸 때 (1 - beta의 step제곱)으로 나눕니다. 가중치
+    #       감쇠(weight decay)는 기울기에 섞지 않고, 고치기 전의 가중치를 lr·weight_decay의 비율만큼 줄입니다.
+    todo("9-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: new_mean, new_square, new_weight
+    # [END 9-4]
+    return new_weight, new_mean, new_square
+
+
+def show_merges(merges: int = 60) -> None:
+    text = "".join(piece.text for piece in TextCorpus("lm-sample", max_bytes=60_000).pieces())
+    counts = Counter(text.split())
+    words: dict[Word, int] = {tuple(bytes([byte]) for byte in word.encode()): n for word, n in counts.items()}
+    total = sum(counts.values())
+
+    def pieces_per_word() -> float:
+        return sum(len(word) * count for word, count in words.items()) / total
+
+    print(f"■ 9-1 바이트에서 시작한 합치기 {merges}번: 낱말 하나가 {pieces_per_word():.1f}조각", end="")
+    made = []
+    for _ in range(merges):
+        (left, right), words = merge_most_common(words)
+        made.append(left + right)
+    print(f" → {pieces_per_word():.1f}조각")
+    whole = [one.decode() for one in made if _is_text(one)]
+    parts = [one.hex() for one in made if not _is_text(one)]
+    print(f"  글자가 된 것 {len(whole)}개: {' '.join(whole[:24])} …")
+    print(f"  아직 글자의 일부인 것 {len(parts)}개: {' '.join(parts[:12])} …\n")
+
+
+def _is_text(piece: bytes) -> bool:
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def show_rotation() -> None:
+    generator = torch.Generator().manual_seed(7)
+    query, key = torch.randn(2, 1, 1, 1, 64, generator=generator)
+    print("■ 9-2 돌린 뒤의 내적: 두 자리를 함께 옮겨도 그대로이고, 사이가 벌어지면 달라집니다")
+    for distance in (0, 1, 4, 16):
+        products = []
+        for start in (0, 100, 5_000):
+            turned = rotate(query, torch.tensor([start + distance])), rotate(key, torch.tensor([start]))
+            products.append((turned[0] * turned[1]).sum().item())
+        values = "   ".join(f"{one:+.3f}" for one in products)
+        print(f"  {distance:>2}칸 떨어진 둘, 0 · 100 · 5,000번째 자리에서   {values}")
+    print()
+
+
+def show_groups(heads: int = 12, width: int = 64, layers: int = 12, length: int = 4_096) -> None:
+    print(f"■ 9-3 {length:,}토큰을 기억하는 데 드는 캐시 (헤드 {heads}개, 층 {layers}개, bf16)")
+    generator = torch.Generator().manual_seed(7)
+    for key_heads in (12, 4, 1):
+        query = torch.randn(1, heads, 8, width, generator=generator)
+        key, value = torch.randn(2, 1, key_heads, 8, width, generator=generator)
+        mixed = grouped_attention(query, key, value)
+        size = 2 * 2 * layers * key_heads * width * length / 2**20  # 열쇠와 값, 하나에 2바이트
+        print(f"  열쇠 헤드 {key_heads:>2}개   {size:>6.1f} MB   섞은 값의 모양 {tuple(mixed.shape)}")
+    print()
+
+
+def show_adamw(steps: int = 200) -> None:
+    generator = torch.Generator().manual_seed(7)
+    inputs = torch.randn(64, 5, generator=generator, dtype=torch.float64)
+    targets = inputs @ torch.tensor([1.5, -2.0, 0.5, 0.0, 3.0], dtype=torch.float64)
+    options = {"lr": 0.05, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
+    theirs = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.AdamW([theirs], **options)
+    ours, mean, square = torch.zeros(3, 5, dtype=torch.float64)
+    print("■ 9-4 직선을 맞히는 두 옵티마이저: 손으로 쓴 것과 torch.optim.AdamW")
+    for step in range(1, steps + 1):
+        optimizer.zero_grad()
+        loss = functional.mse_loss(inputs @ theirs, targets)
+        loss.backward()
+        optimizer.step()
+        grad = 2 * inputs.T @ (inputs @ ours - targets) / len(targets)
+        ours, mean, square = adamw_step(ours, grad, mean, square, step, **options)
+        if step in (1, 10, steps):
+            apart = (ours - theirs.detach()).abs().max()
+            print(f"  {step:>3}스텝   손실 {loss.item():8.4f}   두 가중치의 가장 큰 차이 {apart:.1e}")
+    print()
+
+
+SHOWS = {"9-1": show_merges, "9-2": show_rotation, "9-3": show_groups, "9-4": show_adamw}
+
+
+def main() -> None:
+    show_stretch(SHOWS, sys.argv[1:])
+
+    # 더 해 보기: 2단계의 어텐션에서 질의와 열쇠를 rotate로 돌리고 위치 임베딩을 지워 보세요. 검증 손실은 어떻게 될까요?
+
+
+if __name__ == "__main__":
+    run_script(main)
