@@ -1,0 +1,142 @@
+"""9-1의 검사: 토큰의 수로 자른 배치."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+
+from course.checks.recognising import Wrong, recognise, sound
+from course.checks.side_effects import no_side_effects
+from course.checks.words import fail, todo
+
+# 짧은 것부터 여섯 개까지는 6 × 17 = 102칸으로 한도에 꼭 맞습니다. 23 다음의 61은 훌쩍 깁니다.
+LENGTHS = [13, 61, 3, 17, 5, 23, 11, 19, 97, 7]
+BUDGET = 102
+Batches = list[list[int]]  # 길이들로 적은 배치. 길이순입니다.
+
+
+def packed(lengths: list[int], budget: int) -> Batches:
+    """옳은 배치들."""
+    return sorted(runs_of(lengths, budget))
+
+
+def runs_of(lengths: list[int], budget: int) -> Batches:
+    """짧은 것부터, 가장 긴 것에 맞추어 채워도 한도 안인 데까지 자른 것. 만든 차례대로입니다."""
+    left, made = sorted(lengths), []
+    while left:
+        count = 1
+        while count < len(left) and (count + 1) * left[count] <= budget:
+            count += 1
+        made.append(left[:count])
+        left = left[count:]
+    return made
+
+
+def greedy(lengths: list[int], fits: Any, late: bool = False) -> Batches:
+    """`fits(담은 것, 지금 것)`이 거짓이면 새 배치를 엽니다. `late`면 담은 다음에 엽니다."""
+    made: Batches = [[]]
+    for length in lengths:
+        if late:
+            made[-1].append(length)
+            if not fits(made[-1][:-1], length):
+                made.append([])
+        else:
+            if made[-1] and not fits(made[-1], length):
+                made.append([])
+            made[-1].append(length)
+    return sorted(sorted(one) for one in made if one)
+
+
+def wrong_batches(lengths: list[int], budget: int) -> Wrong:
+    """헷갈리기 쉬운 배치들."""
+    right, in_order = runs_of(lengths, budget), sorted(lengths)
+
+    def padded(batch: list[int], length: int) -> bool:
+        return (len(batch) + 1) * max([*batch, length]) <= budget
+
+    yield "sum-of-tokens", greedy(in_order, lambda batch, length: sum(batch) + length <= budget)
+    yield "one-too-many", greedy(in_order, lambda batch, length: len(batch) * length <= budget)
+    yield "one-too-many", greedy(in_order, padded, late=True)
+    yield "one-too-many", greedy(in_order, lambda batch, length: len(batch) * batch[-1] <= budget)
+    yield "short-of-full", greedy(in_order, lambda batch, length: (len(batch) + 1) * length < budget)
+    yield "short-of-full", greedy(in_order, lambda batch, length: (len(batch) + 2) * length <= budget)
+    yield "longest-forgotten", greedy(in_order, lambda batch, length: (len(batch) + 1) * batch[-1] <= budget)
+    yield "longest-forgotten", greedy(in_order, lambda batch, length: (len(batch) + 1) * batch[0] <= budget)
+    yield "last-lost", sorted(right[:-1])
+    yield "long-dropped", [one for one in packed(lengths, budget) if one[-1] <= budget]
+    yield "not-by-length", greedy(lengths, padded)
+    yield "not-by-length", greedy(lengths, lambda batch, length: (len(batch) + 1) * length <= budget)
+    yield "from-the-longest", greedy(in_order[::-1], padded)
+    yield "alone", [[one] for one in in_order]
+
+
+def ask(load: Any, lengths: list[int], budget: int, seed: int = 5) -> list[list[int]]:
+    """학생의 배치들, 예문의 번호로."""
+    module, given = load(9), {"lengths": list(lengths)}
+    with no_side_effects(inputs=given, random_state=True):
+        made = module.token_batches(*given.values(), budget, torch.Generator().manual_seed(seed))
+    if not all(isinstance(batch, list) and all(type(one) is int for one in batch) for batch in made):
+        fail(
+            "batches에 예문 번호의 목록이 아닌 것이 있습니다.", idea="배치", expected="[[2, 6], …]", got=str(made)[:60]
+        )
+    return made
+
+
+def by_length(batches: list[list[int]], lengths: list[int]) -> Batches:
+    return sorted(sorted(lengths[index] for index in batch) for batch in batches)
+
+
+def require_right(load: Any, lengths: list[int], budget: int) -> None:
+    made, want = ask(load, lengths, budget), packed(lengths, budget)
+    counts = Counter(index for batch in made for index in batch)
+    if any(not 0 <= index < len(lengths) for index in counts):
+        got = next(index for index in counts if not 0 <= index < len(lengths))
+        fail(idea="예문의 번호", expected=f"0~{len(lengths) - 1}", got=str(got), symptom="lengths-instead")
+    if twice := [index for index, count in counts.items() if count > 1]:
+        fail(idea="배치", expected="모두 한 번씩", got=f"{twice[0]}번 예문이 {counts[twice[0]]}번", symptom="twice")
+    if [] in made:
+        fail(idea="배치", expected="빈 배치 없음", got=f"빈 배치 {made.count([])}개", symptom="empty-batch")
+    got = by_length(made, lengths)
+    if got != want:
+        shown = {"expected": shape_of(want), "shown": shape_of(got)}
+        recognise(got, wrong_batches(lengths, budget), idea="칸 수의 한도", **shown)
+        fail("나뉜 배치가 기대와 다릅니다.", idea="칸 수의 한도", expected=shape_of(want), got=shape_of(got))
+
+
+def shape_of(batches: Batches) -> str:
+    """배치마다의 예문 수와 칸 수."""
+    return ", ".join(f"{len(one)}×{one[-1]}" for one in batches[:6])
+
+
+@todo("9-1")
+def test_batches_are_full_but_never_over_the_budget(load):
+    """가장 긴 예문에 맞추어 채운 칸 수가 한도를 넘기 바로 전까지 담습니다."""
+    require_right(load, LENGTHS, BUDGET)
+
+
+@todo("9-1")
+@pytest.mark.parametrize(
+    ("lengths", "budget"),
+    [
+        ([61, 53, 79], 43),
+        ([8, 8, 8, 8, 8, 8, 8], 24),
+        ([9, 4, 6], 700),
+        ([15], 31),
+        ([6, 6, 7, 7, 7, 9, 9, 30, 31], 62),
+    ],
+)
+def test_every_length_and_budget(load, lengths, budget):
+    """모두 한도보다 길어도, 길이가 같아도, 한 배치로 다 되어도 됩니다."""
+    require_right(load, lengths, budget)
+
+
+@todo("9-1")
+def test_nothing_in_nothing_out(load):
+    """예문이 없으면 배치도 없습니다."""
+    if not sound(lambda: by_length(ask(load, LENGTHS, BUDGET), LENGTHS) == packed(LENGTHS, BUDGET)):
+        return
+    if made := ask(load, [], BUDGET):
+        fail(idea="배치", expected="[]", got=str(made), symptom="empty-batch")
