@@ -39,6 +39,17 @@ def _print_of(path: Path) -> dict[str, Any]:
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
+def dataset_fingerprint(dataset: Any) -> dict[str, Any]:
+    """데이터셋의 예문들(이름 → 수의 목록)의 크기와 SHA-256. 파일이 아니라 학습이 읽는 번호를 봅니다."""
+    digest, size = hashlib.sha256(), 0
+    for index in range(len(dataset)):
+        example = dataset[index]
+        block = repr([(name, list(map(int, example[name]))) for name in sorted(example)]).encode()
+        digest.update(block)
+        size += len(block)
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
 def changes(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """무엇이 달라졌는지 파일마다 한 마디로. 같으면 빈 목록입니다.
 

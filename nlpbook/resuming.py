@@ -37,13 +37,37 @@ def with_given(saved: Kind, asked: Kind, given: Collection[str], changeable: Col
             made[path] = asked[path]
         elif asked[path] != saved[path]:
             refused.append(f"--{name}(그때 {saved[path]}, 지금 {asked[path]})")
+    _refuse(refused, [f"--{name}" for name in changeable])
+    return made
+
+
+def require_same_settings(saved: Settings, asked: Settings, changeable: Collection[str]) -> None:
+    """설정을 통째로 다시 건네며 이어 하는 학습이, 바꿀 수 없는 것을 바꾸지 않았는지 봅니다.
+
+    Args:
+        saved: 그 실행의 설정.
+        asked: 지금의 설정.
+        changeable: 바꾸어도 되는 항목(`"training.num_train_epochs"`)이나 묶음(`"wandb"`).
+
+    Raises:
+        UserError: 나머지 가운데 그때와 다른 것이 있을 때.
+    """
+    refused = []
+    for leaf in type(saved).leaves():
+        path = ".".join(leaf.path)
+        if path in changeable or leaf.path[0] in changeable:
+            continue
+        if asked[path] != saved[path]:
+            refused.append(f"{path}(그때 {saved[path]}, 지금 {asked[path]})")
+    _refuse(refused, changeable)
+
+
+def _refuse(refused: Collection[str], changeable: Collection[str]) -> None:
     if refused:
-        listed = ", ".join(f"--{name}" for name in sorted(changeable))
         raise UserError(
             f"이어 하는 학습에서는 {', '.join(refused)}을(를) 바꿀 수 없습니다. 빼고 이어 하거나 새로 학습해 주세요. "
-            f"바꿀 수 있는 것: {listed}."
+            f"바꿀 수 있는 것: {', '.join(sorted(changeable))}."
         )
-    return made
 
 
 def finished_already(epochs: int, num_epochs: int, bad_epochs: int = 0) -> str:

@@ -216,7 +216,8 @@ class ModelTrainer:
             KeyboardInterrupt: Ctrl-C나 SIGTERM으로 멈추었을 때. 그때까지의 것은 저장되어 있습니다.
         """
         checkpoint = self.running.checkpoint_of(resume_from_checkpoint, self.run, last_checkpoint)
-        with self.running.at(self.run, self.model, checkpoint) as self.run:
+        datasets = {"학습 데이터": self.train_dataset, "검증 데이터": self.eval_dataset}
+        with self.running.at(self.run, self.model, checkpoint, datasets) as self.run:
             train_metrics = self.running.fit(self.trainer, checkpoint)
             best = self.running.once(self.save_best)
             return self.running.conclude(self.trainer, best, train_metrics)

@@ -117,6 +117,7 @@ class DataSettings(Settings):
     max_train_samples: int | None = option(None, "학습에 쓸 대화 수의 상한(빨리 돌려 볼 때).", min=1)
     max_eval_samples: int | None = option(None, "검증에 쓸 대화 수의 상한.", min=1)
     max_test_samples: int | None = option(None, "평가에 쓸 대화 수의 상한.", min=1)
+    accept_changed_data: bool = option(False, "이어 할 때, 시작한 뒤에 대화가 바뀌었어도 받아들입니다.")
 
 
 @dataclass

@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from safetensors import safe_open
 from torch.utils.data import Subset
 
 from nlpbook.errors import UserError
+from nlpbook.fingerprints import dataset_fingerprint
 from nlpbook.interrupt import InterruptFlag
 from nlpbook.paths import portable, shown, write_json
 from nlpbook.pretrained import quiet_transformers
@@ -131,15 +132,20 @@ class Running:
         return self.home / given if not given.exists() and (self.home / given).exists() else given
 
     @contextmanager
-    def at(self, run: runs.RunFolder, model: Any, checkpoint: Path | None) -> Iterator[runs.RunFolder]:
+    def at(
+        self, run: runs.RunFolder, model: Any, checkpoint: Path | None, datasets: Mapping[str, Any]
+    ) -> Iterator[runs.RunFolder]:
         """실행 폴더를 차지하고 있는 동안. 나갈 때 놓아주고, 적던 것을 닫습니다.
+
+        Args:
+            datasets: 데이터의 이름 → 데이터셋(없으면 None). 이어 하면 처음의 것과 같은지 봅니다.
 
         Yields:
             차지한 실행. 이어 하면 체크포인트가 들어 있는 실행입니다.
         """
         if checkpoint is not None:
             require_fitting(checkpoint, model)
-        taken = self.once(lambda: self._take(run, checkpoint))
+        taken = self.once(lambda: self._take(run, checkpoint, datasets))
         self.args.output_dir = str(taken.checkpoints)
         self.flag.requested = False
         with ExitStack() as open_things:
@@ -156,9 +162,18 @@ class Running:
                 self.say(f"멈춘 곳에서 이어 하려면 resume_from_checkpoint에 {shown(taken.path)} 을(를) 적어 주세요.")
                 raise
 
-    def _take(self, run: runs.RunFolder, checkpoint: Path | None) -> runs.RunFolder:
+    def _take(self, run: runs.RunFolder, checkpoint: Path | None, datasets: Mapping[str, Any]) -> runs.RunFolder:
+        data = {name: dataset_fingerprint(one) for name, one in datasets.items() if one is not None}
         around = runs.run_around(checkpoint) if checkpoint else None
-        return runs.run_again(around) if around else runs.claim_run(run)
+        if around is None:
+            taken = runs.claim_run(run)
+        else:
+            changed = runs.require_same_run(around, self.config, data)
+            if changed:
+                self.say(f"바뀐 대화로 이어 갑니다: {', '.join(changed)}.")
+            taken = runs.run_again(around)
+        taken.note(data=data)
+        return taken
 
     def _open_records(self, run: runs.RunFolder) -> None:
         self.config.save(run.arguments)

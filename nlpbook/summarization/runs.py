@@ -15,13 +15,15 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nlpbook import runs
 from nlpbook.errors import UserError
-from nlpbook.fingerprints import changes, fingerprint
+from nlpbook.fingerprints import changes, fingerprint, require_same_data
 from nlpbook.paths import shown, write_json
+from nlpbook.resuming import require_same_settings
 from nlpbook.runs import Place, claim, new_version, require_name, take_up
 from nlpbook.summarization.config import SummarizationConfig
 from nlpbook.summarization.config_files import TRIAL
@@ -32,6 +34,15 @@ STATE = "trainer_state.json"  # 체크포인트에 맨 나중에 쓰는 파일. 
 WEIGHTS = "model.safetensors"
 DIGESTS = "digests.json"  # 파일마다의 크기와 SHA-256. 저장한 뒤에 한 바이트라도 바뀌면 압니다.
 META_NAME = "meta.experiment_name"
+CHANGEABLE = {
+    # 더 하거나 덜 하기, 적고 남기는 법, 어디서 셈할지. 모델의 가중치와 데이터는 값이 아니라 내용으로 견줍니다.
+    *("training.num_train_epochs", "training.early_stopping_patience", "training.early_stopping_threshold"),
+    *("training.save_total_limit", "training.logging_steps", "training.logging_dir", "training.overwrite_output_dir"),
+    *("training.dataloader_num_workers", "training.per_device_eval_batch_size", "training.gradient_checkpointing"),
+    *("training.fp16", "training.fp16_opt_level", "training.precision"),
+    *("general.device", "general.output_dir", "general.model_name", "model.checkpoint", "model.load_pretrained"),
+    *("meta", "experiment", "data", "prediction", "wandb"),
+}
 
 
 class RunFolder(runs.RunFolder):
@@ -118,6 +129,24 @@ def run_again(run: RunFolder) -> RunFolder:
         UserError: 다른 프로세스가 학습하고 있을 때.
     """
     return take_up(run)
+
+
+def require_same_run(run: RunFolder, config: SummarizationConfig, data: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """이어 할 수 있는 설정과 데이터인지 봅니다.
+
+    Args:
+        run: 이어 할 실행.
+        data: 지금의 데이터의 지문(`nlpbook.fingerprints.dataset_fingerprint`), 이름마다.
+
+    Returns:
+        사람이 받아들인 데이터의 변화들.
+
+    Raises:
+        UserError: 바꿀 수 없는 설정이 그때와 다르거나, 받아들이지 않은 데이터의 변화가 있을 때.
+    """
+    if run.arguments.is_file():
+        require_same_settings(SummarizationConfig.load(run.arguments), config, CHANGEABLE)
+    return require_same_data(run.noted().get("data"), data, config.data.accept_changed_data)
 
 
 def require_checkpoint(path: Path | str) -> Path:

@@ -202,6 +202,26 @@ def test_a_flipped_byte_in_the_best_is_noticed(stopped, tmp_path):
         made.trainer.restore_finished(last)
 
 
+@pytest.mark.parametrize("change", ["training.learning_rate=0.25", "generation.num_beams=3", "general.seed=8"])
+def test_a_setting_that_cannot_change_is_refused_by_name(stopped, tmp_path, change):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    with pytest.raises(UserError, match=change.split("=")[0]):
+        trainers.trainer(tmp_path, *OPTIONS, change).train(tmp_path / "quick")
+
+
+def test_changed_dialogues_are_refused_until_they_are_accepted(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+
+    def resumed(*options: str):
+        made = trainers.trainer(tmp_path, *OPTIONS, *options)
+        made.train_dataset.items[3]["labels"][0] += 1
+        return made
+
+    with pytest.raises(UserError, match="학습 데이터의 내용이 바뀌었습니다"):
+        resumed().train(tmp_path / "quick")
+    resumed("data.accept_changed_data=true").train(tmp_path / "quick")
+
+
 def test_the_last_checkpoint_is_the_whole_one_with_most_steps(tmp_path):
     last_checkpoint = trainers.lesson().last_checkpoint
     assert last_checkpoint(tmp_path) is None
