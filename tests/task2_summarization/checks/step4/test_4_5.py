@@ -154,7 +154,7 @@ def known(best: int | None) -> list[Any]:
     if best is not None:
         return [when("KeyError: 'eval_", "train-row", idea="기록", expected="검증의 줄", got="학습의 줄"), wrapped]
     empty = "KeyError: |StopIteration|IndexError|empty sequence|empty iterable|NoneType"
-    return [when(empty, "needs-validation", idea="기록", expected="빈 사전")]
+    return [when(empty, "needs-validation", idea="기록", expected="빈 딕셔너리")]
 
 
 @pytest.fixture(scope="module")
@@ -214,10 +214,10 @@ def validation_row(best: int) -> dict[str, float]:
 
 
 def name_a_row_of_training(got: dict[str, Any]) -> None:
-    """검증의 값이 없는 사전이면, 무엇이 담겼는지 말합니다."""
+    """검증의 값이 없는 딕셔너리면, 무엇이 담겼는지 말합니다."""
     if any(name.startswith("eval_") for name in got):
         return
-    about = {"idea": "기록", "expected": "검증의 줄", "got": ", ".join(map(str, got)) or "빈 사전"}
+    about = {"idea": "기록", "expected": "검증의 줄", "got": ", ".join(map(str, got)) or "빈 딕셔너리"}
     symptom = "train-row" if "loss" in got or "train_loss" in got else None if got else "nothing-kept"
     fail("" if symptom else "best에 검증 값(eval_loss)이 없습니다.", symptom=symptom, **about)
 
@@ -228,7 +228,7 @@ def test_the_scores_are_those_of_the_best_step(saving):
     got = saving.best
     want = validation_row(BEST)
     if not isinstance(got, dict):
-        fail(idea=IDEA, expected="사전", got=f"{type(got).__name__} {show(got)}", symptom="not-a-row")
+        fail(idea=IDEA, expected="딕셔너리", got=f"{type(got).__name__} {show(got)}", symptom="not-a-row")
     name_a_row_of_training(got)
     values = {name: got.get(name) for name in want if name.startswith("eval_")}
     for place, step in enumerate(SCORES):
@@ -259,8 +259,8 @@ def test_the_last_step_may_be_the_best(load, tmp_path, saving):
 
 @todo("4-5")
 def test_without_validation_there_is_nothing_to_tell(load, tmp_path):
-    """검증하지 않았으면 빈 사전입니다. 모델은 그래도 저장합니다."""
+    """검증하지 않았으면 빈 딕셔너리입니다. 모델은 그래도 저장합니다."""
     got = Saving(load(4), tmp_path, None)
     require_files(got)
     if got.best:
-        fail(idea=IDEA, expected="빈 사전", got=", ".join(got.best), symptom="made-up")
+        fail(idea=IDEA, expected="빈 딕셔너리", got=", ".join(got.best), symptom="made-up")

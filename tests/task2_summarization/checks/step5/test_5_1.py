@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from course.checks.recognising import recognise, sound
-from course.checks.words import fail, known_as, todo
+from course.checks.words import fail, known_as, show, todo
 from course.checks.workspace import workspace
 from nlpbook.summarization.predictions import Journal
 
@@ -23,6 +23,7 @@ TALKS = [
     f"#Person1#: {word}에 볼까요?\n#Person2#: 좋아요."
     for word in ("여섯 시", "학교", "공원", "내일", "주말", "역 앞", "도서관")
 ]
+TALKS[3] += "\n#Person1#: 비가 오면 실내에서 봐요 😊" * 9  # 어느 상한(83, 512)보다도 글자 수가 많습니다.
 BATCHES = [[5, 2], [6, 0, 3], [1], [4]]  # 크기가 저마다 다르고, 긴 것부터라 차례가 섞여 있습니다.
 KEPT = 1  # 이어 할 때, 앞서 적어 둔 배치. 처음도 마지막도 아닙니다.
 BEFORE = "앞서 적어 둔 요약 "
@@ -41,7 +42,15 @@ class Watched(Journal):
         super().__init__(path, {"검사": 5})
         self.events = events
 
+    def has(self, numbers: Sequence[int]) -> bool:
+        if isinstance(numbers, int):
+            fail(idea="journal.has", expected="번호의 목록", got="번호 하나", symptom="one-number")
+        return super().has(numbers)
+
     def add(self, numbers: Sequence[int], summaries: Sequence[str]) -> None:
+        if isinstance(numbers, int) or any(not isinstance(one, int) for one in numbers):
+            shown = {"expected": "번호의 목록과 요약의 목록", "got": f"{show(numbers)[:30]}, …"}
+            fail("journal.add에는 번호들, 요약들의 차례로 건넵니다.", idea="journal.add", **shown)
         if len(list(numbers)) != len(list(summaries)):
             sizes = {"expected": f"요약 {len(list(numbers))}개", "got": f"{len(list(summaries))}개"}
             fail("journal.add에 건넨 번호와 요약의 수가 다릅니다.", idea="journal.add", **sizes)
@@ -59,7 +68,9 @@ class Prediction:
         missing: 요약이 없어 멈추었으면 그 번호.
     """
 
-    def __init__(self, step: Any, kept: Sequence[int] = ()) -> None:
+    def __init__(self, step: Any, kept: Sequence[int] = (), broken: int | None = None) -> None:
+        self.broken = broken  # 이 배치를 요약하다 멈춥니다.
+        self.has_broken = False
         self.events: list[tuple[str, Any]] = []
         self.path = workspace() / "out.csv.part"
         self.path.unlink(missing_ok=True)
@@ -67,6 +78,7 @@ class Prediction:
             numbers = BATCHES[number]
             Watched(self.path, []).add(numbers, [BEFORE + str(one) for one in numbers])
         self.lengths: set[Any] = set()
+        self.sizes: list[Any] = []
         journal = Watched(self.path, self.events)
         self.texts: list[str] | None = None
         self.missing: int | None = None
@@ -94,8 +106,13 @@ class Prediction:
         if any(not isinstance(one, str) for one in dialogues):
             kind = type(next(one for one in dialogues if not isinstance(one, str))).__name__
             fail(idea="summarize의 인수", expected="대화들", got=f"{kind}들", symptom="numbers-given")
+        require_whole(dialogues)
         self.lengths.add(max_len)
+        self.sizes.append(batch_size)
         self.events.append(("요약", dialogues))
+        if self.broken is not None and dialogues == [TALKS[number] for number in BATCHES[self.broken]]:
+            self.has_broken = True
+            raise Broken
         return [summary_of(one) for one in dialogues]
 
     @contextmanager
@@ -104,6 +121,22 @@ class Prediction:
 
     def all(self, kind: str) -> list[Any]:
         return [what for name, what in self.events if name == kind]
+
+
+class Broken(Exception):
+    """요약하다 난 오류."""
+
+
+def require_whole(dialogues: list[str]) -> None:
+    """파일에 있는 대화 그대로인지 봅니다."""
+    for talk in dialogues:
+        if talk in TALKS:
+            continue
+        whole = next((one for one in TALKS if one.startswith(talk) and len(talk) > 1), None)
+        if whole is not None:
+            about = {"expected": f"글자 {len(whole)}개인 대화", "got": f"앞의 {len(talk)}글자"}
+            fail(idea="대화의 길이", symptom="cut-by-letters", **about)
+        fail("파일에 없는 대화를 요약했습니다.", idea="대화", expected="dialogues의 대화", got=repr(talk[:40]))
 
 
 class Named:
@@ -143,14 +176,16 @@ def misplaced() -> list[tuple[str, list[str]]]:
     first = [""] * len(want)
     in_order = [""] * len(want)
     flipped = [""] * len(want)
+    sorted_in = [""] * len(want)
     count = 0
     for numbers in BATCHES:
         for place, number in enumerate(numbers):
             first[number] = want[place]  # 배치마다 dialogues[:n]을 요약
             in_order[number] = want[count]
             flipped[number] = want[numbers[-1 - place]]
+            sorted_in[number] = want[sorted(numbers)[place]]
             count += 1
-    return [("first-dialogues", first), ("file-order", in_order), ("reversed", flipped)]
+    return [("first-dialogues", first), ("file-order", in_order), ("reversed", flipped), ("sorted-in-batch", sorted_in)]
 
 
 @todo("5-1")
@@ -195,6 +230,33 @@ def unrecorded(made: Prediction) -> set[str]:
     return late | waiting
 
 
+def recorded_early(made: Prediction) -> list[tuple[list[int], int]]:
+    """요약하기도 전에 적은 배치들."""
+    done: set[str] = set()
+    early = []
+    for place, (name, what) in enumerate(made.events):
+        if name == "요약":
+            done |= set(what)
+        elif name == "적음" and not {TALKS[number] for number in what} <= done:
+            early.append((what, place))
+    return early
+
+
+@todo("5-1")
+def test_an_error_is_not_hidden(step, fresh):
+    """요약하다 오류가 나면 거기에서 멈춥니다. 그때까지 쓴 배치는 파일에 있고, 멈춘 배치는 없습니다."""
+    if not sound(lambda: fresh.texts == right() and not recorded_early(fresh)):
+        return
+    try:
+        made = Prediction(step, broken=2)
+    except Broken:
+        return
+    left = made.written.get(BATCHES[2][0])
+    if made.has_broken:
+        got = "아무것도 적히지 않음" if left is None else "빈 요약" if not left else repr(left)
+        fail(idea="오류", symptom="error-hidden", expected="오류로 멈춤", got=got)
+
+
 @todo("5-1")
 def test_a_batch_is_recorded_before_the_next_one_is_summarized(fresh):
     """배치 하나를 요약하면, 다음 배치를 요약하기 전에 적습니다. 그래야 꺼져도 남습니다."""
@@ -210,6 +272,9 @@ def test_a_batch_is_recorded_before_the_next_one_is_summarized(fresh):
         if order.count("요약") == len(BATCHES) and "적음" not in order[: len(BATCHES)]:
             fail(idea="언제 적나", symptom="saved-late", **about)
         fail("요약한 배치를 다음 배치보다 먼저 적지 않았습니다.", idea="언제 적나", **about)
+    early = [numbers for numbers, _ in recorded_early(fresh)]
+    if early:
+        fail(idea="언제 적나", symptom="reserved", expected="요약한 다음", got="요약하기 전")
     if fresh.written != dict(enumerate(right())):
         fail("일지에 적힌 것이 돌려준 요약과 다릅니다.", idea="일지", expected="같은 요약", got="다른 요약")
 
@@ -262,4 +327,6 @@ def test_dialogues_are_cut_where_they_were_asked_to_be(fresh):
     if sound(lambda: fresh.texts == right()) and fresh.lengths != {MAX_LEN}:
         got = ", ".join(map(str, fresh.lengths))
         symptom = "default-length" if fresh.lengths == {512} else None
+        if set(fresh.sizes) == {MAX_LEN}:
+            symptom = "arguments-swapped"
         fail("대화의 길이의 상한이 다릅니다.", idea="max_len", expected=MAX_LEN, got=got, symptom=symptom)

@@ -54,6 +54,16 @@ def averaged(attentions: Tensor) -> list[float]:
     return [one / (LAYERS * HEADS * SUMMARY) for one in total]
 
 
+MAXIMA = ((0, 1), (0,), (1,), (2,))  # 평균하는 대신 가장 큰 것을 고를 만한 축들
+
+
+def ends(side: int) -> list[bool]:
+    """토큰마다, 그 말의 마지막(`side`가 1)이나 처음(-1) 토큰인가."""
+    order = list(range(len(TURNS)))[::side]
+    places = {TURNS[place]: place for place in order}
+    return [places[turn] == place for place, turn in enumerate(TURNS)]
+
+
 def to_one(values: Tensor) -> Tensor:
     return values / values.sum()
 
@@ -73,6 +83,11 @@ def wrong_shares(attentions: Tensor) -> list[tuple[str, Tensor]]:
         ("one-token", attentions[:, :, -1].mean(dim=(0, 1)).tolist(), {}),
         ("one-token", attentions[:, :, 0].mean(dim=(0, 1)).tolist(), {}),
         ("max", best, {}),
+        *[("max", attentions.amax(dim=axes).flatten(0, -2).mean(dim=0).tolist(), {}) for axes in MAXIMA],
+        ("last-dropped", [0.0 if turn == READ - 1 else one for turn, one in zip(TURNS, received, strict=True)], {}),
+        ("not-accumulated", [one if last else 0.0 for one, last in zip(received, ends(1), strict=True)], {}),
+        ("not-accumulated", [one if first else 0.0 for one, first in zip(received, ends(-1), strict=True)], {}),
+        ("tokens-counted", [1.0] * len(TURNS), {}),
     ]
     made: list[tuple[str, Tensor]] = []
     for symptom, tokens, how in ways:

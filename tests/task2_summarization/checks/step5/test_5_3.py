@@ -21,6 +21,8 @@ IDEA = "요청마다의 생성 설정"
 MAX_LEN = 61
 BEAMS, LENGTH = 5, 14  # 모델의 것(2, 9)과도, transformers의 기본값(1, 20)과도 다릅니다.
 TALK = "\n".join(support.TURNS[1:4])
+PROMPT, FRESH = 23, 11  # 디코더뿐인 모델이 읽는 토큰과 새로 쓸 토큰의 수
+AGAIN = {"idea": "길이", "expected": f"새로 {FRESH}토큰"}
 
 
 def ids_of(talk: str = TALK) -> Tensor:
@@ -61,11 +63,16 @@ class Writing:
         before, after: 부르기 앞뒤의 것.
         calls: `generate`를 부른 횟수.
         shared_given: `generate`에 모델의 생성 설정을 복사하지 않고 건넸는가.
+        given: `generate`에 건넨, 생성 설정의 이름 → 값. `written_out`은 인수로 적은 이름들입니다.
+        is_wrapped: 부르는 동안 모델의 `generate`가 다른 것이었는가.
     """
 
-    def __init__(self, step: Any) -> None:
+    def __init__(self, step: Any, beams: int = BEAMS) -> None:
         writer = models.summarizer()
         real = writer.generate
+        self.given: dict[str, Any] = {}
+        self.written_out: set[str] = set()
+        self.is_wrapped = False
         self.before = writer.generation_config.to_dict()
         self.during = self.before
         self.calls = 0
@@ -74,7 +81,11 @@ class Writing:
         def generate(*inputs: Any, **more: Any) -> Any:
             self.during = writer.generation_config.to_dict()
             self.calls += 1
-            self.shared_given = more.get("generation_config") is writer.generation_config
+            asked = more.get("generation_config")
+            self.shared_given = asked is writer.generation_config
+            self.given = {**(asked.to_dict() if asked is not None else {}), **more}
+            self.written_out = set(more) - {"input_ids", "attention_mask"}
+            self.is_wrapped = writer.generate is not generate
             return real(*inputs, **more)
 
         writer.generate = generate
@@ -83,14 +94,20 @@ class Writing:
                 "decoder_start_token_id|bos_token_id", "rest-lost", idea=IDEA, expected="나머지는 그대로", got="빈 설정"
             ),
             when("too many indices|0-dim", "too-deep", idea="모양", expected="(1, 요약 길이)", got="0차원"),
+            when("'(str|list)' object has no attribute 'cpu'", "decoded-early", idea="모양", expected="번호의 텐서"),
             when("not used by the model", "unknown-argument", idea="generate의 인수", expected="num_beams, max_length"),
         )
         summarizer = step.Summarizer(writer, support.tokenizer(), MAX_LEN)
+        kept = {name: getattr(summarizer, name) for name in ("num_beams", "max_length", "max_len")}
         with pytest.MonkeyPatch.context() as patch, no_side_effects(weights=writer, modes=writer), explained(*known):
             patch.setattr(
                 "step2_dialogue_dataset.encode_dialogue", lambda tokenizer, talk, length: support.encoded(talk, length)
             )
-            self.row = summarizer.write(TALK, BEAMS, LENGTH)
+            self.row = summarizer.write(TALK, beams, LENGTH)
+        for name, value in kept.items():
+            if getattr(summarizer, name) != value:
+                shown = {"expected": f"{name}={value}", "got": f"{name}={getattr(summarizer, name)}"}
+                fail(idea="함께 쓰는 것", symptom="request-kept", name=name, **shown)
         self.after = writer.generation_config.to_dict()
 
 
@@ -100,7 +117,7 @@ def writing(step) -> Writing:
 
 
 @todo("5-3")
-def test_the_summary_is_written_with_what_was_asked(writing):
+def test_the_summary_is_written_with_what_was_asked(step, writing):
     """요청한 빔의 수와 길이로, 나머지는 모델의 설정으로 쓴 요약입니다."""
     row = require_value(writing.row, "written")
     if not isinstance(row, Tensor):
@@ -115,8 +132,58 @@ def test_the_summary_is_written_with_what_was_asked(writing):
         return
     decoded = support.tokenizer().decode(list(got), skip_special_tokens=True)
     about = {"expected": f"빔 {BEAMS}개, {LENGTH}토큰까지", "shown": f"{decoded[:40]!r} ({len(got)}토큰)"}
+    if writing.given.get("do_sample"):
+        fail(idea="생성", symptom="sampled", expected=about["expected"], got=about["shown"])
+    name_the_overridden(writing)
+    if got == written_with(max_length=LENGTH) and is_capped(step, writing):
+        fail(idea=IDEA, symptom="beams-capped", expected=about["expected"], got=about["shown"])
     recognise(got, wrong_rows(), idea=IDEA, **about)
     fail("요청한 빔의 수와 길이로 쓴 요약과 다릅니다.", idea=IDEA, expected=about["expected"], got=about["shown"])
+
+
+NEUTRAL = (None, 0, 1, False)  # 적지 않았을 때의 값들
+
+
+def name_the_overridden(writing: Writing) -> None:
+    """모델의 설정에 없던 값을 코드에 적어 건넸으면 그렇다고 말합니다. 새 설정의 기본값은 적은 것이 아닙니다."""
+    ours = ("num_beams", "max_length", "max_new_tokens", "generation_config")
+    for name, value in writing.given.items():
+        if name in ours or name not in writing.before or value == writing.before[name]:
+            continue
+        if name in writing.written_out or value not in NEUTRAL:
+            shown = {"expected": f"{name}={writing.before[name]}", "got": f"{name}={value}"}
+            fail(idea=IDEA, symptom="others-overridden", **shown)
+
+
+def is_capped(step: Any, writing: Writing) -> bool:
+    """많이 달라고 하면 모델의 설정만큼, 적게 달라고 하면 그만큼 건네는가."""
+    own = models.GENERATION["num_beams"]
+    return writing.given.get("num_beams") == own and Writing(step, beams=1).given.get("num_beams") == 1
+
+
+@todo("5-3")
+def test_a_decoder_only_model_writes_as_much(step, writing):
+    """디코더뿐인 모델의 max_length에는 읽은 것이 이미 더해져 있습니다. 새로 쓰는 것은 요청한 만큼입니다."""
+    if not (isinstance(writing.row, Tensor) and tuple(writing.row.tolist()) == want()):
+        return  # 앞의 검사가 말합니다.
+    writer = models.model("kogpt2")
+    writer.generation_config.eos_token_id = None  # 상한까지 씁니다.
+    summarizer = step.Summarizer(writer, support.tokenizer(), PROMPT)
+    summarizer.max_length = None
+    known = when("[Ii]nput length of input_ids is|max_length. must be|max_new_tokens. must be", "prompt-again", **AGAIN)
+    with explained(known):
+        row = summarizer.write(TALK, 2, FRESH)
+    if len(row) != FRESH:
+        symptom = "prompt-again" if len(row) in (0, 1, FRESH + PROMPT, FRESH - PROMPT) else None
+        message = "" if symptom else "디코더뿐인 모델이 요청한 길이만큼 쓰지 않았습니다."
+        fail(message, symptom=symptom, idea="길이", expected=f"새로 {FRESH}토큰", got=f"새로 {len(row)}토큰")
+
+
+@todo("5-3")
+def test_the_models_own_way_of_writing_stays(writing):
+    """모델의 generate를 바꾸어 끼우지 않습니다. 그사이에 온 요청도 그것을 부르게 됩니다."""
+    if writing.is_wrapped:
+        fail(idea="함께 쓰는 것", symptom="generate-replaced", expected="model.generate", got="바꾸어 끼운 것")
 
 
 @todo("5-3")

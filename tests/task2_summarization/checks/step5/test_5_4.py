@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from course.checks.recognising import explained, require_value, when
-from course.checks.words import fail, show, todo
+from course.checks.words import fail, todo
 from nlpbook.cli import Options
 from nlpbook.summarization.commands import ServeOptions, TrainOptions
 from nlpbook.summarization.config import SummarizationConfig
 
 IDEA = "얹는 것"
-# 사람이 적은 것들. 거짓으로 읽히는 값(0, False, 빈 목록)도 있습니다.
+# 사람이 적은 것들. 거짓으로 읽히는 값(0, False, 빈 목록)도, 설정의 기본값과 같은 값(num_beams와 빈 목록)도 있습니다.
 WRITTEN = {
-    "num_beams": 6,
+    "num_beams": 4,
     "fp16": False,
     "warmup_ratio": 0.0,
     "num_train_epochs": 11,
@@ -61,12 +61,20 @@ class Loading:
             self.name, self.overrides = name, overrides
             return SummarizationConfig()
 
-        known = when("KeyError: '?(?P<got>\\w+)", "settings-key", idea=IDEA, expected="있는 옵션의 이름")
-        with pytest.MonkeyPatch.context() as patch, explained(known):
+        known = (
+            when("KeyError: '?(?P<got>\\w+)", "settings-key", idea=IDEA, expected="있는 옵션의 이름"),
+            when(
+                "dictionary update sequence|cannot convert dictionary",
+                "words-unsplit",
+                idea="이름=값",
+                expected="written",
+            ),
+        )
+        with pytest.MonkeyPatch.context() as patch, explained(*known):
             patch.setattr("step1_config_and_model.load_config", load_config)
             step.config_from(options, kind)
         if dict(options) != before:
-            fail("건네받은 options를 바꾸었습니다.", idea="부작용", expected="그대로", got="달라진 옵션")
+            fail(idea="부작용", expected="그대로", got="달라진 옵션", symptom="inputs-changed", name="options")
 
 
 @pytest.fixture
@@ -93,24 +101,58 @@ def require_overrides(got: Any, want: dict[str, Any], own: Mapping[str, Any], wo
         )
     if "settings" in got:
         fail(idea=IDEA, expected="training.learning_rate", got="settings", symptom="settings-key", name="settings")
-    if mine := sorted(set(got) & set(own)):
-        fail(idea="명령의 것", expected="설정의 항목만", got=mine[0], symptom="own-included", name=mine[0])
-    about = {"expected": show(sorted(want)), "got": show(sorted(got))}
+    mine = sorted(set(got) & set(own))
     lost = sorted(set(want) - set(got))
-    falsy = sorted(name for name, value in WRITTEN.items() if not value)
-    if lost == falsy:
-        fail(idea="0과 False", symptom="falsy-dropped", name=", ".join(lost), **about)
-    if words and lost == sorted(ASSIGNED):
-        fail(idea="이름=값", symptom="words-dropped", **about)
-    if lost == sorted(WRITTEN):
-        fail(idea="옵션", symptom="options-dropped", **about)
+    if mine and lost == sorted(WRITTEN):
+        fail(idea="명령의 것", expected="설정의 항목", got=", ".join(mine), symptom="inverted")
+    if mine:
+        fail(idea="명령의 것", expected="설정의 항목만", got=mine[0], symptom="own-included", name=mine[0])
+    name_the_lost(got, want, lost, words)
     if set(got) == set(want):
         name = next(name for name in want if got[name] != want[name])
         about = {"expected": f"{name}={want[name]!r}", "got": f"{name}={got[name]!r}"}
-        fail(
-            "값이 적은 것과 다릅니다.", idea=IDEA, symptom="as-text" if got[name] == str(want[name]) else None, **about
+        symptom = (
+            {str(want[name]): "as-text", name: "name-as-value"}.get(got[name]) if isinstance(got[name], str) else None
         )
-    fail("얹는 것이 사람이 적은 것과 다릅니다.", idea=IDEA, **about)
+        fail("" if symptom else "값이 적은 것과 다릅니다.", idea=IDEA, symptom=symptom, **about)
+    more = sorted(set(got) - set(want))
+    about = {"expected": f"{len(want)}개", "got": f"{', '.join(lost or more)[:80]}"}
+    fail(f"얹는 것에서 {'빠진' if lost else '남는'} 것이 있습니다.", idea=IDEA, **about)
+
+
+def name_the_lost(got: Mapping[str, Any], want: dict[str, Any], lost: list[str], words: bool) -> None:
+    """빠진 것들에서, 무엇을 보고 빼었는지 알아봅니다."""
+    about = {
+        "expected": ", ".join(sorted(want)),
+        "got": ", ".join(sorted(map(str, got))) or "없음",
+        "name": ", ".join(lost),
+    }
+    falsy = sorted(name for name, value in WRITTEN.items() if not value)
+    texts = sorted(name for name, value in WRITTEN.items() if not isinstance(value, (int, float)))
+    usual = sorted(name for name, value in WRITTEN.items() if value == default_of(name))
+    if lost == falsy:
+        fail(idea="0과 False", symptom="falsy-dropped", **about)
+    if lost == texts:
+        fail(idea="옵션", symptom="numbers-only", **about)
+    if lost == usual:
+        fail(idea="기본값", symptom="default-dropped", **about)
+    if words and lost == sorted(ASSIGNED):
+        nested = any(isinstance(one, Mapping) and dict(one) == ASSIGNED for one in got.values())
+        fail(idea="이름=값", symptom="words-nested" if nested else "words-dropped", **about)
+    extra = [str(name) for name in got if name not in want]
+    if lost == sorted(WRITTEN) and extra and all(name.rpartition(".")[2] in WRITTEN for name in extra):
+        fail(idea="이름", symptom="renamed", expected="num_beams", got=next(one for one in extra if "num_beams" in one))
+    if lost == sorted(WRITTEN):
+        fail(idea="옵션", symptom="options-dropped", **about)
+    left = [name for name in WRITTEN if name in got]
+    if len(left) == 1 and not extra:
+        fail(idea="반복", symptom="only-one", expected=f"{len(WRITTEN)}개", got=left[0])
+
+
+def default_of(option: str) -> Any:
+    """그 옵션의, 설정에서의 기본값."""
+    leaf = next(leaf for leaf in SummarizationConfig.leaves() if leaf.option == option)
+    return SummarizationConfig()[".".join(leaf.path)]
 
 
 @todo("5-4")

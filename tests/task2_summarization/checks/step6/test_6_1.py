@@ -37,7 +37,7 @@ def test_a_constant_is_not_asked(load):
         if distribution is not None:
             fail(idea=IDEA, symptom="constant-asked", expected="묻지 않음", got=type(distribution).__name__)
         if got == {"value": value}:
-            fail(idea=IDEA, symptom="facts-given", expected=repr(value), got="facts 전체(사전)")
+            fail(idea=IDEA, symptom="facts-given", expected=repr(value), got="facts 전체")
         assert_equal(got, value, idea=IDEA, message="constant의 값이 파일에 적힌 것과 다릅니다.")
 
 

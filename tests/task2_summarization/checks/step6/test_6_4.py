@@ -47,7 +47,7 @@ def found_in(load, records: list[dict[str, Any]], maximize: bool) -> dict[str, A
     require_value(got, "found")
     missing = [name for name in NAMES if name not in got]
     if missing == list(NAMES) and not any(one["status"] == COMPLETE for one in records):
-        fail(idea=IDEA, symptom="empty-dict", expected="None 넷", got="빈 사전")
+        fail(idea=IDEA, symptom="empty-dict", expected="None 넷", got="빈 딕셔너리")
     if missing:
         fail("found에 빠진 이름이 있습니다.", idea=IDEA, expected=", ".join(NAMES), got=f"{', '.join(missing)} 없음")
     return got

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import pytest
 
-from course.checks.recognising import recognise, require_value
+from course.checks.recognising import explained, recognise, require_value, when
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 
 IDEA = "CUDA_VISIBLE_DEVICES"
 HERE = ["0", "1", "2", "3"]
+OTHERS = "11,13"  # 검사하는 프로세스의 환경 변수에 적어 두는 것
 
 
 def usable(load, given: str | None) -> list[str]:
     environment = {"HOME": "/home/me", **({} if given is None else {IDEA: given})}
     here = list(HERE)
-    with no_side_effects(inputs={"environment": environment, "here": here}):
-        got = load(7).usable_gpus(environment, here)
+    step = load(7)
+    as_number = when("invalid literal for int", "as-number", idea=IDEA, expected="GPU-8f3a1c", got="수")
+    with pytest.MonkeyPatch.context() as patch, explained(as_number):
+        patch.setenv(IDEA, OTHERS)  # 이 프로세스의 것이 아니라 건네받은 environment를 보아야 합니다.
+        with no_side_effects(inputs={"environment": environment, "here": here}):
+            got = step.usable_gpus(environment, here)
     require_value(got, "gpus")
     got = list(got)
+    if got == OTHERS.split(","):
+        fail(idea=IDEA, symptom="process-environment", expected="environment", got="os.environ")
     if any(not isinstance(one, str) for one in got):
         fail(idea=IDEA, symptom="numbers", expected="글의 목록", got=got)
     return got
@@ -33,7 +42,13 @@ def test_all_of_them_without_the_variable(load):
 @todo("7-1")
 @pytest.mark.parametrize(
     ("given", "want"),
-    [("2,5", ["2", "5"]), ("GPU-8f3a1c", ["GPU-8f3a1c"]), ("5, 2 ,9", ["5", "2", "9"]), ("7", ["7"])],
+    [
+        ("2,5", ["2", "5"]),
+        ("GPU-8f3a1c", ["GPU-8f3a1c"]),
+        ("5, 2 ,9", ["5", "2", "9"]),
+        ("7", ["7"]),
+        ("4,GPU-1f-1c,6", ["4", "GPU-1f-1c", "6"]),
+    ],
 )
 def test_only_those_written(load, given, want):
     """적혀 있으면 그것들만, 적힌 차례대로입니다."""
@@ -41,11 +56,16 @@ def test_only_those_written(load, given, want):
     if got != want:
         wrong = [
             ("ignored", HERE),
-            ("ignored", HERE[: len(want)]),
+            ("renumbered", [str(number) for number in range(len(want))]),
             ("spaces", given.split(",")),
             ("one-text", [given]),
             ("letters", list(given)),
             ("sorted", sorted(want)),
+            ("minus-inside", list(takewhile(lambda one: "-1" not in one, want))),
+            ("minus-inside", [one for one in want if "-1" not in one]),
+            ("as-number", list(takewhile(str.isdigit, want))),
+            ("as-number", [one for one in want if one.isdigit()]),
+            ("only-here", [one for one in want if one in HERE]),
         ]
         recognise(got, wrong, idea=IDEA, expected=want, given=given)
     assert_equal(got, want, idea=IDEA, message=f"{IDEA}={given}일 때의 GPU가 다릅니다.")

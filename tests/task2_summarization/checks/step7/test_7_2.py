@@ -23,6 +23,10 @@ def assigned(load, count: int, gpus: list[str], cores: int) -> list[dict[str, An
     require_value(got, "environments")
     if not isinstance(got, list) or any(not isinstance(one, dict) for one in got):
         fail("environments가 딕셔너리의 목록이 아닙니다.", idea=IDEA, expected="[{…}, …]", got=got)
+    if len(got) > 1 and all(one is got[0] for one in got):
+        fail(idea=IDEA, symptom="one-dict", expected="일꾼마다 하나", got="모두 같은 것 하나")
+    if len(got) == len(gpus) != count:
+        fail(idea=IDEA, symptom="per-gpu", expected=f"일꾼 {count}개", got=f"{len(got)}개")
     if len(got) != count:
         fail("일꾼의 수만큼 있어야 합니다.", idea=IDEA, expected=f"{count}개", got=f"{len(got)}개")
     texts = [value for one in got for value in one.values()]
@@ -69,9 +73,18 @@ def test_the_cores_are_shared(load, count, cores, want, gpus):
             ("zero", [cores // count + (number < cores % count) for number in range(count)]),
             ("zero", [cores // count] * count),
             ("too-many", [-(-cores // count)] * count),
+            ("bound-too-early", [max(1, cores // count) + (number < cores % count) for number in range(count)]),
+            *[("rest-to-one", rest_to(one, count, cores)) for one in (0, count - 1)],
         ]
         recognise(got, wrong, idea=IDEA, expected=want, cores=cores)
+        recognise(sorted(got, reverse=True), wrong, idea=IDEA, expected=want, shown=got, cores=cores)
     assert_equal(sorted(got, reverse=True), want, idea=IDEA, message="일꾼의 코어 수가 다릅니다.")
+
+
+def rest_to(one: int, count: int, cores: int) -> list[int]:
+    """나머지를 일꾼 `one`에게 모두 주었을 때, 큰 것부터."""
+    shares = [max(1, cores // count + cores % count * (number == one)) for number in range(count)]
+    return sorted(shares, reverse=True)
 
 
 @todo("7-2")
