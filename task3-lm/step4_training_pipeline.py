@@ -183,7 +183,8 @@ class Trainer:
         # [TODO 4-4] 기울기 전체의 크기를 설정의 max_grad_norm까지로 자르고, 가중치와 학습률을 한 스텝 고치세요.
         # 힌트: self.fabric.clip_gradients(모델, 옵티마이저, max_norm=…) → self.optimizer → self.scheduler의 차례입니다.
         #       자르기가 가중치를 고친 뒤에 온다면 무엇을 자르는 것일까요? 16-mixed에서는 기울기가 가끔 무한대가 됩니다.
-        #       그때 clip_gradients가 멈추지 않게 하려면 error_if_nonfinite에 무엇을 주어야 할까요?
+        #       그때 clip_gradients가 멈추지 않게 하려면 error_if_nonfinite에 무엇을 주어야 할까요? 그런 스텝을
+        #       건너뛰는 일은 optimizer.step 안에서 Fabric이 합니다.
         todo("4-4")  # 여기를 지우고 채워 주세요.
         # [END 4-4]
         average = torch.stack(losses).mean()

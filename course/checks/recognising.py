@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from course.checks.words import CheckFailed, fail, matches, show
+from course.checks.words import CheckFailed, close, fail, matches, show, size
 from todo import TodoNotDone
 
 Wrong = Iterable[tuple[str, Any]]  # (증상, 그 실수를 했을 때 나올 값)들. 한 증상이 여러 번 나와도 됩니다.
@@ -167,15 +167,33 @@ def require_dtype(got: Any, want: Any, name: str, *, symptom: str | None = None)
         fail(f"{name}의 자료형이 다릅니다.", symptom=symptom, **about)
 
 
-def require_gradients(parts: Mapping[str, Any], *, idea: str = "기울기") -> None:
+def require_gradients(
+    parts: Mapping[str, Any], want: Mapping[str, Any] | None = None, *, atol: float = 0.05, idea: str = "기울기"
+) -> None:
     """역전파한 다음, 이름마다의 텐서에 0이 아닌 기울기가 있는지 봅니다. NaN뿐인 것도 없는 것입니다.
 
-    값까지 견줄 수 있으면 `assert_close(one.grad, …)`가 낫습니다. 여기서는 끊긴 길만 드러납니다.
+    값은 옳다는 것을 이미 알 때 부릅니다. 길 하나만 남기고 끊은 것은 `want`를 주어야 드러납니다.
+
+    Args:
+        want: 이름 → 따로 구한 기울기(`gradients_of`).
+        atol: 가장 큰 기울기를 1로 보았을 때의 허용 오차.
     """
     cut = [name for name, one in parts.items() if one.grad is None or not one.grad.abs().sum() > 0]
     if cut:
         names = ", ".join(cut[:3])
         fail(idea=idea, expected="0이 아닌 기울기", got=f"{names}에 없음", symptom="cut-graph", name=cut[0])
+    for name, right in (want or {}).items():
+        scale = size(right)
+        if not close(parts[name].grad / scale, right / scale, atol):
+            expected, got = (f"크기가 {one.norm():.4g}인 기울기" for one in (right, parts[name].grad))
+            fail(idea=idea, expected=expected, got=got, symptom="part-of-graph", name=name)
+
+
+def gradients_of(value: Any, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """따로 셈한 옳은 값 `value`의 제곱의 합(수 하나이면 그대로)에서 구한, 이름마다의 기울기."""
+    torch = sys.modules["torch"]
+    total = value if value.dim() == 0 else value.square().sum()
+    return dict(zip(parts, torch.autograd.grad(total, list(parts.values())), strict=True))
 
 
 def require_shape(

@@ -216,6 +216,7 @@ class Devices:
         self.left: list[Any] = []
         self.is_mixed = False
         self.is_numpy = False
+        self.nailed: tuple[Any, ...] = ("cpu",)  # 어느 장치인지 묻지 않고 CPU라고 못 박은 것들
 
     def require_moved(self, got: Any) -> None:
         """자리의 코드가 돌려준 텐서가 CPU에 남은 것이면 `fail`합니다."""
@@ -245,7 +246,7 @@ class Devices:
                 self.left.append(made)  # 자른 것은 자르기 전의 것과 같은 장치에 있습니다.
         elif left and len(left) < len(tensors):
             self.is_mixed = True
-        elif _is_tensor(made) and (left or (func in _makers(torch) and _stays_home(kwargs))):
+        elif _is_tensor(made) and (left or (func in _makers(torch) and _stays_home(kwargs, self.nailed))):
             self.left.append(made)
 
 
@@ -259,10 +260,11 @@ def _movers(torch: Any) -> tuple[Any, ...]:
     return (tensor.to, tensor.type_as, tensor.__getitem__, tensor.__setitem__)
 
 
-def _stays_home(kwargs: Mapping[str, Any]) -> bool:
+def _stays_home(kwargs: Mapping[str, Any], nailed: tuple[Any, ...]) -> bool:
     """GPU에서 불러도 CPU의 텐서를 만드는가. 다른 텐서의 장치는 글이 아니라 `torch.device`로 옵니다."""
     device = kwargs.get("device")
-    return (device is None or (isinstance(device, str) and device == "cpu")) and kwargs.get("out") is None
+    stays = any(type(device) is type(one) and device == one for one in nailed)
+    return (device is None or stays) and kwargs.get("out") is None
 
 
 def _is_device(value: Any) -> bool:
@@ -287,7 +289,7 @@ def _has(many: list[Any], wanted: Any) -> bool:
 
 
 @contextmanager
-def on_one_device(expected: str) -> Iterator[Devices]:
+def on_one_device(expected: str, *, only_tensors_know: bool = False) -> Iterator[Devices]:
     """블록 안의 셈에서 장치가 섞이지 않는지, GPU 없이 봅니다.
 
     장치를 적지 않고(또는 `device="cpu"`라고 적어) 만든 텐서가 모델의 텐서와 한 계산에 들어가는 순간과, 옮기지 않은
@@ -300,14 +302,20 @@ def on_one_device(expected: str) -> Iterator[Devices]:
 
     Args:
         expected: 어느 장치여야 하는지. 예: `"ids와 같은 장치"`.
+        only_tensors_know: 장치를 아는 것이 텐서뿐인 자리인가. 그렇다면 텐서에게 묻지 않은 `torch.device("cpu")`도 글 `"cpu"`와
+            같이 봅니다. 블록 안에서 텐서는 제 장치를 `cpu:0`이라고 답하므로 둘이 갈립니다.
     """
+    import torch
     from torch.overrides import TorchFunctionMode
 
     devices = Devices(expected)
+    devices.nailed = ("cpu", torch.device("cpu")) if only_tensors_know else ("cpu",)
 
     class Watching(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             made = func(*args, **(kwargs or {}))
+            if only_tensors_know and func == torch.Tensor.device.__get__ and made.type == "cpu":
+                return torch.device("cpu:0")
             devices.saw(func, args, kwargs or {}, made)
             return made
 

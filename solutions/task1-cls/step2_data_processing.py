@@ -55,7 +55,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         """학습 배치. 에포크마다 순서가 바뀝니다."""
         # [TODO 2-2] 학습 데이터셋을 무작위 순서로, 학습 배치 크기로 읽는 로더를 만드세요.
         # 힌트: 같은 예문이 한 에포크에 두 번 나오면 안 됩니다. 마지막의 작은 배치도 버리지 않습니다.
-        #       배치로 묶는 일은 collate_fn=self.collate에 맡깁니다.
+        #       배치로 묶는 일은 collate_fn=self.collate에 맡기고, 보조 프로세스는 설정의 workers만큼 둡니다.
         dataset = self.dataset("train")
         loader = DataLoader(
             dataset,
@@ -72,6 +72,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         """검증 배치. 학습 도중에 모델을 고르는 데 씁니다."""
         # [TODO 2-3] 검증 데이터셋을 파일 순서대로, 추론 배치 크기로 읽는 로더를 만드세요.
         # 힌트: 검증은 몇 번을 해도 같은 값이어야 합니다. 어느 갈래를 읽는지, 배치 크기는 어느 쪽인지 확인하세요.
+        #       묶는 함수와 보조 프로세스의 수는 2-2와 같습니다.
         dataset = self.dataset("valid")
         loader = DataLoader(
             dataset,

@@ -52,7 +52,7 @@ class NSMCModel(step2_data_processing.NSMCModel):
             batch: `input_ids`, `attention_mask`: (배치, 길이). `labels`: (배치,).
 
         Returns:
-            `loss`: 스칼라, 기울기가 이어져 있습니다. `acc`: 스칼라, 0~1.
+            둘 다 () 텐서. `loss`: 기울기가 이어져 있습니다. `acc`: 0~1.
         """
         # [TODO 3-1] 배치를 모델에 넣어 손실(loss)과, 가장 큰 로짓으로 고른 예측의 정확도(acc)를 구하세요.
         # 힌트: 라벨까지 함께 넣으면 outputs.loss가 생깁니다. 예측은 라벨 축에서 가장 큰 것입니다.

@@ -147,7 +147,8 @@ class Trainer:
         # [TODO 4-2] 기울기를 지우고, 손실을 구해 역전파하고, 기울기를 자르고, 가중치와 학습률을 고치세요.
         # 힌트: self.model.training_step → self.fabric.backward → self.fabric.clip_gradients → step.
         #       자르는 한계는 config.learning.max_grad_norm입니다. 16비트에서는 기울기가 이따금 무한대가 되는데, 그때
-        #       clip_gradients가 멈추지 않게 하려면 error_if_nonfinite에 무엇을 주어야 할까요?
+        #       clip_gradients가 멈추지 않게 하려면 error_if_nonfinite에 무엇을 주어야 할까요? 그런 스텝을 건너뛰는 일은
+        #       optimizer.step 안에서 Fabric이 합니다.
         self.optimizer.zero_grad()
         outputs = self.model.training_step(batch)
         self.fabric.backward(outputs["loss"])

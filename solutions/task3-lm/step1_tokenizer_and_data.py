@@ -192,7 +192,10 @@ class LMData:
         return self.config.stride or max(1, min(self.config.max_seq_len, spacing))
 
     def train_dataloader(self) -> DataLoader:
-        """학습 로더. 배치는 (입력, 정답)이고 둘 다 (배치, 길이)입니다."""
+        """학습 로더. 배치는 (입력, 정답)이고 둘 다 (배치, 길이)입니다.
+
+        4단계가 `loader.dataset`에게 bytes_per_token을 물으므로, 읽는 것은 위의 dataset 그대로입니다.
+        """
         dataset = WindowDataset(self.train.tokens, self.config.max_seq_len, self.stride, self.train.bytes_per_token)
         # [TODO 1-5] dataset의 모든 창을 에포크마다 새로 섞어 batch_size개씩 내는 DataLoader를 loader에 담으세요.
         # 힌트: 설정(self.config)의 batch_size와 workers를 씁니다. 겹치는 창을 순서대로 읽으면 이웃한 배치들은 서로

@@ -162,3 +162,13 @@ def test_tensor_that_was_not_moved_may_not_become_an_array(act):
 )
 def test_what_runs_on_any_device_is_not_told(act):
     assert seen(act) is None
+
+
+def test_a_device_object_nailed_to_the_cpu_is_noticed_where_only_tensors_know():
+    ids = torch.tensor([[1, 2]])
+    with on_one_device("ids와 같은 장치", only_tensors_know=True):
+        ids + torch.arange(2, device=ids.device) + torch.arange(2, device=str(ids.device))
+    with on_one_device("ids와 같은 장치"):
+        ids + torch.arange(2, device=torch.device("cpu"))
+    with pytest.raises(CheckFailed), on_one_device("ids와 같은 장치", only_tensors_know=True):
+        ids + torch.arange(2, device=torch.device("cpu"))

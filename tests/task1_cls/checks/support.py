@@ -66,6 +66,21 @@ def tiny_model() -> Path:
 
 
 @cache
+def tiny_electra() -> Path:
+    """BERT가 아닌 모델의 폴더. 라이브러리의 문서가 권하는 KcELECTRA와 같은 종류입니다."""
+    from transformers import ElectraConfig, ElectraForPreTraining
+
+    folder = workspace() / "tiny-electra"
+    sizes = {"embedding_size": 16, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = ElectraConfig(vocab_size=len(tokenizer()), intermediate_size=32, max_position_embeddings=64, **sizes)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        ElectraForPreTraining(config).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+@cache
 def tiny_corpus() -> Path:
     """학습 22, 검증 10, 평가 7개의 리뷰. 배치 크기로 나누어떨어지지 않습니다."""
     folder = workspace() / "tiny-reviews"
@@ -157,6 +172,7 @@ def warm() -> None:
     torch.set_num_threads(1)
     quiet_transformers()
     tiny_corpus()
+    AutoModelForSequenceClassification.from_pretrained(str(tiny_electra()))
     config = AutoConfig.from_pretrained(str(tiny_model()), num_labels=2)
     model = AutoModelForSequenceClassification.from_pretrained(str(tiny_model()), config=config)
     inputs = tokenizer()(SENTENCES[0], return_tensors="pt")

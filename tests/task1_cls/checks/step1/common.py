@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,14 @@ def limited_config() -> Any:
     return config
 
 
-def attempt(module: Any, todo_id: str) -> Trial:
-    """이 TODO의 자리만 학생의 것으로 하여 `__init__`을 부릅니다."""
+def attempt(module: Any, todo_id: str, folder: Path | None = None, labels: Mapping[str, str] | None = None) -> Trial:
+    """이 TODO의 자리만 학생의 것으로 하여 `__init__`을 부릅니다.
+
+    Args:
+        folder: `config.model.pretrained`가 가리키는 사전학습 모델. 적지 않으면 작은 BERT입니다.
+        labels: 말뭉치의 라벨과 그 이름. 적지 않으면 NSMC의 둘입니다.
+    """
+    folder = folder or support.tiny_model()
     config = limited_config()
     config.model.pretrained = ALIAS
     target, trial = PART[todo_id], Trial()
@@ -79,7 +85,7 @@ def attempt(module: Any, todo_id: str) -> Trial:
         name: value
         for name, value in (
             ("data", NsmcCorpus(config)),
-            ("lm_config", right_config()),
+            ("lm_config", right_config(folder)),
             ("lm_tokenizer", support.tokenizer()),
         )
         if name != target
@@ -109,15 +115,18 @@ def attempt(module: Any, todo_id: str) -> Trial:
     trial.model.__dict__.update(stand_ins)
     torch.manual_seed(1)
     with pytest.MonkeyPatch.context() as patch:
-        _find_models_without_the_hub(module, patch)
+        _find_models_without_the_hub(module, folder, patch)
         _ignore_other_todos(module, todo_id, patch)
         _watch_settings(config, trial, todo_id, patch)
         _watch_library(trial, patch)
+        if labels:
+            patch.setattr(NsmcCorpus, "labels", tuple(labels))
+            patch.setattr(NsmcCorpus, "label_names", tuple(labels.values()))
         try:
             trial.model.__init__(config)
         except Exception as error:  # noqa: BLE001 - 다른 TODO의 예외일 수 있습니다. 담은 것을 보고 판단합니다.
             trial.error = error
-        for one in (trial.value, stand_ins.get("data"), NsmcCorpus):
+        for one in () if labels else (trial.value, stand_ins.get("data"), NsmcCorpus):
             if isinstance(one, NsmcCorpus) or one is NsmcCorpus:
                 trial.labels.append((one.labels, one.label_names))
     if trial.value is NOTHING:  # add_module처럼 대입하지 않고 담은 것
@@ -125,7 +134,7 @@ def attempt(module: Any, todo_id: str) -> Trial:
     return trial
 
 
-def _find_models_without_the_hub(module: Any, patch: pytest.MonkeyPatch) -> None:
+def _find_models_without_the_hub(module: Any, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """`resolve_pretrained`만 별명을 작은 모델의 폴더로 바꿉니다. 모르는 이름은 네트워크를 찾지 않고 바로 멈춥니다."""
     import huggingface_hub.constants
 
@@ -134,7 +143,7 @@ def _find_models_without_the_hub(module: Any, patch: pytest.MonkeyPatch) -> None
     real = nlpbook.pretrained.resolve_pretrained
 
     def resolve(name: str) -> str:
-        return real(str(support.tiny_model()) if name == ALIAS else name)
+        return real(str(folder) if name == ALIAS else name)
 
     patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     patch.setattr(nlpbook.pretrained, "resolve_pretrained", resolve)
@@ -272,8 +281,8 @@ def _region(model: Any, todo_id: str) -> Callable[[str, int], bool] | None:
     return lambda name, line: name == file and region.begin < line <= region.end
 
 
-def right_config() -> Any:
+def right_config(folder: Path | None = None) -> Any:
     """1-2가 담았어야 할 설정. 부를 때마다 새것입니다."""
-    from transformers import BertConfig
+    from transformers import AutoConfig
 
-    return BertConfig.from_pretrained(str(support.tiny_model()), num_labels=2)
+    return AutoConfig.from_pretrained(str(folder or support.tiny_model()), num_labels=2)

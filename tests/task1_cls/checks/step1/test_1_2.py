@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from course.checks.words import assert_equal, fail, todo
+from tests.task1_cls.checks import support
 from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, right_config, stored
 
 
@@ -68,3 +69,24 @@ def test_config_makes_a_working_classifier(config_trial):
     kind = config_trial.value.problem_type
     if kind not in (None, "single_label_classification"):
         fail(idea="과제의 종류", expected="라벨 하나 고르기", got=kind, symptom="other-problem")
+
+
+@todo("1-2")
+def test_the_corpus_tells_how_many_labels_there_are(load, config_trial):
+    """라벨이 셋인 말뭉치라면 라벨 수도 셋입니다."""
+    if config_trial.value.num_labels != 2:
+        return  # 라벨이 둘일 때부터 틀린 것은 앞의 검사가 말합니다.
+    trial = attempt(load(1), "1-2", labels={"0": "부정", "1": "긍정", "2": "중립"})
+    stored(trial, "1-2")
+    got = trial.seen[-2] if len(trial.seen) >= 2 else trial.value.num_labels
+    if got != 3:
+        fail(idea="분류 머리의 크기", expected="라벨이 셋이면 3", got=got, symptom="fixed-count")
+
+
+@todo("1-2")
+def test_other_kinds_of_models_have_their_own_config(load, config_trial):
+    """사전학습 모델이 BERT가 아니면, 그 종류의 설정입니다."""
+    trial = attempt(load(1), "1-2", folder=support.tiny_electra())
+    got = type(stored(trial, "1-2")).__name__
+    if got != "ElectraConfig":
+        fail(idea="Auto 클래스", expected="ElectraConfig", got=got, symptom="one-family")

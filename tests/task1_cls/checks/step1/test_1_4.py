@@ -9,7 +9,7 @@ import torch
 
 from course.checks.words import assert_equal, close, deviation, fail, matches, todo
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, right_config, stored
+from tests.task1_cls.checks.step1.common import MANNERS, NOTHING, SHAPES, attempt, right_config, stored
 
 
 @cache
@@ -161,4 +161,26 @@ def test_every_weight_of_the_model_can_learn(classifier_trial):
         )
     frozen = sum(not parameter.requires_grad for parameter in own)
     if frozen:
-        fail(idea="미세조정", expected="모두 학습", got=f"{frozen}개가 얼어 있음", symptom="frozen")
+        body = sum(not parameter.requires_grad for parameter in trial.value.base_model.parameters())
+        shown = {"expected": "모두 학습", "got": f"{frozen}개가 얼어 있음", "count": frozen}
+        fail(idea="미세조정", symptom="frozen" if body else "frozen-head", **shown)
+
+
+@todo("1-4")
+def test_other_kinds_of_models_bring_their_weights_too(load, classifier_trial):
+    """사전학습 모델이 BERT가 아니면, 그 종류의 모델이 그 가중치로 만들어집니다."""
+    from safetensors.torch import load_file
+    from transformers import ElectraForSequenceClassification
+
+    folder = support.tiny_electra()
+    shown = {"idea": "Auto 클래스", "expected": "ElectraForSequenceClassification", "symptom": "one-family"}
+    trial = attempt(load(1), "1-4", folder=folder)
+    if trial.error is not None and trial.value is NOTHING:
+        fail(got=type(trial.error).__name__, **shown)
+    got = stored(trial, "1-4")
+    if not isinstance(got, ElectraForSequenceClassification):
+        fail(got=type(got).__name__, **shown)
+    want = {name: one for name, one in load_file(folder / "model.safetensors").items() if name.startswith("electra.")}
+    here = got.state_dict()
+    if not all(name in here and close(here[name], one, 1e-6) for name, one in want.items()):
+        fail(idea="사전학습", expected="저장된 가중치", got="다른 값", symptom="other-weights")

@@ -66,7 +66,7 @@ def outputs_of(got, names, todo_name):
 
 def evaluated(model, step, batch, names):
     """평가 한 스텝의 결과. 모델은 부르기 전과 같이 평가 모드이고, 결과는 모두 텐서입니다."""
-    with no_side_effects(inputs=batch, settings=model.config, weights=model, modes=model):
+    with no_side_effects(inputs=batch, settings=model.config, weights=model, modes=model, gradients=model):
         got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
     for name in names:
         if isinstance(got[name], tuple) and hasattr(got[name], "indices"):
@@ -74,6 +74,8 @@ def evaluated(model, step, batch, names):
         if not isinstance(got[name], torch.Tensor):
             kind = type(got[name]).__name__
             fail(idea="자료형", expected="텐서", got=kind, symptom="not-tensor", name=name)
+        if got[name].requires_grad:
+            fail(idea="no_grad", expected="기울기 없음", got="기울기가 이어짐", symptom="graph-kept", name=name)
     return got
 
 
@@ -114,8 +116,15 @@ def unmasked_logits(model, batch):
     return support.reference_logits(model, {**batch, "attention_mask": torch.ones_like(batch["attention_mask"])})
 
 
-def check_predictions(preds, logits, batch):
-    """예측은 문장마다 하나이고, 라벨 축에서 가장 큰 것입니다."""
+def check_predictions(preds, labels, logits, batch, dim0="softmax-dim0"):
+    """예측은 문장마다 하나이고, 라벨 축에서 가장 큰 것입니다.
+
+    Args:
+        labels: 학생이 정답이라고 담은 것. 예측과 맞바꾸었는지 봅니다.
+        dim0: 배치 축의 softmax에서 고른 예측의 증상.
+    """
+    if matches(preds, batch["labels"], 0) and matches(labels, logits.argmax(dim=-1), 0):
+        fail(idea="예측과 정답", expected=show(labels), got=show(preds), symptom="preds-labels-swapped")
     count, labels = logits.shape
     shapes = {(labels,): "argmax-dim0", (): "argmax-flat", (count, labels): "no-argmax", (count, 1): "keepdim"}
     require_shape(preds, (count,), idea="argmax의 축", what="예측", wrong=shapes)
@@ -124,10 +133,12 @@ def check_predictions(preds, logits, batch):
         ("argmin", logits.argmin(dim=-1)),
         ("max-values", logits.max(dim=-1).values),
         ("correct-flags", want == batch["labels"]),
+        (dim0, logits.softmax(dim=0).argmax(dim=-1)),
+        ("labels-as-preds", batch["labels"]),
         ("threshold", logits[:, 1] > 0),
     ]
     if not close(preds, want, 0):
-        recognise(preds, wrong, atol=ATOL, idea="argmax", expected=want, shown=preds.flatten()[:6])
+        recognise(preds, wrong, atol=ATOL, idea="argmax", expected=str(want.tolist()), shown=preds.flatten().tolist())
     assert_close(preds, want, atol=0, idea="argmax", message="예측이 가장 큰 로짓의 라벨과 다릅니다.")
     require_dtype(preds, torch.int64, "preds", symptom="not-int64")
 

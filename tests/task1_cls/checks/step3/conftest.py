@@ -22,6 +22,10 @@ def prepared(load, device):
         head.weight.mul_(scale)
         head.bias.mul_(scale)
         logits = logits * scale  # 머리는 선형이므로, 다시 구하지 않아도 로짓이 어떻게 바뀌는지 압니다.
+        # 긍정일수록 두 로짓을 함께 키웁니다. 예측은 그대로이지만, 배치 축에서 견준 것은 달라집니다.
+        head.weight.add_(head.weight[1] - head.weight[0])
+        head.bias.add_(head.bias[1] - head.bias[0])
+        logits = logits + (logits[:, 1] - logits[:, 0])[:, None]
         margins = (logits[:, 1] - logits[:, 0]).sort().values
         middle = (margins[COUNT // 2] + margins[COUNT // 2 + 1]) / 2
         logits[:, 1] -= middle

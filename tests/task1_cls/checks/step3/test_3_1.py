@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
-from course.checks.recognising import recognise, require_gradients
+from course.checks.recognising import gradients_of, recognise, require_gradients
 from course.checks.side_effects import no_side_effects
 from course.checks.words import CheckFailed, assert_close, close, fail, matches, show, todo
 from nlpbook.classification.metrics import accuracy
@@ -111,11 +111,12 @@ def test_gradient_reaches_every_part(model, batch):
             symptom=None if got is None else "loss-item",
         )
     got.sum().backward()
-    parts = {
-        "분류 머리": model.lang_model.classifier.weight,
-        "임베딩": model.lang_model.bert.embeddings.word_embeddings.weight,
-    }
-    require_gradients(parts)
+    named = {"분류 머리": "classifier.weight", "임베딩": "bert.embeddings.word_embeddings.weight"}
+    weights = dict(model.lang_model.named_parameters())
+    parts = {name: weights[place] for name, place in named.items()}
+    right = model.lang_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    mean = cross_entropy(right, batch["labels"])
+    require_gradients(parts, gradients_of(mean, parts) if close(got, mean, ATOL) else None)
 
 
 @todo("3-1")
@@ -131,9 +132,12 @@ def test_accuracy_is_the_share_of_right_predictions(steady, batch, logits):
         fail(idea="정확도", expected=f"{want:.4f}", got=type(got).__name__, symptom="acc-not-number")
     if shape:
         fail(idea="정확도", expected="스칼라", got=f"모양 {shape}", symptom="acc-vector")
+    is_tensor = isinstance(got, torch.Tensor)
     if close(got, accuracy(preds, labels), 1e-6):
         for i in (int(right.argmax()), int(right.argmin())):  # 맞힌 예문 하나와 빗나간 예문 하나
             check_accuracy_alone(steady, {name: tensor[i : i + 1] for name, tensor in batch.items()}, right[i])
+        if not is_tensor:
+            fail(idea="정확도", expected="수 하나인 텐서", got=type(got).__name__, symptom="acc-number")
         return
     if matches(got, right.sum(), 0):
         count = f"{float(got):.0f}"
@@ -145,10 +149,13 @@ def test_accuracy_is_the_share_of_right_predictions(steady, batch, logits):
         ("acc-always-one", 1.0),
         ("acc-divisor", right.sum() / size),
         ("acc-broadcast", (preds[:, None] == labels).float().mean()),
-        ("threshold", ((logits[:, 1] > 0) == labels).float().mean()),
     ]
     if matches(got, 0.0, 0):
         recognise_zero(steady, batch, logits, want)
+    for symptom, picked in (("softmax-dim0", logits.softmax(0).argmax(-1)), ("threshold", (logits[:, 1] > 0).long())):
+        alike = matches(got, (picked == labels).float().mean(), ATOL)
+        if alike and matches(trained(steady, {**batch, "labels": picked})["acc"], 1.0, 0):  # 그것만 다 맞습니다.
+            fail(idea="정확도", expected=f"{want:.4f}", got=show(got), symptom=symptom)
     recognise(got, wrong, atol=ATOL, idea="정확도", expected=want)
     fail("정확도가 맞힌 비율과 다릅니다.", idea="정확도", expected=f"{want:.4f}", got=show(got))
 

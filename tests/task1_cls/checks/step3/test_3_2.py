@@ -26,7 +26,7 @@ from tests.task1_cls.checks.step3.common import (
 def test_validation_predictions(model, batch, logits):
     """예측과 정답을 예문마다 돌려줍니다."""
     got = evaluated(model, "validation_step", batch, VALIDATED)
-    check_predictions(got["preds"], logits, batch)
+    check_predictions(got["preds"], got["labels"], logits, batch)
     check_labels(got["labels"], batch, logits)
     check_alone(alone(model, "validation_step", batch, VALIDATED))
 
@@ -62,6 +62,7 @@ def test_validation_loss_is_per_example(model, batch, logits):
     double = cross_entropy(logits.softmax(-1), labels, reduction="none")
     wrong = [
         ("loss-sum", want.sum()),
+        ("loss-divided", want / len(want)),
         ("double-softmax", double),
         ("no-mask", masked),
         ("own-preds", own),

@@ -22,7 +22,7 @@ from tests.task1_cls.checks.step3.common import (
 def test_test_predictions(model, batch, logits):
     """예측과 정답을 예문마다 돌려줍니다."""
     got = evaluated(model, "test_step", batch, TESTED)
-    check_predictions(got["preds"], logits, batch)
+    check_predictions(got["preds"], got["labels"], logits, batch, dim0="preds-dim0")
     check_labels(got["labels"], batch, logits)
     check_alone(alone(model, "test_step", batch, TESTED))
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from course.checks.recognising import recognise
-from course.checks.side_effects import SettingsKept, WeightsKept
+from course.checks.side_effects import GradientsKept, SettingsKept, WeightsKept
 from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task1_cls.checks import support
 from tests.task1_cls.checks.step3.common import ATOL, COUNT, asked
@@ -20,12 +20,13 @@ TEXT = "배우들 연기가 좋아서 두 번 봤어요"
 
 def inferred(model, text):
     """문장 하나의 답. 모델은 평가 모드 그대로이고, 확률은 파이썬의 수입니다."""
-    settings, weights = SettingsKept(model.config), WeightsKept(model)
+    settings, weights, gradients = SettingsKept(model.config), WeightsKept(model), GradientsKept(model)
     try:
         got = asked(model.infer_one, text)
     finally:
         settings.check()  # 멈춘 까닭이 바꾸어 놓은 설정일 수도 있습니다.
         weights.check()
+        gradients.check()
     if not all(hasattr(got, name) for name in ("text", "negative", "positive")):
         kind = type(got).__name__
         fail(idea="단계의 약속", expected="Prediction", got=kind, symptom="not-prediction")
@@ -126,18 +127,44 @@ def test_answer_keeps_the_sentence(model):
         fail(idea="이름의 덮어쓰기", expected=TEXT, got=kind, symptom="text-lost")
 
 
+VERY_LONG = " ".join([support.LONG_TEXT] * 20)
+
+
+def length_read(model):
+    """아주 긴 글에서 모델이 받은 토큰의 수. 모델은 그보다 긴 것도 받는 척합니다. 부르지 않았으면 None."""
+    seen = []
+
+    class Endless(torch.nn.Module):
+        device = model.device
+
+        def forward(self, input_ids=None, *_, **__):
+            from transformers.modeling_outputs import SequenceClassifierOutput
+
+            seen.append(input_ids.size(-1))
+            return SequenceClassifierOutput(logits=torch.tensor([[0.0, 1.0]], device=input_ids.device))
+
+    real, model.lang_model = model.lang_model, Endless()
+    try:
+        model.infer_one(VERY_LONG)
+    finally:
+        model.lang_model = real
+    return seen[0] if seen else None
+
+
 @todo("3-4")
 def test_long_text_is_truncated(model):
     """seq_len을 넘는 글도 잘려서 답을 얻습니다."""
     try:
         got = inferred(model, support.LONG_TEXT)
     except (IndexError, RuntimeError) as error:
-        fail(
-            idea="truncation",
-            expected=f"{support.SEQ_LEN}토큰에서 자르기",
-            got=type(error).__name__,
-            symptom="no-truncation",
-        )
+        length, whole = length_read(model), len(support.tokenizer()(VERY_LONG, verbose=False)["input_ids"])
+        if length is not None and length < whole:
+            shown = {"expected": f"{support.SEQ_LEN}토큰", "got": f"{length}토큰"}
+            fail(idea="truncation", symptom="other-length", **shown)
+        if length is None:
+            raise
+        shown = {"expected": f"{support.SEQ_LEN}토큰에서 자르기", "got": f"{length}토큰 그대로"}
+        fail(f"긴 글에서 멈췄습니다({type(error).__name__}).", idea="truncation", symptom="no-truncation", **shown)
     want = support.reference_probabilities(model, support.LONG_TEXT)
     pair = [got.negative, got.positive]
     if close(pair, want, ATOL):

@@ -23,7 +23,7 @@ class ByHand:
 NOTHING = "아무것도 건네지 않음"
 
 
-def train(new_trainer, position, stop=None):
+def train(new_trainer, position, stop=None, epochs=EPOCHS):
     """`train()`을 부르고, 무엇을 배웠는지 적은 것을 돌려줍니다.
 
     Args:
@@ -66,14 +66,14 @@ def train(new_trainer, position, stop=None):
         optimizer=ByHand(),
         scheduler=ByHand(),
         steps_per_epoch=BATCHES,
-        total_steps=EPOCHS * BATCHES,
+        total_steps=epochs * BATCHES,
     )
     trainer.train_loader.trainer = trainer
     trainer.train_step, trainer.after_step = method_of(trainer, train_step), method_of(trainer, after_step)
     trainer.save_checkpoint = method_of(trainer, save_checkpoint)
     for name in ("evaluate", "record", "report", "keep_if_good"):
         setattr(trainer, name, work_of_after_step(name))
-    trainer.config.learning.num_epochs = EPOCHS
+    trainer.config.learning.num_epochs = epochs
     trainer.fabric.is_global_zero = False
     trainer.fabric.backward = lambda loss, *args, **kwargs: loss.backward()
     trainer.fabric.clip_gradients = lambda *args, **kwargs: None
@@ -147,6 +147,18 @@ def name_lessons(trainer, learned, want):
         counted_too_often(trainer)
     assert_equal(len(learned), len(want), idea="두 겹 반복", message="배운 배치의 수가 다릅니다.")
     assert_equal(learned, want, idea="두 겹 반복", message="배운 배치의 순서가 다릅니다.")
+
+
+@todo("4-1")
+def test_the_number_of_epochs_comes_from_the_settings(new_trainer):
+    """에포크의 수를 다르게 정하면 배우는 수도 달라집니다."""
+    longer = EPOCHS + 2
+    _, learned, _ = train(new_trainer, Position(), epochs=longer)
+    if len(learned) == EPOCHS * BATCHES == len(train(new_trainer, Position())[1]):
+        shown = {"expected": f"에포크 {longer}번", "got": f"에포크 {EPOCHS}번"}
+        fail(idea="에포크의 수", symptom="fixed-epochs", **shown)
+    want, got = f"에포크 {longer}번", f"에포크 {len(learned) / BATCHES:g}번"
+    assert_equal(got, want, idea="에포크의 수", message="설정을 바꾸었을 때 배운 에포크의 수가 다릅니다.")
 
 
 @todo("4-1")

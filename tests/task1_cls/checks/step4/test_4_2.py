@@ -26,10 +26,12 @@ class Line(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.tensor([0.5, -0.4, 0.3]))
         self.bias = torch.nn.Parameter(torch.tensor(0.1))
         self.beats, self.through_fabric = beats, False
+        self.modes = []  # 순전파할 때마다 학습 모드였는가
 
     def forward(self, **batch):
         self.beats += ["forward"] if self.through_fabric else ["bypass", "forward"]
         self.through_fabric = False
+        self.modes.append(self.training)
         # 딕셔너리에 담으면 Fabric이 loss.backward()를 예외로 막습니다. 검사가 먼저 알아보고 말해 주려고 비켜 갑니다.
         return SimpleNamespace(loss=line_loss(batch, self.weight, self.bias))
 
@@ -162,9 +164,11 @@ def line_trainer(new_trainer, device):
 
     scheduler.step = schedule
     model = LineModel(line, wrapped)
+    model.config = None  # 아래에서 루프의 설정을 담습니다. NSMCModel도 제 설정을 압니다.
     parts = {"fabric": fabric, "model": model, "optimizer": optimizer, "scheduler": scheduler}
     trainer = new_trainer(**parts, steps_per_epoch=3, total_steps=3)
     trainer.config.learning.max_grad_norm = LIMIT
+    model.config = trainer.config
     model.train()
     return trainer, SimpleNamespace(beats=beats, line=line, precision=precision, told=told)
 
@@ -191,6 +195,7 @@ def steps(new_trainer, device):
         )
     made = SimpleNamespace(records=records, precision=precision, position=copy.copy(trainer.position))
     made.told = seen.told
+    made.modes = [*line.modes, trainer.model.training, line.training]
     made.accumulates = False
     if "step" not in records[0].beats:  # 여러 배치를 모아 고치는 답이라면, 계속 부르면 언젠가는 고칩니다.
         for _ in range(32):
@@ -397,6 +402,13 @@ def test_three_steps_match_the_arithmetic(steps):
 
 
 @todo("4-2")
+def test_learning_happens_in_training_mode(steps):
+    """학습 모드에서 배우고, 스텝이 끝나도 학습 모드입니다."""
+    if not all(steps.modes):
+        fail(idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
+
+
+@todo("4-2")
 def test_an_infinite_gradient_does_not_stop_the_training(new_trainer, device):
     """기울기가 무한대여도 스텝을 마칩니다. 16비트에서는 그런 스텝을 Fabric이 건너뜁니다."""
     trainer, seen = line_trainer(new_trainer, device)
@@ -409,4 +421,7 @@ def test_an_infinite_gradient_does_not_stop_the_training(new_trainer, device):
             raise
         shown = {"expected": "스텝을 마침", "got": type(error).__name__}
         fail(idea="기울기 자르기", symptom="stops-at-overflow", **shown)
+    if "step" not in seen.beats and "schedule" in seen.beats:
+        shown = {"expected": "optimizer.step을 부름", "got": "부르지 않음"}
+        fail(idea="16비트", symptom="own-skip", **shown)
     assert_equal(seen.beats[-1:], ["schedule"], idea="한 스텝의 박자", message="스텝을 끝까지 마치지 않았습니다.")

@@ -84,6 +84,7 @@ SCHEDULES = {
     "one-late": at(lambda step, every: (step - 1) % every == 0 or step == TOTAL),
     "last-early": at(lambda step, every: step % every == 0 or step == TOTAL - 1),
     "inverted": at(lambda step, every: step % every != 0 or step == TOTAL),
+    "turned-round": at(lambda step, every: every % step == 0 or step == TOTAL),
     "quotient": at(lambda step, every: step // every == 0 or step == TOTAL),
     "from-then-on": at(lambda step, every: step >= every or step == TOTAL),
 }

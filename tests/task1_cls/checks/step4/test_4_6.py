@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from course.checks.words import assert_close, assert_equal, fail, matches, show, todo
-from course.checks.workspace import workspace
+from course.checks.workspace import plain_fabric, workspace
 from nlpbook.checkpoints import Checkpoint, CheckpointSaver, rng_state, set_rng_state, write_state
 from nlpbook.position import Position
 from tests.task1_cls.checks.step4.common import Batches, ValLoader, WithDropout, one_process
+
+PLACE = {"epoch": 4, "batch": 5, "step": 37}  # 서로도, 프로세스의 번호나 기본값과도 다른 수
 
 
 class Trained:
@@ -110,7 +112,7 @@ def resumed(new_trainer, device):
         "optimizer_state_dict": old.optimizer.state_dict(),
         "scheduler_state_dict": old.scheduler.state_dict(),
         "scaler_state_dict": {},
-        "position": {"epoch": 1, "batch": 1, "step": 3},
+        "position": dict(PLACE),
         "rng_states": [seeds[11], mine, seeds[22]],
         "history": [{"step": 3, "loss": 0.5}],
     }
@@ -125,10 +127,10 @@ def resumed(new_trainer, device):
     trainer = new_trainer(
         fabric=fabric,
         model=new.model,
-        optimizer=new.optimizer,
+        optimizer=plain_fabric(device).setup_optimizers(new.optimizer),
         scheduler=new.scheduler,
-        steps_per_epoch=2,
-        total_steps=8,
+        steps_per_epoch=8,
+        total_steps=64,
     )
     load_checkpoint(trainer, path)
     after, seed = rng_state(), torch.initial_seed()
@@ -224,7 +226,7 @@ def test_the_schedule_goes_on(resumed):
 @todo("4-6")
 def test_the_position_is_restored(resumed):
     """몇 에포크, 몇 배치, 몇 스텝까지 왔는지 되살아납니다."""
-    got, want = resumed.trainer.position, Position(epoch=1, batch=1, step=3)
+    got, want = resumed.trainer.position, Position(**PLACE)
     if isinstance(got, dict):
         fail(idea="Position", expected="Position", got="dict", symptom="position-dict")
     if got == Position():

@@ -64,13 +64,17 @@ class FakeModel:
 
 
 class Service:
-    """가짜 모델을 문 웹 앱. `ask`는 /api의 답을 딕셔너리로 돌려줍니다."""
+    """가짜 모델을 문 웹 앱. `ask`는 /api의 답을 딕셔너리로 돌려줍니다.
 
-    def __init__(self, step: Any) -> None:
+    Args:
+        reading: 문장을 얼마나 읽었는지 답하는 함수.
+    """
+
+    def __init__(self, step: Any, reading: Any = None) -> None:
         self.model = FakeModel()
         config = ServeConfig()
         config.env.job_name = "check"
-        app = step.build_web_app(self.model, config)
+        app = step.build_web_app(self.model, config, reading)
         app.testing = True  # 학생의 예외가 500 속에 숨지 않게
         self.client = app.test_client()
 
@@ -220,3 +224,12 @@ def test_every_request_gets_its_own_answer(service):
     )
     if answers[0] != answers[2]:
         fail("같은 문장을 다시 물었더니 답이 달라졌습니다.", idea="요청마다 새 답", expected=answers[0], got=answers[2])
+
+
+@todo("5-1")
+def test_the_answer_says_how_much_was_read(step):
+    """긴 문장은 앞만 읽었다는 것이 answer에 더해집니다. 자리 아래의 줄이 하는 일입니다."""
+    note = {"tokens": 913, "read": 127}
+    answer = Service(step, lambda text: dict(note)).ask(COMPLAINT)
+    if not note.items() <= answer.items():
+        fail(idea="return", expected=", ".join(note), got=", ".join(answer), symptom="early-return")

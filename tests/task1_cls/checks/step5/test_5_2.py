@@ -151,6 +151,8 @@ def test_predict_answers_the_texts(command_line):
     several = command_line.understood(*TEXTS)
     if several is None:
         fail(idea="타입 힌트", expected="문장 2개", got="하나만 받음", symptom="one-text")
+    if list(several[0]) in ([f"{mark}".join(TEXTS)] for mark in (" ", "", "\n", ", ", ",")):
+        fail(idea="인수", expected="문장 2개", got="이어 붙인 문장 1개", symptom="joined")
     assert_equal(list(several[0]), TEXTS, idea="인수", message="predict가 받은 문장들이 적은 것과 다릅니다.")
 
 
@@ -198,7 +200,11 @@ def name_missing(command_line: CommandLine, name: str) -> None:
     got = ", ".join(options) or "옵션 없음"
     if name not in spelled:
         fail(idea="옵션의 이름", got=got, symptom="other-option-name", **shown)
-    fail(f"--{name} {OPTIONS[name]}을 알아듣지 못합니다.", idea="옵션", expected=f"--{name} {OPTIONS[name]}", got=got)
+    if command_line.understood(TEXTS[0], *words_of({name: LEAST if name == "seq_len" else OPTIONS[name]})):
+        shown = {"expected": f"{OPTIONS[name]}도 받음", "got": "거절"}
+        fail(idea="값의 범위", symptom="too-small-only", **shown)
+    written = f"--{name} {OPTIONS[name]}"
+    fail("적은 옵션을 알아듣지 못합니다.", idea="옵션", expected=written, got=got)
 
 
 def name_value(options: dict[str, Any], name: str, want: Any) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from course.checks.words import fail, show, todo
+from course.checks.words import fail, matches, show, todo
 from nlpbook.classification.config import ClassificationConfig
-from nlpbook.settings import UnknownSetting, WrongValue
+from nlpbook.settings import DEFAULT, UnknownSetting, WrongValue
 
 PATHS = {"job_name": "env.job_name", "seq_len": "model.seq_len", "device": "hardware.accelerator"}
 CASES = [  # 적은 것들. 어느 값도 기본값이 아닙니다.
@@ -16,6 +16,7 @@ CASES = [  # 적은 것들. 어느 값도 기본값이 아닙니다.
     {"job_name": None, "seq_len": 53, "device": "gpu"},
     {"job_name": "가을", "seq_len": None, "device": "mps"},
     {"job_name": None, "seq_len": None, "device": "auto"},
+    {"job_name": "겨울", "seq_len": 300, "device": "cuda"},  # 길이의 기본값(128)보다 큰 길이
 ]
 
 
@@ -64,7 +65,7 @@ def name_unknown(error: UnknownSetting) -> None:
 
 
 @todo("5-3")
-@pytest.mark.parametrize("options", CASES, ids=["all", "no-name", "no-length", "none"])
+@pytest.mark.parametrize("options", CASES, ids=["all", "no-name", "no-length", "none", "long"])
 def test_what_was_given_is_in_its_place(step, options):
     """적은 값은 제자리에 있고, 적지 않은 것과 나머지는 모두 기본값입니다."""
     got = fields_of(config_for(step, options))
@@ -75,11 +76,22 @@ def test_what_was_given_is_in_its_place(step, options):
             if value in (None, "auto") and follows_the_last(step, options, name):
                 fail(idea="설정의 흐름", expected="기본값", got=f"앞에 적은 {name}", symptom="shared")
             name_value(got, default, name, value, options)
+    check_left_alone(step, options)
     others = [path for path in default if path not in PATHS.values()]
     changed = {path: got[path] for path in others if got[path] != default[path]}
     for path, value in changed.items():
         shown = {"expected": f"{path}={default[path]!r}", "got": f"{path}={value!r}", "path": path}
         fail(idea="기본값", symptom="own-default", **shown)
+
+
+def check_left_alone(step: Any, options: dict[str, Any]) -> None:
+    """적지 않은 길이와 이름은 기본값과 같은 값이라도 담지 않습니다. 담으면 학습할 때의 값을 덮어씁니다."""
+    origins = config_for(step, options).sources()
+    for name in ("job_name", "seq_len"):
+        path = PATHS[name]
+        if options[name] is None and origins[path] != DEFAULT:
+            shown = {"expected": "손대지 않음", "got": f"{path}에 값을 담음", "name": name, "path": path}
+            fail(idea="없는 값", symptom="default-written", **shown)
 
 
 def name_value(got: dict[str, Any], default: dict[str, Any], name: str, value: Any, options: dict[str, Any]) -> None:
@@ -96,6 +108,8 @@ def name_value(got: dict[str, Any], default: dict[str, Any], name: str, value: A
     elsewhere = [one for one in default if got[one] == value and default[one] != value]
     if elsewhere:
         fail(idea="묶음과 필드", symptom="other-field", **{**shown, "got": elsewhere[0]})
+    if isinstance(value, int) and matches(here, min(value, default[path]), 0):
+        fail(idea="옵션에서 설정으로", symptom="capped", limit=default[path], **shown)
     if here == default[path]:
         fail(idea="옵션에서 설정으로", symptom="not-moved", **shown)
     fail("설정의 값이 적은 것과 다릅니다.", idea="옵션에서 설정으로", **{**shown, "got": show(here)})

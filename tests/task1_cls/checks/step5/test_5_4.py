@@ -101,7 +101,7 @@ def assert_precision(make: Any, fabric: Fabric, want: str) -> None:
 def assert_device(make: Any, fabric: Fabric, want: str) -> None:
     got = fabric.device.type
     if got != want:
-        symptom = only_when_several(make) or ("no-accelerator" if want == "cpu" else None)
+        symptom = only_when_several(make) or ("no-accelerator" if want == "cpu" else "fixed-device")
         fail("장치가 고른 것과 다릅니다.", idea="accelerator", expected=want, got=got, symptom=symptom)
 
 

@@ -229,3 +229,18 @@ def test_only_the_given_texts_are_learnt(trained):
         if got < size:
             expected, merged = f"{size}토큰", f"{got}토큰"
             fail(idea="새어 나감", expected=expected, got=merged, symptom="other-texts", word=word)
+
+
+@todo("1-1")
+def test_no_token_crosses_words(trained):
+    """먼저 낱말과 문장 부호로 가르므로, 그 사이를 넘어 합친 토큰은 없습니다. 앞의 빈칸은 낱말에 붙습니다."""
+    for texts in ([*FOX, *OWL, *BEAR], ["여우.곰돌 부엉!\n" * 20]):
+        tokenizer = trained(texts)
+        raw = tokenizer.tokenizer
+        if raw.model.dropout or not knows_every_byte(raw) or not writes_bytes(raw):
+            return  # 다른 검사가 말합니다.
+        pieces = [tokenizer.decode([number]) for token, number in raw.get_vocab().items() if token != END_OF_TEXT]
+        whole = [one for one in pieces if "\ufffd" not in one]  # 글자의 일부만 담은 토큰은 글로 볼 수 없습니다.
+        crossing = sorted((one for one in whole if re.search(r"\S\s|\w[^\w\s]", one)), key=len)
+        if crossing:
+            fail(idea="낱말 가르기", expected="낱말 하나까지", got=repr(crossing[0]), symptom="across-words")

@@ -108,6 +108,9 @@ def checked_loader(loader: Any) -> DataLoader:
         if not same_items:
             kind = type(loader.dataset).__name__
             fail(idea="데이터셋", expected=f"창 {WINDOWS}개", got=kind, symptom="other-dataset")
+        if not hasattr(loader.dataset, "bytes_per_token"):
+            kind = type(loader.dataset).__name__
+            fail(idea="데이터셋", expected="dataset", got=kind, symptom="copied-windows")
     elif loader.dataset.tokens[0] >= 1_000:
         fail(idea="데이터셋", expected="학습할 글", got="검증할 글", symptom="valid-windows")
     elif len(loader.dataset) != WINDOWS:
@@ -156,7 +159,8 @@ def test_batches_have_the_configured_size(make):
         fail(idea="drop_last", expected=f"{len(want)}배치", got=got, symptom="drop-last", left=left)
     if sum(sizes) < WINDOWS:
         fail(idea="sampler", expected=f"창 {WINDOWS}개", got=f"{sum(sizes)}개", symptom="partial")
-    assert_equal(sizes, want, idea="배치 크기", message="배치들의 크기가 다릅니다.")
+    # 작은 배치가 몇 번째에 오는지는 묻지 않습니다. 4단계가 다시 묶습니다.
+    assert_equal(sorted(sizes, reverse=True), want, idea="배치 크기", message="배치들의 크기가 다릅니다.")
 
 
 @todo("1-5")

@@ -9,7 +9,17 @@ import pytest
 import torch
 from torch.nn import functional
 
-from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
+from course.checks.recognising import (
+    Wrong,
+    explained,
+    gradients_of,
+    recognise,
+    require_gradients,
+    require_shape,
+    require_tensor,
+    sound,
+    when,
+)
 from course.checks.words import assert_close, close, fail, matches, todo
 from tests.task3_lm.checks.step2.common import (
     ATOL,
@@ -51,7 +61,6 @@ def split(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return made
 
 
-@torch.no_grad()
 def reference_heads(attention: Any, x: torch.Tensor) -> torch.Tensor:
     """헤드 하나의 것을, qkv의 가중치에서 그 헤드의 행만 잘라 하나씩 구한 것. (3, 배치, 헤드, 길이, 차원/헤드)."""
     weight = attention.qkv.weight.reshape(3, HEADS, WIDTH, EMBED)
@@ -173,3 +182,8 @@ def test_gradient_reaches_the_projection(attention, hidden):
         rows = attention.qkv.weight.grad
         if rows is None or not rows[index * EMBED : (index + 1) * EMBED].abs().sum() > 0:
             fail(idea="기울기", expected="0이 아닌 기울기", got="없음", symptom="cut-graph", name=name)
+    hidden.requires_grad_()
+    parts = {"x": hidden, "qkv.weight": attention.qkv.weight, "qkv.bias": attention.qkv.bias}
+    attention.zero_grad()
+    torch.stack(split(attention, hidden)).square().sum().backward()
+    require_gradients(parts, gradients_of(reference_heads(attention, hidden), parts))

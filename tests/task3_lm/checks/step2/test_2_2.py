@@ -12,6 +12,7 @@ from torch.nn import functional
 from course.checks.recognising import (
     Wrong,
     explained,
+    gradients_of,
     recognise,
     require_gradients,
     require_shape,
@@ -178,6 +179,8 @@ def test_far_apart_scores_stay_finite(attention, tensors, device):
     value = torch.tensor([1.0, 3.0, 800.0])[:, None].expand(1, 1, 3, 4)
     got = mix(attention, query.to(device), key.to(device), value.to(device))[0, 0, :, 0]
     want = torch.tensor([1.0, 2.0, 268.0])
+    if not got.isfinite().all():
+        fail(idea="softmax", expected=show(want[:2]), got=show(got[:2]), symptom="underflow")
     if not close(got[:2], want[:2], ATOL):
         fail(idea="softmax와 -inf", expected=show(want[:2]), got=show(got[:2]), symptom="weak-mask")
 
@@ -203,7 +206,9 @@ def test_gradient_reaches_all_three(attention, tensors):
     got = mix(attention, *leaves)
     if got.requires_grad:
         got.square().sum().backward()
-    require_gradients(dict(zip(("query", "key", "value"), leaves, strict=True)))
+    parts = dict(zip(("query", "key", "value"), leaves, strict=True))
+    want = functional.scaled_dot_product_attention(*leaves, is_causal=True)
+    require_gradients(parts, gradients_of(want, parts))
 
 
 @pytest.fixture

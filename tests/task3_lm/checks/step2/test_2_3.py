@@ -12,6 +12,7 @@ import torch
 from course.checks.recognising import (
     Wrong,
     explained,
+    gradients_of,
     recognise,
     require_gradients,
     require_shape,
@@ -202,4 +203,6 @@ def test_gradient_flows_through_the_block(block, stream):
     if got.requires_grad:
         with explained(when("inplace operation", "in-place", idea="in-place 연산", expected="새 텐서")):
             got.square().sum().backward()
-    require_gradients({"x": stream, **dict(block.named_parameters())})
+    parts = {"x": stream, **dict(block.named_parameters())}
+    mixed = stream + block.attention(block.norm1(stream))
+    require_gradients(parts, gradients_of(mixed + block.mlp(block.norm2(mixed)), parts))

@@ -15,6 +15,7 @@ from torch.nn import functional
 from course.checks.recognising import (
     Wrong,
     explained,
+    gradients_of,
     recognise,
     require_gradients,
     require_shape,
@@ -126,8 +127,9 @@ def wrong_logits(model: Any, ids: torch.Tensor) -> Wrong:
     path = [x]
     for number in range(LAYERS):
         path.append(stage(number)(path[-1]))
-    added, each = x, x
+    added, each, again = x, x, x
     for number in range(LAYERS):
+        again = stage(number)(again + position)
         added, each = added + stage(number)(added), norm(stage(number)(each))
     count = torch.arange(length, device=ids.device)[:, None]
     right = reference(model, x)
@@ -146,6 +148,7 @@ def wrong_logits(model: Any, ids: torch.Tensor) -> Wrong:
         ("norm-each", norm(each) @ head),
         ("norm-each", norm(stage(2)(norm(stage(1)(norm(stage(0)(norm(x))))))) @ head),
         ("extra-residual", norm(added) @ head),
+        ("position-again", norm(again) @ head),
         ("softmax", right.softmax(-1)),
         ("log-softmax", right.log_softmax(-1)),
         *[("fewer-blocks", one @ head) for one in (x, token, norm(token))],
@@ -236,7 +239,7 @@ def test_positions_are_on_the_same_device(model, ids):
         return
     same = "ids와 같은 장치"
     known = when("same device", "other-device", idea="장치", expected=same)
-    with on_one_device(same), explained(known, FOREIGN_NAME):
+    with on_one_device(same, only_tensors_know=True), explained(known, FOREIGN_NAME):
         model(ids)
 
 
@@ -248,4 +251,9 @@ def test_gradient_reaches_every_parameter(model, ids):
     got = run(model, ids)
     if got.requires_grad:
         got.square().sum().backward()
-    require_gradients(dict(model.named_parameters()))
+    parts = dict(model.named_parameters())
+    x = model.token_embedding(ids) + model.position_embedding.weight[: ids.size(1)]
+    for block in model.blocks:
+        x = block(x)
+    x = functional.layer_norm(x, (EMBED,), model.norm.weight, model.norm.bias)
+    require_gradients(parts, gradients_of(x @ model.lm_head.weight.T, parts))

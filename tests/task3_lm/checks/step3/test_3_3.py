@@ -61,6 +61,7 @@ def test_warmup_rises_in_a_straight_line(step3):
         ("from-lowest", lambda s: LOWEST + SPAN * s / WARMUP),
         ("from-lowest", lambda s: LOWEST + SPAN * (s + 1) / WARMUP),
         ("from-lowest", lambda s: LOWEST + SPAN * s / (WARMUP - 1)),
+        ("floor-in-warmup", lambda s: max(LOWEST, HIGHEST * (s + 1) / WARMUP)),
         ("fraction-only", lambda s: (s + 1) / WARMUP),
         ("fraction-only", lambda s: s / WARMUP),
         ("warmup-over-total", lambda s: HIGHEST * (s + 1) / TOTAL),

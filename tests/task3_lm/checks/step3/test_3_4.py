@@ -30,6 +30,8 @@ def wrong_perplexities(loss: float) -> Wrong:
         ("base-two", 2**loss),
         ("base-two", 10**loss),
         *[("rounded-e", e**loss) for e in (3, 2.7, 2.71, 2.72, 2.718, 2.7182, 2.7183)],
+        ("mixed-bases", math.exp(loss / math.log(2))),
+        ("mixed-bases", 2 ** (loss * math.log(2))),
         ("exp-of-negative", math.exp(-loss)),
         ("exp-of-negative", -math.exp(loss)),
         ("log", math.log(loss)),

@@ -87,6 +87,7 @@ STOPPING = {
     },
     "both-needed": lambda e, p, b: e >= EPOCHS and p > 0 and b >= p,
     "wrong-group": lambda e, p, b: (e >= EPOCHS or p > 0) and b >= p,
+    "patience-guards-all": lambda e, p, b: p > 0 and (e >= EPOCHS or b >= p),
     "reversed": lambda e, p, b: not should_finish(e, p, b),
     "always": lambda e, p, b: True,
     "never": lambda e, p, b: False,

@@ -99,7 +99,7 @@ def seeds():
 def walk_epochs(load, bare):
     """`train()`을 부르고, 무엇을 어떤 차례로 불렀는지 적은 것을 돌려줍니다."""
 
-    def walk(val_losses, patience=0, epoch=0, num_epochs=4, batch=0, stop_at=None, bad=0):
+    def walk(val_losses, patience=0, epoch=0, num_epochs=4, batch=0, stop_at=None, bad=0, rank=0, processes=1):
         calls, changes = [], []
         trainer = bare(
             bad_epochs=bad,
@@ -109,7 +109,7 @@ def walk_epochs(load, bare):
             model=Bigram(),
             train_loader=["학습 로더"],
             val_loader=["검증 로더"],
-            fabric=SimpleNamespace(world_size=1, global_rank=0, is_global_zero=True),
+            fabric=SimpleNamespace(world_size=processes, global_rank=rank, is_global_zero=rank == 0),
             best_step=None,
             run_folder=None,
             stop_at=stop_at,
@@ -131,8 +131,10 @@ def walk_epochs(load, bare):
         def note(name, what=None):
             compare()
             calls.append((name, what))
-            if len(calls) > 60:
+            if len(calls) > 60 and rank == 0:
                 raise EndlessEpochs
+            if len(calls) > 60:
+                raise KeyboardInterrupt  # 0번만 에포크를 마무리하면 나머지는 끝나지 않습니다.
             roll()
             trainer.drawn = seeds()
 
@@ -221,6 +223,17 @@ def test_finish_epoch_gets_the_validation_result(walk_epochs):
 def walks_in_order(walk_epochs):
     """처음부터 배울 때의 차례는 맞는가. 아니라면 첫 검사가 말합니다."""
     return walk_epochs([3.0, 2.0, 1.5, 1.0]).order == BEAT * 4
+
+
+@todo("4-2")
+def test_every_process_does_the_same(walk_epochs):
+    """프로세스가 여럿이어도 모두가 배우고, 재고, 마무리합니다. 그 안에서 서로의 값을 모으기 때문입니다."""
+    losses = [3.0, 2.0, 1.5, 1.0]
+    got = walk_epochs(losses, rank=1, processes=2).order
+    if got != BEAT * 4 and walk_epochs(losses, processes=2).order == BEAT * 4:
+        missing = ", ".join(name for name in BEAT if got.count(name) < 4)
+        shown = {"expected": "모든 프로세스가 부름", "got": f"1번 프로세스는 {missing or '다른 차례'}"}
+        fail(idea="여러 프로세스", symptom="rank-zero-only", missing=missing, **shown)
 
 
 @todo("4-2")

@@ -62,6 +62,8 @@ def take_steps(new_trainer, device):
         watched.clear()
         before = model.values()
         step_with(trainer, group, "4-4")
+        training = all(part.training for part in trainer.model.modules())
+        model.train()
         if watched.summed is None or not float(watched.summed.norm()) > 0:
             shown = {"expected": "역전파한 기울기", "got": "기울기 없음"}
             fail("기울기가 없어 그다음을 볼 수 없습니다. TODO 4-3부터 고쳐 주세요.", idea="역전파", **shown)
@@ -81,6 +83,8 @@ def take_steps(new_trainer, device):
                 place=place_shown(trainer.position) if trainer.position != start else None,
                 given=[*watched.given],
                 number=number,
+                training=training,
+                evaluated=any(not one.training for one in model.seen),
             )
         )
         watched.given.clear()
@@ -181,6 +185,13 @@ def test_weights_and_rate_match_the_arithmetic(steps):
 
 
 @todo("4-4")
+def test_the_model_stays_in_training_mode(steps):
+    """스텝이 끝나도 학습 모드입니다."""
+    if not all(record.training for record in steps) and not any(record.evaluated for record in steps):
+        fail(idea="train/eval", expected="학습 모드", got="평가 모드", symptom="eval-mode")
+
+
+@todo("4-4")
 def test_an_infinite_gradient_does_not_stop_the_training(new_trainer, device):
     """기울기가 무한대여도 스텝을 마칩니다. 16-mixed에서는 그런 스텝을 GradScaler가 건너뜁니다."""
     model = Bigram()
@@ -196,5 +207,8 @@ def test_an_infinite_gradient_does_not_stop_the_training(new_trainer, device):
             raise
         shown = {"expected": "스텝을 마침", "got": type(error).__name__}
         fail(idea="기울기 자르기", symptom="stops-at-overflow", **shown)
+    if "step" not in watched.beats and "schedule" in watched.beats:
+        shown = {"expected": "optimizer.step을 부름", "got": "부르지 않음"}
+        fail(idea="16비트", symptom="own-skip", **shown)
     message = "기울기가 무한대인 스텝을 끝까지 마치지 않았습니다."
     assert_equal(watched.beats[-1:], ["schedule"], idea="한 스텝의 차례", message=message)

@@ -12,6 +12,7 @@ from course.checks.words import (
     assert_close,
     assert_equal,
     fail,
+    known_as,
     matches,
     show,
     todo,
@@ -43,6 +44,7 @@ REST = {
     "tokenizer": "no-description",
 }
 WHOLE = {**NEEDED, **REST}
+OTHER_SUMS = [10.25, 3.5, 4.0]  # 다른 프로세스의 합
 BEST_STEP, SUMS, SCALER = 11, [13.5, 2.25, 6.0], {"scale": 1024.0, "growth": 17}
 HISTORY = [{"step": 3, "val_loss": BEST}]
 
@@ -57,10 +59,44 @@ def saved(load, device, tmp_path_factory):
         trained.tracker.history = [dict(row) for row in HISTORY]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(trained.fabric.strategy.precision, "state_dict", lambda: dict(SCALER))
-            return save(trained)
+            patch.setattr(trained.fabric, "all_reduce", reduced)
+            return save(trained, load(4), patch)
 
 
-def save(trained):
+def reduced(value, group=None, reduce_op="mean"):
+    """이 프로세스의 값이 `value`이고 다른 프로세스의 것이 `OTHER_SUMS`일 때의 평균이나 합."""
+    total = value + torch.tensor(OTHER_SUMS, device=value.device)
+    return total / 2 if str(reduce_op).lower() in ("mean", "avg") else total
+
+
+def written_by_the_second(trained, step4, patch):
+    """두 프로세스 가운데 1번이 `save_state`에 건넨 것들. 저장은 모든 프로세스가 함께 합니다."""
+    written = []
+    real = trained.fabric
+    patch.setattr(step4, "save_state", lambda fabric, path, state: written.append(state))
+    patch.setattr(step4, "all_rng_states", lambda fabric: [rng_state(), rng_state()])
+    trained.fabric = SecondOfTwo(real)
+    try:
+        trained.save_checkpoint()
+    finally:
+        trained.fabric = real
+    return written
+
+
+@known_as("Fabric")
+class SecondOfTwo:
+    """두 프로세스 가운데 1번인 것처럼 보이는 Fabric."""
+
+    global_rank, world_size, is_global_zero, local_rank = 1, 2, False, 1
+
+    def __init__(self, fabric):
+        self._fabric = fabric
+
+    def __getattr__(self, name):
+        return getattr(self._fabric, name)
+
+
+def save(trained, step4, patch):
     mine, before = rng_state(), copy_of(trained)
     folder = trained.run_folder
     try:
@@ -70,6 +106,7 @@ def save(trained):
         set_rng_state(mine)
         trained.save_checkpoint(best=True)
         again = torch.load(folder.last_state, map_location="cpu", weights_only=True)
+        second = written_by_the_second(trained, step4, patch)
         trained.run_folder = None
         trained.save_checkpoint()
     except UnboundLocalError as error:
@@ -90,7 +127,14 @@ def save(trained):
     finally:
         trained.run_folder = folder
     return SimpleNamespace(
-        trainer=trained, folder=folder, state=state, again=again, mine=mine, before=before, changed=changed
+        trainer=trained,
+        folder=folder,
+        state=state,
+        again=again,
+        mine=mine,
+        before=before,
+        changed=changed,
+        second=second,
     )
 
 
@@ -233,8 +277,18 @@ def test_the_best_values_are_saved(saved):
 @todo("4-7")
 def test_what_else_resuming_needs_is_saved(saved):
     """16비트의 배율, 가장 좋은 스텝, 에포크의 합과 기록이 저장할 때와 같습니다."""
-    wanted = {"scaler_state_dict": SCALER, "best_step": BEST_STEP, "sums": torch.tensor(SUMS), "history": HISTORY}
+    mean = (torch.tensor(SUMS) + torch.tensor(OTHER_SUMS)) / 2
+    if same(torch.tensor(SUMS), kept(saved, "sums")):
+        fail(idea="여러 프로세스", symptom="own-sums", expected=show(mean), got=show(torch.tensor(SUMS)))
+    wanted = {"scaler_state_dict": SCALER, "best_step": BEST_STEP, "sums": mean, "history": HISTORY}
     require_same(saved, wanted)
+
+
+@todo("4-7")
+def test_every_process_saves(saved):
+    """저장은 모든 프로세스가 함께 합니다. 흩어진 가중치를 모으려면 모두가 있어야 하기 때문입니다."""
+    if not saved.second:
+        fail(idea="여러 프로세스", expected="모든 프로세스가 저장", got="1번 프로세스는 하지 않음", symptom="zero-only")
 
 
 @todo("4-7")

@@ -171,6 +171,9 @@ def check_stop(find, found, losses, count, when, never, other):
         "got": f"{got}개를 담고 {walked}스텝",
         "when": when,
     }
+    if len(found.rates) != got:
+        uneven = {"expected": f"학습률 {got}개", "got": f"학습률 {len(found.rates)}개, 손실 {got}개"}
+        fail(symptom="uneven", **{**shown, **uneven})
     if got == count and walked == count + 1:
         message = f"{when} 앞에서 모은 손실이 다릅니다."
         assert_close(found.losses, losses[:count], atol=1e-6, idea="모으기", message=message)

@@ -72,6 +72,8 @@ def wrong_nuclei(logits: Tensor, p: float) -> Wrong:
         ("dim0", across.cumsum(dim=-1) >= p),
         ("dim0", down - shares >= p),
         ("dim0", down >= p),
+        ("whole-batch", shares.flatten().cumsum(dim=0).view_as(shares) - shares >= p),
+        ("whole-batch", shares.flatten().cumsum(dim=0).view_as(shares) >= p),
         ("added", total + shares >= p),
         ("subtracted-best", total - shares[:, :1] >= p),
         ("ascending", total <= 1 - p),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -193,10 +193,20 @@ class Scene:
         if matches(logits, want[:, -1].softmax(dim=-1), ATOL):
             fail(idea=idea, symptom="picked-shares", **more)
         right = isinstance(seen, Tensor) and seen.dtype == torch.bool and seen.shape == logits.shape
-        for value in altered(self.sampling, want[:, -1], seen) if right else ():
+        seens = [seen, self._seen_so_far()] if right else [self._seen_so_far()]
+        for value in chain.from_iterable(altered(self.sampling, want[:, -1], one) for one in seens):
             if matches(logits.isfinite(), value.isfinite(), 0) and matches(logits.exp(), value.exp(), ATOL):
                 fail(idea=idea, symptom="altered-logits", **more)
         fail("pick에 건넨 로짓이 다릅니다.", idea=idea, **more)
+
+    def _seen_so_far(self) -> Tensor:
+        """앞글과 지금까지 고른 토큰들, (글, 어휘) bool."""
+        seen = torch.zeros(len(self.script), VOCAB, dtype=torch.bool)
+        for row, prompt in enumerate(self.prompts):
+            seen[row, prompt] = True
+        for chosen in self.choices:
+            seen.scatter_(1, chosen[:, None], True)
+        return seen.to(self.device)
 
     def _pair(self, one: Any) -> tuple[Tensor, Tensor]:
         """내보낸 것이 (토큰 (글,), 확률 (글, 어휘))인지 봅니다."""

@@ -144,6 +144,9 @@ def test_every_weight_is_taken_over(read, theirs):
         count = f"{len(want) - len(left)}개"
         fail(idea="이름의 짝", expected=f"{len(want)}개", got=count, symptom="some-left", name=left[0])
     name = wrong[0]
+    if all(matches(got[one], want[one].half().float(), 0) for one in wrong):
+        values = {"expected": show(want[name].flatten()[:3]), "got": show(got[name].flatten()[:3]), "name": name}
+        fail(idea="dtype", symptom="rounded", **values)
     flat = [one for one in wrong if want[one].dim() == 2 and matches(got[one], want[one].t(), 0)]
     if flat and flat == wrong:
         values = {"expected": "다시 세운 (4, 4)", "got": "누워 있는 (4, 4)", "name": flat[0]}
