@@ -302,8 +302,8 @@ def on_one_device(expected: str, *, only_tensors_know: bool = False) -> Iterator
 
     Args:
         expected: 어느 장치여야 하는지. 예: `"ids와 같은 장치"`.
-        only_tensors_know: 장치를 아는 것이 텐서뿐인 자리인가. 그렇다면 텐서에게 묻지 않은 `torch.device("cpu")`도 글 `"cpu"`와
-            같이 봅니다. 블록 안에서 텐서는 제 장치를 `cpu:0`이라고 답하므로 둘이 갈립니다.
+        only_tensors_know: 장치를 아는 것이 텐서뿐인 자리인가. 그렇다면 텐서에게 묻지 않은 `torch.device("cpu")`도
+            글 `"cpu"`와 같이 봅니다. 블록 안에서 텐서는 제 장치를 `cpu:0`이라고 답하므로 둘이 갈립니다.
     """
     import torch
     from torch.overrides import TorchFunctionMode
