@@ -54,6 +54,7 @@ def wrong_losses(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -
     yield "no-log", -(targets * logits.softmax(-1)).sum(-1).mean()
     yield "no-softmax", -(targets * logits).sum(-1).mean()
     yield "no-softmax", (logits.softmax(-1) - targets).square().sum(-1).mean()
+    yield "softmax-twice", against(targets, logits.softmax(-1)).mean()
     yield "upside-down", against(hot * smoothing + (1 - smoothing) / count, logits).mean()
     yield "sign", -against(targets, logits).mean()
     yield "gap", against(targets, logits).mean() - smallest(count, smoothing)

@@ -52,7 +52,7 @@ def greedy(lengths: list[int], fits: Any, late: bool = False) -> Batches:
 
 def wrong_batches(lengths: list[int], budget: int) -> Wrong:
     """헷갈리기 쉬운 배치들."""
-    right, in_order = runs_of(lengths, budget), sorted(lengths)
+    in_order = sorted(lengths)
 
     def padded(batch: list[int], length: int) -> bool:
         return (len(batch) + 1) * max([*batch, length]) <= budget
@@ -65,8 +65,6 @@ def wrong_batches(lengths: list[int], budget: int) -> Wrong:
     yield "short-of-full", greedy(in_order, lambda batch, length: (len(batch) + 2) * length <= budget)
     yield "longest-forgotten", greedy(in_order, lambda batch, length: (len(batch) + 1) * batch[-1] <= budget)
     yield "longest-forgotten", greedy(in_order, lambda batch, length: (len(batch) + 1) * batch[0] <= budget)
-    yield "last-lost", sorted(right[:-1])
-    yield "long-dropped", [one for one in packed(lengths, budget) if one[-1] <= budget]
     yield "not-by-length", greedy(lengths, padded)
     yield "not-by-length", greedy(lengths, lambda batch, length: (len(batch) + 1) * length <= budget)
     yield "from-the-longest", greedy(in_order[::-1], padded)
@@ -95,15 +93,32 @@ def require_right(load: Any, lengths: list[int], budget: int) -> None:
     if any(not 0 <= index < len(lengths) for index in counts):
         got = next(index for index in counts if not 0 <= index < len(lengths))
         fail(idea="예문의 번호", expected=f"0~{len(lengths) - 1}", got=str(got), symptom="lengths-instead")
+    if len({id(batch) for batch in made}) < len(made):
+        fail(idea="목록", expected="배치마다 새 목록", got="같은 목록이 여러 번", symptom="same-list")
     if twice := [index for index, count in counts.items() if count > 1]:
         fail(idea="배치", expected="모두 한 번씩", got=f"{twice[0]}번 예문이 {counts[twice[0]]}번", symptom="twice")
     if [] in made:
         fail(idea="배치", expected="빈 배치 없음", got=f"빈 배치 {made.count([])}개", symptom="empty-batch")
+    require_nothing_lost(lengths, budget, [index for index in range(len(lengths)) if index not in counts])
     got = by_length(made, lengths)
     if got != want:
         shown = {"expected": shape_of(want), "shown": shape_of(got)}
         recognise(got, wrong_batches(lengths, budget), idea="칸 수의 한도", **shown)
         fail("나뉜 배치가 기대와 다릅니다.", idea="칸 수의 한도", expected=shape_of(want), got=shape_of(got))
+
+
+def require_nothing_lost(lengths: list[int], budget: int, lost: list[int]) -> None:
+    """빠진 예문이 있으면, 마지막 배치인지, 너무 긴 것인지, 다른 것인지 말합니다."""
+    if not lost:
+        return
+    last = len(runs_of(lengths, budget)[-1])
+    tail = sorted(sorted(range(len(lengths)), key=lambda index: lengths[index])[-last:])
+    shown = {"expected": f"예문 {len(lengths)}개", "got": f"예문 {len(lengths) - len(lost)}개"}
+    if lost == [index for index, length in enumerate(lengths) if length > budget]:
+        fail(idea="긴 예문", symptom="long-dropped", **shown)
+    if lost == tail:
+        fail(idea="마지막 배치", symptom="last-lost", **shown)
+    fail(idea="배치", symptom="lost", name=f"{lost[0]}번(길이 {lengths[lost[0]]})", **shown)
 
 
 def shape_of(batches: Batches) -> str:
@@ -122,6 +137,7 @@ def test_batches_are_full_but_never_over_the_budget(load):
     ("lengths", "budget"),
     [
         ([61, 53, 79], 43),
+        ([61, 53, 79, 22, 23], 46),
         ([8, 8, 8, 8, 8, 8, 8], 24),
         ([9, 4, 6], 700),
         ([15], 31),

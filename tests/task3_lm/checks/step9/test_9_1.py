@@ -74,6 +74,11 @@ def overlapping(pieces: Word, pair: tuple[bytes, bytes]) -> Word:
     return tuple(made if pieces[-2:] == pair else [*made, pieces[-1]])
 
 
+def as_text(pieces: Word, pair: tuple[bytes, bytes]) -> Word:
+    """조각들을 빈칸으로 이은 글에서 짝을 바꾼 것."""
+    return tuple(b" ".join(pieces).replace(b" ".join(pair), b"".join(pair)).split(b" "))
+
+
 def merged_with(words: dict[Word, int], pair: tuple[bytes, bytes], join: Callable = joined) -> Merged:
     return pair, {join(pieces, pair): count for pieces, count in words.items()}
 
@@ -91,16 +96,18 @@ def wrong_merges(words: dict[Word, int]) -> Wrong:
     yield "rarest", merged_with(words, sorted(counts, key=lambda one: (counts[one], one))[0])
     yield "first-only", merged_with(words, pair, lambda pieces, pair: joined(pieces, pair, limit=1))
     yield "overlap", merged_with(words, pair, overlapping)
+    yield "inside-pieces", merged_with(words, pair, as_text)
     yield "lost-words", (pair, {pieces: count for pieces, count in merged.items() if b"".join(pair) in pieces})
     yield "not-merged", (pair, dict(words))
     yield "counts-changed", (pair, dict.fromkeys(merged, 1))
     yield "counts-changed", (pair, dict.fromkeys(merged, counts[pair]))
 
 
-def shown(merged: Merged) -> str:
-    """학생에게 보일 짧은 글."""
+def shown(merged: Merged, other: Merged) -> str:
+    """학생에게 보일 짧은 글: `other`와 다른 낱말 둘까지."""
     pair, words = merged
-    some = [b".".join(pieces).decode() + f":{count}" for pieces, count in list(words.items())[:2]]
+    different = [one for one in words.items() if one not in other[1].items()] or list(words.items())
+    some = [b".".join(pieces).decode() + f":{count}" for pieces, count in different[:2]]
     return f"{b'+'.join(pair).decode()}, 낱말 {len(words)}개, {' '.join(some)} …"
 
 
@@ -130,8 +137,8 @@ def merge(load: Any, words: dict[Word, int]) -> Merged:
 def require_right(load: Any, words: dict[Word, int], idea: str, message: str) -> None:
     got, want = merge(load, words), right(words)
     if got != want:
-        recognise(got, wrong_merges(words), idea=idea, expected=shown(want), shown=shown(got))
-        fail(message, idea=idea, expected=shown(want), got=shown(got))
+        recognise(got, wrong_merges(words), idea=idea, expected=shown(want, got), shown=shown(got, want))
+        fail(message, idea=idea, expected=shown(want, got), got=shown(got, want))
 
 
 @todo("9-1")

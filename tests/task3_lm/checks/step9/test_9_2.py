@@ -65,6 +65,8 @@ def wrong_turns(x: torch.Tensor, positions: torch.Tensor, base: float = BASE) ->
     yield "sign", torch.cat([front * cos - back * sin, front * sin - back * cos], dim=-1)
     yield "sign", torch.cat([front * cos - back * sin, back * cos - front * sin], dim=-1)
     yield "halves-swapped", torch.cat(turned(x, positions, base).chunk(2, dim=-1)[::-1], dim=-1)
+    yield "woven", torch.stack(turned(x, positions, base).chunk(2, dim=-1), dim=-1).flatten(-2)
+    yield "degrees", turned_by(x, torch.deg2rad(angles))
     yield "added", x + torch.cat([cos, sin], dim=-1)
     yield "added", x + torch.cat([sin, cos], dim=-1)
     yield "added", x + torch.cat([angles, angles], dim=-1)

@@ -53,6 +53,8 @@ def wrong_mixes(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> 
     yield "no-mask", attended(query, key_own, value_own, ones, scale)
     yield "mask-transposed", attended(query, key_own, value_own, ones.triu(), scale)
     yield "peek", attended(query, key_own, value_own, ones.tril(1), scale)
+    weights = (query @ key_own.transpose(-2, -1) * scale).softmax(-1)
+    yield "mask-after", (weights * past) @ value_own
     for other in (1.0, 1 / width, 1 / math.sqrt(query.size(1)), 1 / math.sqrt(length), 1 / math.sqrt(width * group)):
         yield "scale", attended(query, key_own, value_own, past, other)
 

@@ -69,6 +69,7 @@ def wrong_weights(weight: torch.Tensor, grad: torch.Tensor, before: list[torch.T
     yield "decay-up", plain + lr * decay * weight
     for other in (step - 1, step + 1):
         yield "other-step", updated(weight, mean, square, other, **OPTIONS)
+    yield "no-power", updated(weight, mean, square, 1, **OPTIONS)
     yield "uphill", weight * (2 - lr * decay) - plain
     yield "old-averages", updated(weight, *before, step, **OPTIONS)
     yield "grad-only", weight * (1 - lr * decay) - lr * grad / ((square / (1 - beta2**step)).sqrt() + OPTIONS["eps"])
