@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class CheckFailed(AssertionError):
         if not message and symptom is None:
             raise TypeError("무엇이 틀렸는지 message로 적거나, 표의 실수를 symptom으로 가리켜 주세요.")
         self.message, self.idea, self.symptom = message, idea, symptom
-        self.expected, self.got = str(expected), str(got)
+        self.expected, self.got = readable(str(expected)), readable(str(got))
         self.values = {"expected": self.expected, "got": self.got, **values}
         if self.expected == self.got:  # 둘 다 "모양 (2, 3)"이라면 학생에게 알려 주는 것이 없습니다.
             self.expected = self.got = ""
@@ -152,6 +153,25 @@ def show(value: Any) -> str:
         return "[" + ", ".join(f"{one:.4f}" for one in value[:6]) + (", …]" if len(value) > 6 else "]")
     text = str(value)
     return text if len(text) <= 120 else text[:117] + "…"
+
+
+# 파이썬이 객체를 적는 모양 → 사람이 읽을 모양. 주소와 모듈의 길은 학생에게 알려 주는 것이 없습니다.
+REPRS = (
+    (re.compile(r"<bound method (?:[\w.<>]+\.)?(\w+) of [^>]*>+"), r"메서드 \1"),
+    (
+        re.compile(r"<(?:built-in )?(?:function|method) (?:[\w.<>]+\.)?(<lambda>|\w+)(?: of [^>]*)?(?: at 0x\w+)?>"),
+        r"함수 \1",
+    ),
+    (re.compile(r"<(?:class|enum) '(?:[\w.<>]+\.)?(\w+)'>"), r"클래스 \1"),
+    (re.compile(r"<(?:[\w.<>]+\.)?(\w+) object at 0x\w+>"), r"\1 객체"),
+)
+
+
+def readable(text: str) -> str:
+    """글에서 `<function f at 0x7f…>`처럼 파이썬의 속을 적은 것을 `함수 f`로 바꿉니다."""
+    for pattern, shown in REPRS if "<" in text else ():
+        text = pattern.sub(shown, text)
+    return text
 
 
 def known_as(name: str) -> Callable[[type], type]:

@@ -346,6 +346,8 @@ def leave_word(home: Home, said: list[str]) -> None:
 def word_left(home: Home) -> list[str]:
     """적어 둔 말. 한 번만 돌려줍니다."""
     file = home.state / WORD
-    said = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    if not file.is_file():
+        return []
+    said = file.read_text(encoding="utf-8").splitlines()
     file.unlink(missing_ok=True)
     return said

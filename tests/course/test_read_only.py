@@ -33,7 +33,7 @@ def test_check_still_gives_the_verdict_and_says_once_what_it_could_not_write(sea
     told = capsys.readouterr()
     assert "✗ 1-1  두 배가 아닙니다." in told.out
     assert told.err.count("\n") == 1
-    assert "배운 자취 적기는 하지 못했습니다" in told.err
+    assert "쓸 수 없어 배운 자취 적기는 하지 못했습니다" in told.err
 
 
 @pytest.mark.parametrize("command", [["status"], ["hint", "1-2"], ["diff", "1-1"]])

@@ -261,6 +261,27 @@ def test_unknown_message_is_kept_to_one_short_line():
     assert len(title) < 250
 
 
+@pytest.mark.parametrize(
+    ("got", "shown"),
+    [
+        (lambda: 1, "함수 <lambda>"),
+        (plainly, "함수 plainly"),
+        (Path, "클래스 Path"),
+        (object(), "object 객체"),
+        ([1].append, "함수 append"),
+        (Workshop.write, "함수 write"),
+        (math.sqrt, "함수 sqrt"),
+        ("a < b", "a < b"),
+    ],
+)
+def test_values_are_shown_without_addresses_and_modules(got, shown):
+    assert CheckFailed("다릅니다.", idea="값", expected=1, got=got).got == shown
+
+
+def test_method_is_shown_by_its_name_alone(tmp_path):
+    assert CheckFailed("다릅니다.", idea="값", expected=1, got=tmp_path.exists).got == "메서드 exists"
+
+
 # ── 주고받는 말
 
 
