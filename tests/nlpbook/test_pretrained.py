@@ -16,7 +16,7 @@ import pytest
 from nlpbook.errors import UserError
 from nlpbook.language.tokens import TextTokenizer
 from nlpbook.paths import MODELS, ROOT
-from nlpbook.pretrained import resolve_pretrained
+from nlpbook.pretrained import resolve_pretrained, untrained
 from tests.task1_cls.checks import support
 
 SOLUTION = ROOT / "solutions" / "task1-cls"
@@ -214,3 +214,20 @@ def test_a_hub_model_is_downloaded_once_and_then_works_offline(tmp_path, serving
     assert offline.stdout == online.stdout
     assert "Retrying" not in offline.stderr
     assert float(online.stdout.split()[0]) == pytest.approx(expected)
+
+
+def test_an_untrained_model_keeps_the_shape_and_forgets_the_weights():
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    small = BertConfig(
+        vocab_size=17, hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=20, num_labels=5
+    )
+    learned = BertForSequenceClassification(small)
+    fresh = untrained(learned)
+    assert {name: tuple(one.shape) for name, one in fresh.state_dict().items()} == {
+        name: tuple(one.shape) for name, one in learned.state_dict().items()
+    }
+    words = "bert.embeddings.word_embeddings.weight"
+    assert not torch.equal(fresh.state_dict()[words], learned.state_dict()[words])
+    assert fresh.config.num_labels == 5
