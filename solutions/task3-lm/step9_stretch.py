@@ -42,7 +42,7 @@ def merge_most_common(words: Mapping[Word, int]) -> tuple[Pair, dict[Word, int]]
     Returns:
         (합친 두 조각, 합친 뒤의 낱말 → 횟수). 낱말의 차례와 횟수는 그대로이고, 그 짝이 없는 낱말도 남습니다.
     """
-    # [TODO 9-1] 가장 많이 이웃한 두 조각을 pair에, 낱말마다 그 둘을 모두 붙인 사전을 merged에 담으세요.
+    # [TODO 9-1] 가장 많이 이웃한 두 조각을 pair에, 낱말마다 그 둘을 모두 붙인 딕셔너리를 merged에 담으세요.
     # 힌트: 먼저 셉니다. 한 낱말에 세 번 나온 짝은 세 번이고, 다섯 번 나온 낱말의 짝은 다섯 배입니다. 횟수가 같은 짝이
     #       여럿이면 바이트의 차례로 앞선 것(min)을 고릅니다.
     counts: Counter[Pair] = Counter()
