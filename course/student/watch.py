@@ -146,6 +146,7 @@ class Watch:
     def on_save(self, paths: set[Path]) -> None:
         """저장한 것이 영향을 주는 TODO만 다시 검사합니다. 지금의 TODO를 가장 먼저 보고, 곧바로 답합니다."""
         saved = time.perf_counter()
+        gained: set[tuple[str, str]] = set()
         for task in self.tasks:
             names = {path.name for path in paths if path.parent.resolve() == task.exercise.resolve()}
             before = dict(self.codes)
@@ -160,10 +161,11 @@ class Watch:
             if self.right_in(task) - was_right or was_broken - self.broken_in(task):  # 그것을 기다리던 것이 풀립니다.
                 own = [todo_id for other, todo_id in self.todos if other == task]
                 self.recheck(task, [one for one in own if self.verdicts[task.name, one].state == BLOCKED])
+            gained |= {(task.name, one) for one in self.right_in(task) - was_right}
         self.tell_skipped()
         task, todo_id = self.current
         if self.verdicts[task.name, todo_id].is_right:
-            self.move_on()
+            self.move_on(gained)
 
     def tell_skipped(self) -> None:
         """쓸 수 없는 저장소라 하지 못한 일이 새로 생겼으면 한 번 말합니다."""
@@ -249,16 +251,21 @@ class Watch:
             rest = "".join(line for number, line in enumerate(lines) if number not in inside)
             self.surroundings[task.name, step.file_name] = rest
 
-    def move_on(self) -> None:
-        """맞은 TODO에서 다음으로 갑니다. 어디로 가는지 언제나 보여 줍니다."""
+    def move_on(self, gained: set[tuple[str, str]]) -> None:
+        """맞은 TODO에서 다음으로 갑니다. 어디로 가는지 언제나 보여 줍니다.
+
+        Args:
+            gained: 이번 저장에서 맞은 (과제, TODO)들. 단계나 과제를 마쳤다는 말은 마친 그때 한 번만 합니다.
+        """
         task, todo_id = self.current
         step = task.step_of(todo_id)
-        if self.is_done(task, f"{step.number}-"):
+        own = {one for name, one in gained if name == task.name}
+        if any(task.step_of(one) == step for one in own) and self.is_done(task, f"{step.number}-"):
             self.finished = task, step.number
             name = "심화 과제" if step.is_stretch else f"{step.number}단계"
             said = f"{name}를 마쳤습니다. r을 누르면 그 파일을 실행합니다: {step.file_name}"
             self.console.print(said, style="green", soft_wrap=True)
-        if not step.is_stretch and self.is_done(task):
+        if any(not task.is_stretch(one) for one in own) and self.is_done(task):
             self.tell_end(self.tasks if self.all_done() else [task])
         if all(verdict.is_right for verdict in self.verdicts.values()):
             return

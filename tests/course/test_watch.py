@@ -234,6 +234,15 @@ def test_todo_blocked_by_an_exception_is_looked_at_again_when_it_is_gone(watchin
     assert "✓ 2-1" in save(watching, "step1_numbers.py", answering("1-1", "answer = wrong"))
 
 
+def test_end_of_a_step_is_told_once_and_not_when_something_else_breaks(watching):
+    for name, text in (("step1_numbers.py", STEP1), ("step2_quadruple.py", STEP2)):
+        save(watching, name, text)
+    assert "마쳤습니다" not in save(watching, "step2_quadruple.py", STEP2 + "# 다시\n")
+    assert "마쳤습니다" not in save(watching, "step1_numbers.py", STEP1.replace("number * 2", "wrong"))
+    assert current(watching) == "1-1"
+    assert "모든 TODO를 마쳤습니다" in save(watching, "step1_numbers.py", STEP1)
+
+
 def test_finished_todos_are_skipped_at_the_start(watching):
     save(watching, "step1_numbers.py", answering("1-1", "answer = 1"))
     watching.start()
