@@ -143,7 +143,7 @@ def check_gathered(got, whole, own, parts, was_asked=True):
     if len(parts) > 1 and any(matches(got, one, 0) for one in (blocks, blocks[:count])):
         shown = {"expected": show(whole[:4].flatten()[:4]), "got": show(got[:4].flatten()[:4])}
         fail(idea="순서", symptom="blocks", **shown)
-    name_values(got, whole, everything, shapes)
+    name_values(got, whole, everything, parts, shapes)
 
 
 def show_dtype(values):
@@ -152,13 +152,13 @@ def show_dtype(values):
 
 def without_equals(got, whole, everything):
     """값이 같은 예문을 하나만 남긴 것인가."""
-    kept = torch.unique(got, dim=0) if got.dim() == whole.dim() else got
-    every = [torch.unique(whole, dim=0), torch.unique_consecutive(everything, dim=0)]
-    has_equals, has_none = len(every[0]) < len(whole), len(kept) == len(got)
-    return any(matches(got, one, 0) for one in every) or (has_equals and has_none and matches(kept, every[0], 0))
+    first_seen = list(dict.fromkeys(map(str, everything.tolist())))
+    places = [next(i for i, one in enumerate(everything.tolist()) if str(one) == row) for row in first_seen]
+    every = [torch.unique(whole, dim=0), torch.unique_consecutive(everything, dim=0), everything[places]]
+    return any(matches(got, one, 0) for one in every)
 
 
-def name_values(got, whole, everything, shapes):
+def name_values(got, whole, everything, parts, shapes):
     """모은 값이 다를 때, 무엇을 잘못했는지 알아봅니다."""
     count, first = len(whole), {"expected": show(whole.flatten()[:6]), "got": show(got.flatten()[:6])}
     if got.dim() > 0 and len(got) < count and matches(got, whole[: len(got)], 0):
@@ -167,6 +167,9 @@ def name_values(got, whole, everything, shapes):
         fail(idea="되풀이한 예문", symptom="cut-front", **first)
     if matches(got, whole.sort(dim=0).values, 0) or matches(got, everything.sort(dim=0).values[:count], 0):
         fail(idea="순서", symptom="sorted", **first)
+    two = torch.stack(parts[:2], dim=1).flatten(0, 1)[:count]
+    if len(parts) > 2 and matches(got, two, 0):
+        fail(idea="프로세스의 수", symptom="only-two", **shapes)
     if got.dim() > 0 and without_equals(got, whole, everything):
         fail(idea="되풀이한 예문", symptom="unique", **shapes)
     if got.dim() < whole.dim():

@@ -114,7 +114,7 @@ class Service:
             fail(symptom="escaped", **more)
         if not asked or asked[-1] in ("", b"", None, body, body.encode()) or isinstance(asked[-1], dict):
             fail(symptom="reread-body", **more)
-        fail(**more)
+        fail(symptom="asked-other", **more)
 
 
 @pytest.fixture

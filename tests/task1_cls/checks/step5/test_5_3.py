@@ -85,13 +85,11 @@ def test_what_was_given_is_in_its_place(step, options):
 
 
 def check_left_alone(step: Any, options: dict[str, Any]) -> None:
-    """적지 않은 길이와 이름은 기본값과 같은 값이라도 담지 않습니다. 담으면 학습할 때의 값을 덮어씁니다."""
-    origins = config_for(step, options).sources()
-    for name in ("job_name", "seq_len"):
-        path = PATHS[name]
-        if options[name] is None and origins[path] != DEFAULT:
-            shown = {"expected": "손대지 않음", "got": f"{path}에 값을 담음", "name": name, "path": path}
-            fail(idea="없는 값", symptom="default-written", **shown)
+    """적지 않은 길이는 기본값과 같은 값이라도 담지 않습니다. 담으면 학습할 때의 길이를 덮어씁니다."""
+    path = PATHS["seq_len"]
+    if options["seq_len"] is None and config_for(step, options).sources()[path] != DEFAULT:
+        shown = {"expected": "손대지 않음", "got": f"{path}에 값을 담음", "path": path}
+        fail(idea="없는 값", symptom="default-written", **shown)
 
 
 def name_value(got: dict[str, Any], default: dict[str, Any], name: str, value: Any, options: dict[str, Any]) -> None:

@@ -51,7 +51,8 @@ def make(step, monkeypatch):
         except ValueError as error:
             if "devices=" in str(error):
                 got = re.search(r"devices=(\S+?)\)", str(error))
-                more = {"expected": config.hardware.devices, "got": got[1] if got else "", "symptom": "no-devices"}
+                more = {"expected": f"{config.hardware.devices}개", "got": f"{got[1]}개" if got else "다른 수"}
+                more["symptom"] = "no-devices"
                 fail(idea="devices", **more)
             if re.search(r"Precision '(cpu|cuda|mps)'|accelerator='(\d|bf)", str(error)):
                 more = {"expected": "accelerator=cpu, precision=32-true", "got": "서로 바뀜", "symptom": "mixed-up"}

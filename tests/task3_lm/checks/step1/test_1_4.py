@@ -74,6 +74,7 @@ def test_inputs_start_at_the_window(load):
             "starts-early": got == part(start - 1, start - 1 + LENGTH),
             "length-is-stop": got == part(start, LENGTH),
             "length-is-stride": got == part(index * LENGTH, (index + 1) * LENGTH),
+            "narrow-ints": got == narrowed(want),
             "stride-is-length": got == part(start, start + STRIDE),
         }
         blame("입력", "inputs", index, got, want, known)
@@ -99,6 +100,7 @@ def test_targets_are_one_token_later(load):
             "shifted-stride": got == part(start + STRIDE, start + STRIDE + LENGTH),
             "window-minus-one": got == part(start + 1, start + LENGTH),
             "window-plus-one": got == part(start + 1, start + LENGTH + 2),
+            "narrow-ints": got == narrowed(want),
             "next-window": got == part(start + LENGTH, start + 2 * LENGTH),
             "one-token": got == part(start + LENGTH, start + LENGTH + 1),
             "to-the-end": got == part(start + 1, TOTAL),
@@ -110,6 +112,11 @@ def test_targets_are_one_token_later(load):
             "value-plus-one": got == [(one + 1) % 2**16 for one in plain],
         }
         blame("정답", "targets", index, got, want, known)
+
+
+def narrowed(tokens: list[int]) -> list[int]:
+    """부호가 있는 16비트에 담았을 때의 번호. 32,767보다 큰 것은 음수가 됩니다."""
+    return np.array(tokens).astype("int16").tolist()
 
 
 def blame(what: str, name: str, index: int, got: list[int], want: list[int], known: dict[str, bool]) -> None:

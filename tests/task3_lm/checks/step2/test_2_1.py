@@ -108,8 +108,14 @@ def wrong_heads(attention: Any, x: torch.Tensor, want: torch.Tensor) -> Wrong:
     ]
 
 
+def keeps_four_heads(load: Any, hidden: torch.Tensor) -> bool:
+    """헤드가 둘인 어텐션도 넷으로 나누는가. 여기서는 헤드의 차원이 우연히 흔한 헤드의 수(4)와 같습니다."""
+    made = load(2).CausalSelfAttention(config(num_heads=2)).to(hidden.device)
+    return split(made, hidden)[0].size(1) == WIDTH
+
+
 @todo("2-1")
-def test_heads_are_the_slices_of_the_projection(attention, hidden):
+def test_heads_are_the_slices_of_the_projection(load, attention, hidden):
     """헤드마다의 질의, 열쇠, 값은 qkv에서 그 헤드의 행으로 구한 것입니다."""
     got, want = split(attention, hidden), reference_heads(attention, hidden)
     wrong = {
@@ -118,7 +124,7 @@ def test_heads_are_the_slices_of_the_projection(attention, hidden):
         (BATCH, LENGTH, 3 * EMBED): "not-three",
         (BATCH * HEADS, LENGTH, WIDTH): "merged-batch",
         (BATCH, WIDTH, LENGTH, HEADS): "crossed",
-        (BATCH, LENGTH, WIDTH, HEADS): "crossed",
+        (BATCH, LENGTH, WIDTH, HEADS): "axis-order",
         (BATCH, HEADS, WIDTH, LENGTH): "length-last",
         (BATCH, HEADS, LENGTH, 3 * WIDTH): "not-three",
         (1, HEADS, BATCH * LENGTH, WIDTH): "batch-lost",
@@ -126,6 +132,8 @@ def test_heads_are_the_slices_of_the_projection(attention, hidden):
         (HEADS, BATCH * LENGTH, WIDTH): "batch-lost",
         (BATCH * LENGTH, HEADS, WIDTH): "batch-lost",
     }
+    if tuple(got[0].shape) == (BATCH, WIDTH, LENGTH, HEADS) and keeps_four_heads(load, hidden):
+        fail(idea="헤드의 수", expected=f"설정의 {HEADS}개", got=f"언제나 {WIDTH}개", symptom="fixed-heads")
     for axes in itertools.permutations((BATCH, HEADS, LENGTH, WIDTH)):
         wrong.setdefault(axes, "axis-order")
     for name, one in zip(("query", "key", "value"), got, strict=True):

@@ -119,7 +119,7 @@ def test_only_matrices_are_decayed(step3, small, config):
     for name, parameter in small.named_parameters():
         found[kind_of(name, parameter)].update(decays.get(id(parameter), []))
     matrices, vectors = found["embedding"] | found["matrix"], found["norm"] | found["bias"]
-    recognise_decay(found, matrices, vectors, want)
+    recognise_decay(found, matrices, vectors, want, config.learning_rate)
     for name, parameter in small.named_parameters():
         for got in decays.get(id(parameter), []):
             expected = want if parameter.dim() >= 2 else 0.0
@@ -157,7 +157,9 @@ def test_groups_say_nothing_but_the_decay(step3, small, config):
         assert_close(got, want, atol=1e-9, idea="묶음의 설정", symptom="own-settings")
 
 
-def recognise_decay(found: dict[str, set[float]], matrices: set[float], vectors: set[float], want: float) -> None:
+def recognise_decay(
+    found: dict[str, set[float]], matrices: set[float], vectors: set[float], want: float, rate: float
+) -> None:
     default = torch.optim.AdamW([torch.zeros(1)]).defaults["weight_decay"]
     idea, to_matrices, to_vectors = "weight decay", f"행렬에 {want}", "1차원에 0"
 
@@ -182,5 +184,7 @@ def recognise_decay(found: dict[str, set[float]], matrices: set[float], vectors:
         say("biases-decayed", to_vectors, want)
     if found["embedding"] == {0.0}:
         say("embeddings-not-decayed", to_matrices, 0)
+    if vectors == {0.0} and len(matrices) == 1 and matches(next(iter(matrices)), want * rate, 1e-9):
+        say("decay-times-rate", to_matrices, next(iter(matrices)))
     if vectors == {0.0} and len(matrices) == 1 and matrices != {want}:
         say("not-the-setting", to_matrices, next(iter(matrices)))

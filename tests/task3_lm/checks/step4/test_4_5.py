@@ -35,6 +35,8 @@ def evaluate(trainer, *loader):
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         shown = {"idea": "모으기", "expected": "배치마다 (창, 2) 텐서 하나", "got": type(error).__name__}
         about = str(error)
+        if "non-empty" in about and not trainer.gpt.seen:
+            fail(symptom="short-skipped", **{**shown, "expected": "배치마다 한 번", "got": "모델을 부르지 않음"})
         if "non-empty" in about:
             fail(symptom="not-collected", **{**shown, "got": "0개"})
         if "must be tuple of Tensors" in about or "expected Tensor as element" in about:
@@ -136,6 +138,9 @@ def wrong_scores(validated):
         one = gradient_of(validated.model, [pair_of(range(10, 15), validated.device)], habit)
         if clean and matches(got, [one.loss, one.accuracy], ATOL):
             return name
+    last = scores_of(validated.model, pair_of([14], validated.device))
+    if clean and matches(got, [one / 5 for one in last], ATOL):
+        return "last-batch-only"
     return "other-scores" if clean and sum(len(one.ids) for one in validated.seen) == 5 else None
 
 

@@ -38,7 +38,7 @@ def find(load, device, monkeypatch):
 
             def train_step(self, batches):
                 if len(walked) >= 3 * num_steps:
-                    shown = {"expected": f"{num_steps}스텝 이하", "got": "끝없는 반복"}
+                    shown = {"expected": f"{num_steps}스텝 이하", "got": f"{3 * num_steps}스텝이 넘도록 계속"}
                     fail(idea="반복", symptom="too-many", **shown)
                 walked.append([float(group["lr"]) for group in self.optimizer.param_groups])
                 value = losses[min(len(walked), len(losses)) - 1]

@@ -58,7 +58,8 @@ def test_seen_tokens_become_less_likely(step, scored, penalty):
     wrong = [
         ("unchanged", logits),
         ("divided-negatives", torch.where(seen, divided, logits)),
-        ("swapped", torch.where(seen, swapped, logits)),
+        # 1보다 큰 벌점에서 맞았다면(그것이 먼저입니다), 1보다 작을 때 커져야 할 점수를 줄인 것입니다.
+        ("swapped" if penalty > 1 else "always-lowered", torch.where(seen, swapped, logits)),
         ("multiplied-all", torch.where(seen, multiplied, logits)),
         ("seen-reversed", torch.where(seen, logits, lowered)),
         ("everyone", lowered),
