@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 
 from nlpbook.errors import UserError
 from todo import TodoNotDone
@@ -20,9 +22,13 @@ def show_stretch(shows: Mapping[str, Callable[[], None]], chosen: Sequence[str])
     """
     unknown = [one for one in chosen if one not in shows]
     if unknown:
-        raise UserError(f"심화 과제 {', '.join(unknown)} 은(는) 이 파일에 없습니다. 있는 것: {', '.join(shows)}")
+        raise UserError(f"이 파일에 없는 심화 과제입니다: {', '.join(unknown)}. 있는 것: {', '.join(shows)}")
     for todo_id in chosen or shows:
+        said = io.StringIO()
         try:
-            shows[todo_id]()
-        except TodoNotDone as error:
-            print(f"■ {todo_id}: TODO {error.todo_id} 이(가) 아직 비어 있습니다. 채우면 여기에 결과가 보입니다.\n")
+            with redirect_stdout(said):
+                shows[todo_id]()
+        except TodoNotDone as error:  # 찍다 만 것은 보이지 않습니다.
+            said = io.StringIO(f"■ {todo_id} 아직 비어 있습니다: {error.file.name} {error.line}번째 줄\n\n")
+        finally:
+            print(said.getvalue(), end="", flush=True)

@@ -79,8 +79,8 @@ def rotate(x: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
     """
     half = x.size(-1) // 2
     # [TODO 9-2] 짝마다 도는 속도와 위치에서 각을 구하고, x의 앞 절반과 뒤 절반을 그 각만큼 돌려 rotated에 담으세요.
-    # 힌트: 평면의 점 (a, b)를 각 t만큼 돌리면 (a·cos t - b·sin t, a·sin t + b·cos t)입니다. 각의 모양은 (길이, 차원/2)
-    #       이고, 새로 만드는 텐서는 x와 같은 장치에 있어야 합니다.
+    # 힌트: 평면의 점 (a, b)를 각 t만큼 돌리면 (a·cos t - b·sin t, a·sin t + b·cos t)입니다. 각의 모양은
+    #       (길이, 차원/2)이고, 새로 만드는 텐서는 x와 같은 장치에 있어야 합니다.
     speeds = base ** (-torch.arange(half, device=x.device) / half)  # (차원/2)
     angles = positions[:, None] * speeds  # (길이, 차원/2)
     front = x[..., :half]

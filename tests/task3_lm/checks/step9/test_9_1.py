@@ -112,7 +112,7 @@ def shown(merged: Merged, other: Merged) -> str:
 
 
 def _first(merged: Any) -> str:
-    """사전이면 첫 열쇠, 아니면 그 종류."""
+    """딕셔너리면 첫 키, 아니면 그 종류."""
     return repr(next(iter(merged), None))[:60] if isinstance(merged, dict) else type(merged).__name__
 
 
@@ -130,7 +130,7 @@ def merge(load: Any, words: dict[Word, int]) -> Merged:
     if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(one, bytes) for one in pair)):
         fail(idea="짝", expected="(bytes, bytes)", got=repr(pair)[:60], symptom="not-a-pair")
     if not isinstance(merged, dict) or not all(isinstance(one, tuple) for one in merged):
-        fail(idea="낱말", expected="조각의 튜플을 열쇠로 하는 사전", got=_first(merged), symptom="not-words")
+        fail(idea="낱말", expected="조각의 튜플을 키로 하는 딕셔너리", got=_first(merged), symptom="not-words")
     return pair, dict(merged)
 
 
