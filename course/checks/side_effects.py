@@ -78,7 +78,7 @@ class InputsKept(Kept):
         changed += [name for name in self._inputs if name not in self._before]
         if changed:
             names = ", ".join(changed[:3]) + (f" 등 {len(changed)}개" if len(changed) > 3 else "")
-            fail(idea="부작용", expected="그대로", got=f"{names}이(가) 바뀜", symptom="inputs-changed", name=names)
+            fail(idea="부작용", expected="그대로", got=f"바뀐 {names}", symptom="inputs-changed", name=names)
 
     def _is_same(self, name: str) -> bool:
         """이름에 담긴 것도, 처음에 담겨 있던 것도 그대로인가. 같은 값의 새것으로 바꾸어 담은 것은 괜찮습니다."""

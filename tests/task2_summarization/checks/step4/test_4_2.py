@@ -57,15 +57,15 @@ class Scoring:
         self.calls: list[Texts] = []
 
     def __call__(self, predictions: Sequence[str], references: Sequence[str], tokenizer: Any = "syllable") -> dict:
-        for side in (predictions, references):
+        given = [side if isinstance(side, str) else list(side) for side in (predictions, references)]
+        for side in given:
             if isinstance(side, str) or not all(isinstance(one, str) for one in side):
                 shown = {
                     "expected": "글의 목록 둘",
                     "got": "글 하나" if isinstance(side, str) else "글이 아닌 것의 목록",
                 }
                 fail("compute_rouge에 글의 목록이 아닌 것을 건넸습니다.", idea=IDEA, **shown)
-        given = list(predictions), list(references)
-        self.calls.append(given)
+        self.calls.append((given[0], given[1]))
         cut = pieces if getattr(tokenizer, "name", tokenizer) == "syllable" else str.split
         return rouge(*given, cut)
 
@@ -197,6 +197,8 @@ def name_the_texts(given: Texts) -> None:
         about = {"idea": IDEA, "expected": repr(right[place][-40:]), "got": repr(came[place][-40:])}
         if came == [one.strip() for one in with_special((WRITTEN, ANSWERS)[side], side + 1)]:
             fail(symptom="special-kept", **about)
+        if sorted(came) == sorted(right):
+            fail(symptom="order-lost", **about)
         if all(whole.startswith(one) for one, whole in zip(came, right, strict=True)):
             fail(symptom="cut-short", **about)
         fail(symptom="texts-changed", **about)

@@ -94,6 +94,7 @@ def wrong_losses(logits: Tensor, labels: Tensor, smoothing: float, count: float)
         ("own-mean", total / own),
         ("own-mean-too", total / own / count),
         ("summed", total),
+        ("negated", -total / count),
         ("by-cells", total / labels.numel()),
         ("by-rows", total / rows),
         ("no-smoothing", plain / count),

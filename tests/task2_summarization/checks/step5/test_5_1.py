@@ -48,14 +48,16 @@ class Watched(Journal):
         return super().has(numbers)
 
     def add(self, numbers: Sequence[int], summaries: Sequence[str]) -> None:
+        numbers = numbers if isinstance(numbers, int) else list(numbers)
         if isinstance(numbers, int) or any(not isinstance(one, int) for one in numbers):
             shown = {"expected": "번호의 목록과 요약의 목록", "got": f"{show(numbers)[:30]}, …"}
             fail("journal.add에는 번호들, 요약들의 차례로 건넵니다.", idea="journal.add", **shown)
-        if len(list(numbers)) != len(list(summaries)):
-            sizes = {"expected": f"요약 {len(list(numbers))}개", "got": f"{len(list(summaries))}개"}
+        numbers, summaries = list(numbers), list(summaries)
+        if len(numbers) != len(summaries):
+            sizes = {"expected": f"요약 {len(numbers)}개", "got": f"{len(summaries)}개"}
             fail("journal.add에 건넨 번호와 요약의 수가 다릅니다.", idea="journal.add", **sizes)
-        super().add(list(numbers), list(summaries))
-        self.events.append(("적음", list(numbers)))
+        super().add(numbers, summaries)
+        self.events.append(("적음", numbers))
 
 
 class Prediction:

@@ -62,6 +62,7 @@ def test_a_new_search_has_every_slot_once(load):
     if got == [(slot, 0) for slot in range(1, 5)]:
         fail(idea=IDEA, symptom="from-one", expected="자리 0~3", got="자리 1~4")
     wrong = [("first-is-one", [(slot, 1) for slot in range(4)]), ("new-lost", []), ("slot-lost", want[:-1])]
+    wrong += [("pair-swapped", [(0, slot) for slot in range(4)])]
     recognise(got, wrong, idea=IDEA, expected=want)
     assert_equal(got, want, idea=IDEA, message="처음 적어 둘 것이 다릅니다.")
 
@@ -74,7 +75,7 @@ def test_what_is_done_or_under_way_is_left_alone(load, status):
     again = [one for one in got if one[0] == 1]
     if again:
         symptom = {COMPLETE: "done-again", PRUNED: "pruned-again"}.get(status, "under-way-again")
-        fail(idea=IDEA, symptom=symptom, expected="자리 1은 그대로", got=f"{again[0]}을(를) 다시 함", status=status)
+        fail(idea=IDEA, symptom=symptom, expected="자리 1은 그대로", got=f"{again[0]} 다시 함", status=status)
     assert_equal(got, [(0, 0), (2, 0)], idea=IDEA, message="남은 자리가 다릅니다.")
 
 
@@ -142,7 +143,7 @@ def test_only_the_failures_of_the_slot_count(load):
         recognise(got, wrong_plans(5, attempts, 2), idea=IDEA, expected=want)
     again = [slot for slot, _ in got if slot in (2, 4)]
     if again:
-        shown = {"expected": f"자리 {again[0]}은 마쳤음", "got": f"자리 {again[0]}을 다시 함"}
+        shown = {"expected": f"자리 {again[0]}: 마쳤음", "got": f"자리 {again[0]}: 다시 함"}
         fail(idea=IDEA, symptom="not-last", before={2: "실패했지만", 4: "사람이 멈추었지만"}[again[0]], **shown)
     if len(got) != len(set(got)):
         fail("같은 자리를 두 번 적었습니다.", idea=IDEA, expected=want, got=got)
