@@ -257,6 +257,9 @@ def _explain(error: BaseException, todo_id: str) -> None:
     """from_pretrained에 다른 것을 건네어 멈췄다면, 무엇을 건넸는지 말합니다."""
     text = str(error)
     if isinstance(error, TypeError) and (kind := re.search(r"path should be string, .* not (\w+)", text)):
+        if kind[1] == "NoneType" and todo_id == "1-3":  # 라이브러리가 찾던 어휘 파일의 경로입니다.
+            message = "그 클래스가 읽을 어휘 파일이 모델의 폴더에 없습니다."
+            fail(message, idea="Auto 클래스", expected="폴더에 맞는 클래스", got="다른 파일을 찾는 클래스")
         message = "이름이나 경로가 와야 하는 자리에 다른 것을 건넸습니다."
         fail(message, idea="from_pretrained", expected="이름이나 경로(글)", got=kind[1], symptom="not-a-name")
     if todo_id == "1-4" and isinstance(error, TypeError) and "takes 2 positional arguments but 3 were" in text:
