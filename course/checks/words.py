@@ -174,15 +174,15 @@ def readable(text: str) -> str:
     return text
 
 
-def known_as(name: str) -> Callable[[type], type]:
-    """검사가 대신 세운 클래스가, 학생이 읽을 오류에서는 진짜의 이름으로 나오게 합니다.
+def known_as(name: str) -> Callable[[Any], Any]:
+    """검사가 대신 세운 클래스나 함수가, 학생이 읽을 오류에서는 진짜의 이름으로 나오게 합니다.
 
     @known_as("Prediction")
     class FakePrediction: ...
     """
 
-    def rename(kind: type) -> type:
-        for one in vars(kind).values():
+    def rename(kind: Any) -> Any:
+        for one in vars(kind).values() if isinstance(kind, type) else ():
             if callable(one) and hasattr(one, "__qualname__") and not isinstance(one, type):
                 one.__qualname__ = f"{name}.{one.__name__}"
         kind.__name__ = kind.__qualname__ = name

@@ -120,9 +120,9 @@ def saved_weights(name: str) -> dict[str, torch.Tensor]:
 TALKS = [
     support.TURNS[1],
     "#Person1#: 네.",
-    "\n".join([support.TURNS[0], support.TURNS[3]]),
-    "#Person3#: 빈칸은 <pad> <pad> <pad>로 채우나요?",
     support.TURNS[4],
+    "#Person3#: 빈칸은 <pad> <pad> <pad>로 채우나요?",
+    "\n".join([support.TURNS[0], support.TURNS[3]]),
 ]
 GENERATION = {"num_beams": 2, "max_length": 9, "no_repeat_ngram_size": 3}  # 어느 것도 기본값이 아닙니다.
 

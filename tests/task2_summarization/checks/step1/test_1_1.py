@@ -124,6 +124,22 @@ def joined(before: Any, value: Any) -> Any:
     return before + value if isinstance(before, list) and isinstance(value, list) else value
 
 
+def same_kind(before: Any, value: Any) -> Any:
+    """바탕의 값과 딕셔너리가 만나면 바탕의 것."""
+    return before if isinstance(value, Mapping) and not isinstance(before, Mapping) else value
+
+
+def empty_replaced(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """얹은 것이 빈 딕셔너리면 통째로 바꾼 것."""
+    made = layered(base, over)
+    for name, value in over.items():
+        if value == {}:
+            made[name] = {}
+        elif isinstance(value, Mapping) and isinstance(base.get(name), Mapping):
+            made[name] = empty_replaced(base[name], value)
+    return made
+
+
 def agreeing(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
     """`over`에서 사전과 사전이 아닌 값이 만나는 이름을 뺀 것."""
     kept: Tree = {}
@@ -141,6 +157,8 @@ def wrong_results(base: Tree, over: Tree) -> Wrong:
         ("shallow", shallow(base, over)),
         ("not-stored", inside_kept(base, over)),
         ("turned-inside", turned_inside(base, over)),
+        ("kinds-kept", pairwise(same_kind, base, over)),
+        ("empty-replaced", empty_replaced(base, over)),
         ("base-wins", layered(over, base)),
         ("base-wins", pairwise(lambda before, value: before, base, over)),
         ("base-wins", crosswise(base, over)),
@@ -196,7 +214,8 @@ def at(tree: Tree, one: Any, other: Any) -> str:
     value: Any = tree
     for name in path:
         value = value.get(name, "없음") if isinstance(value, Mapping) else "없음"
-    return f"{'.'.join(path)} = {value!r}" if path else "같음"
+    shown = "딕셔너리" if isinstance(value, Mapping) else repr(value)
+    return f"{'.'.join(path)} = {shown}" if path else "같음"
 
 
 def difference(one: Any, other: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import Wrong, explained, recognise
+from course.checks.recognising import Wrong, explained, recognise, require_value
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 from nlpbook.settings import UnknownSetting
@@ -88,7 +88,7 @@ def loading(step1, setting, monkeypatch) -> Callable[..., Any]:
     """`load_config`를 부릅니다. 1-1과 1-2의 자리에는 옳은 것을 대신 두고, 셸에는 다른 환경 변수를 둡니다."""
     monkeypatch.setattr(step1, "merged", merged)
     monkeypatch.setattr(step1, "CONFIGS", setting.parent)
-    monkeypatch.setattr(step1, "with_inheritance", lambda path, children=(): deepcopy(file_layer(Path(path))))
+    monkeypatch.setattr(step1, "with_inheritance", with_inheritance)
     for name in ("MODEL_NAME", "OUTPUT_DIR", "WANDB_ENTITY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in SHELL.items():
@@ -99,6 +99,13 @@ def loading(step1, setting, monkeypatch) -> Callable[..., Any]:
             return step1.load_config(*args, **more)
 
     return load
+
+
+def with_inheritance(path: Path | str, children: Any = ()) -> Layer:
+    """학생의 1-2 자리에 대신 두는 것."""
+    if not Path(path).is_file():
+        fail(idea="경로", expected="찾은 파일의 경로", got=f"{path!s}", symptom="name-not-path")
+    return deepcopy(file_layer(Path(path)))
 
 
 def blame_raw_layer(error: Exception) -> None:
@@ -126,6 +133,7 @@ def of(layers: Any, pile: Callable[..., Layer] = layered) -> Tree:
 
 
 def require_config(got: Any) -> SummarizationConfig:
+    require_value(got, "config")
     if not isinstance(got, SummarizationConfig):
         kind = got.__name__ if isinstance(got, type) else "None" if got is None else type(got).__name__
         symptom = "not-resolved" if isinstance(got, dict) else None
@@ -194,7 +202,7 @@ def test_text_becomes_the_kind_of_its_field(loading, setting):
 @todo("1-3")
 def test_nothing_given_is_what_the_file_says(loading, setting):
     """환경 변수도, 명령줄도, 시도도 없으면 파일과 기본값입니다."""
-    config = require_config(loading(setting, environment={}))
+    config = require_config(loading(setting.stem, environment={}))  # 경로가 아니라 이름으로 부릅니다.
     want = of([layers_of(setting)["file"]])
     got = looked_at(config)
     name = next((name for name in LOOKED_AT if got[name] != want[name]), LOOKED_AT[0])

@@ -18,7 +18,10 @@ SHAPES = {  # 모양을 정하는 설정들
     "kobart": ("vocab_size", "d_model", "encoder_layers", "decoder_layers", "encoder_ffn_dim", "decoder_ffn_dim"),
     "kogpt2": ("vocab_size", "n_embd", "n_layer", "n_head", "n_positions"),
 }
-NICKNAME = "{name} 작은 모델"  # 빈칸이 있어 허브의 이름이 될 수 없습니다. resolve_pretrained를 지나야 폴더가 됩니다.
+NICKNAMES = {
+    "kobart": "가 작은 모델",
+    "kogpt2": "나 작은 모델",
+}  # 구조를 알려 주지 않고, 빈칸이 있어 허브의 이름이 될 수 없습니다. resolve_pretrained를 지나야 폴더가 됩니다.
 Load = Callable[..., Any]
 
 
@@ -40,12 +43,15 @@ def ask(load) -> Load:
 def loaded(step: Any, name: str, load_pretrained: bool, seed: int) -> Any:
     config = SummarizationConfig()
     config.model.architecture = name
-    config.model.checkpoint = NICKNAME.format(name=name)
+    config.model.checkpoint = NICKNAMES[name]
     config.model.load_pretrained = load_pretrained
     before = config.to_text()
     place = str(models.folder(name))
     known = (
         when("<class 'str'>", "config-by-name", idea="AutoConfig", expected="설정 객체", got="글(str)"),
+        when(
+            "class.*SummarizationConfig", "config-by-name", idea="AutoConfig", expected="모델의 설정", got="실험의 설정"
+        ),
         when("작은 모델", "wrong-name", idea="모델의 이름", expected="checkpoint", got=config.model.checkpoint),
     )
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(), explained(*known):

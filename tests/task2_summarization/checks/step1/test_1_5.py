@@ -16,7 +16,7 @@ IDEA = "토큰 더하기"
 TEXTS = [  # 조사가 붙은 태그, 빈칸에 싸인 태그, 이어진 태그, 줄바꿈
     "#Person12#는 회의를 미룹니다.",
     "네 #Person231# 네",
-    "#Person32##Person12#: 네.\n#Person231#: 자료는 #Person32#의 것입니다.",
+    "#Person32##Person12#: 네.\n#Person231#: 자료는 #Person32#의 것입니다.\n#Person12#\n네",
 ]
 MANNERS = ("bos_token", "eos_token", "pad_token", "unk_token", "padding_side", "truncation_side", "model_max_length")
 
@@ -60,6 +60,7 @@ def test_every_tag_is_a_token_of_the_vocabulary(registering):
     wrong = [
         ("nothing-added", set()),
         *[("one-only", {tag}) for tag in NEW_TAGS],
+        *[("one-only", set(NEW_TAGS) - {tag}) for tag in NEW_TAGS],
         *[("joined", {glue.join(NEW_TAGS)}) for glue in ("", " ", ",", ", ", "\n")],
         ("joined", {str(NEW_TAGS)}),
         ("no-hashes", {tag.strip("#") for tag in NEW_TAGS}),
@@ -141,5 +142,13 @@ def test_pieces_are_those_before_the_tags_were_known(registering):
         return
     after = {tag: [registering.tokenizer.convert_tokens_to_ids(tag)] for tag in NEW_TAGS}
     shown, expected = (str(one.get(NEW_TAGS[0])) if isinstance(one, dict) else str(one) for one in (got, want))
-    recognise(got, [("pieces-after", after)], idea="조각", expected=expected, shown=shown, tag=NEW_TAGS[0])
+    numbers = {tag: ids[0] for tag, ids in after.items()}
+    recognise(
+        got,
+        [("pieces-after", after), ("pieces-after", numbers)],
+        idea="조각",
+        expected=expected,
+        shown=shown,
+        tag=NEW_TAGS[0],
+    )
     fail("돌려준 조각들이 등록하기 전의 것과 다릅니다.", idea="조각", expected=expected, got=shown)

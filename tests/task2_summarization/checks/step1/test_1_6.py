@@ -121,6 +121,7 @@ SOME = (  # 조각의 일부를 고르는 법. 하나뿐인 조각은 그대로 
     lambda rows: rows[:-1] if len(rows) > 1 else rows,
     lambda rows: rows[1:-1] if len(rows) > 2 else rows,
     lambda rows: torch.unique(rows, dim=0),
+    lambda rows: rows[[0, -1]],
 )
 SUMMARIES = (  # 평균이 아닌 것으로 모으는 법
     lambda rows: rows.amax(dim=0),
@@ -145,6 +146,8 @@ def wrong_rows(trial: Trial) -> Wrong:
         ("same-row", every.expand_as(trial.want)),
         ("same-row", torch.stack([rows[-1].mean(dim=0)] * len(rows))),
         ("same-row", torch.stack([rows[0].mean(dim=0)] * len(rows))),
+        ("other-divisor", torch.stack([one.sum(dim=0) / len(rows) for one in rows])),
+        ("added-on", left + trial.want),
         ("sum", torch.stack([one.sum(dim=0) for one in rows])),
         ("one-piece", torch.stack([one[0] for one in rows])),
         ("one-piece", torch.stack([one[-1] for one in rows])),
@@ -152,6 +155,7 @@ def wrong_rows(trial: Trial) -> Wrong:
         *[("other-summary", torch.stack([summary(one) for one in rows])) for summary in SUMMARIES],
         ("one-number", torch.stack([one.mean().expand_as(one[0]) for one in rows])),
         ("zeros", torch.zeros_like(trial.want)),
+        *[("other-token", trial.before[one].expand_as(left)) for one in support.SPECIAL],
     ]
 
 
@@ -192,6 +196,9 @@ def require_place(trial: Trial) -> None:
         rows = list(range(end - len(trial.ids), end))
         if rows != trial.ids and matches(trial.after, written(trial, rows), ATOL):
             fail(idea="태그의 번호", expected=expected, got=f"{numbered(rows)}번 행", symptom="from-the-end")
+    for rows in ([one - 1 for one in trial.ids], [one + 1 for one in trial.ids], list(range(len(trial.ids)))):
+        if max(rows) < len(trial.before) and matches(trial.after, written(trial, rows), ATOL):
+            fail(idea="태그의 번호", expected=expected, got=f"{numbered(rows)}번 행", symptom="other-rows")
     changed = [row for row in trial.old if not matches(trial.after[row], trial.before[row], 1e-6)]
     pieces = sorted({one for ids in trial.pieces.values() for one in ids})
     if matches(trial.got, trial.before[trial.ids], 1e-6) and changed and set(changed) <= set(pieces):

@@ -19,7 +19,7 @@ from tests.task2_summarization.checks import support
 
 # ── 2-1, 2-2: 글을 토큰 번호로
 
-CAPS = (19, 41)  # 둘 다 긴 글보다 짧고, 토크나이저가 저장해 둔 상한과 다릅니다.
+CAPS = (19, 41, 163, 601)  # 모두 긴 글보다 짧고, 토크나이저가 저장해 둔 상한이나 흔한 수(128, 512)와 다릅니다.
 IGNORED = -100
 Encode = Callable[[Any, str, int], Any]  # encode_dialogue나 encode_summary
 
@@ -66,6 +66,8 @@ def wrong_encodings(text: str, cap: int, adds_start: bool) -> Wrong:
         ("characters", support.encoded(text[:cap], cap, adds_start)),
         ("padded", want + [support.PAD] * (cap - len(want))),
         ("kept-the-end", start + body[len(start + end) - cap :] + end),
+        *[("specials-dropped", one) for one in (want[:-1], want[1:], want[1:-1])],
+        ("reversed", want[::-1]),
         ("specials-twice", (start + whole)[: cap - len(end)] + end),
         ("specials-twice", (start + whole[:-1])[: cap - 2 * len(end)] + end + end),
         ("over-cap", body[:cap] + end),
@@ -104,8 +106,7 @@ def require_ids(got: Any, name: str) -> list[int]:
     if isinstance(got, list) and any(isinstance(one, str) for one in got):
         fail(idea="토큰 번호", expected="번호(int)", got=f"글 {got[:2]}", symptom="strings", name=name)
     if not isinstance(got, list) or any(type(one) is not int for one in got):
-        kind = type(got).__name__
-        fail(f"{name}이(가) 정수의 목록이 아닙니다.", idea="토큰 번호", expected="[번호, …]", got=kind)
+        fail(idea="토큰 번호", expected="[번호, …]", got=type(got).__name__, symptom="not-list", name=name)
     return got
 
 

@@ -86,7 +86,12 @@ def wrong_inputs(labels: Tensor, pad_id: int, start_id: int) -> Wrong:
         ("shifted-down", torch.cat([torch.full_like(first, start_id), down[:, 1:]], dim=1)),
         ("shifted-down", torch.cat([torch.full_like(filled[:1], start_id), filled[:-1]])),
         ("shifted-twice", shifted(shifted(labels, pad_id, start_id), pad_id, start_id)),
-        *[("other-fill", raw.masked_fill(gone, one)) for one in (0, 1, 5, start_id)],
+        *[("other-fill", raw.masked_fill(gone, one)) for one in (0, 1, 5, -IGNORED, start_id)],
+        (
+            "loop-overwrites",
+            torch.cat([torch.full_like(first, start_id), filled[:, :1].expand(-1, labels.shape[1] - 1)], dim=1),
+        ),
+        *[("one-start", one) for one in begun_once(want, pad_id)],
     ]
 
 
@@ -108,6 +113,16 @@ def started_rows(want: Tensor, pad_id: int, start_id: int) -> list[Tensor]:
     return made
 
 
+def begun_once(want: Tensor, pad_id: int) -> list[Tensor]:
+    """첫 줄의 첫 칸에만 시작 토큰을 놓은 것들."""
+    made = []
+    for first in (pad_id, 0):
+        one = want.clone()
+        one[1:, 0] = first
+        made.append(one)
+    return made
+
+
 def flat_rolls(labels: Tensor, pad_id: int, start_id: int) -> list[Tensor]:
     """줄의 끝이 다음 줄의 앞으로 넘어가게 민 것들. 축을 적지 않은 roll이 그렇습니다."""
     plain = labels.roll(1)
@@ -120,7 +135,7 @@ def check(got: Tensor, labels: Tensor, pad_id: int = PAD, start_id: int = START)
     """틀렸으면 무엇을 했는지 말합니다. 처음으로 다른 줄을 보입니다."""
     width = labels.shape[1]
     rows = labels.shape[0]
-    wrong = {(rows, width + 1): "too-wide", (rows, width - 1): "too-narrow"}
+    wrong = {(width, rows): "transposed", (rows, width + 1): "too-wide", (rows, width - 1): "too-narrow"}
     require_shape(got, tuple(labels.shape), idea="모양", what="inputs", wrong=wrong)
     want = shifted(labels, pad_id, start_id)
     if not torch.equal(got.to(want.dtype), want):

@@ -47,6 +47,14 @@ def collate(load):
             fail(idea="부작용", expected="받은 그대로", got="달라진 항목", symptom="in-place")
         ids = checked(batch["input_ids"], "input_ids", len(rows))
         mask = checked(batch["attention_mask"], "attention_mask", len(rows))
+        less = max(map(len, rows)) - 1
+        if mask.shape[1] == less and torch.equal(mask, filled([[1] * (len(row) - 1) for row in rows], 0)):
+            fail(
+                idea="attention_mask",
+                expected=f"({len(rows)}, {less + 1})",
+                got=tuple(mask.shape),
+                symptom="end-masked",
+            )
         assert_equal(tuple(mask.shape), tuple(ids.shape), idea="배치의 모양", message="두 텐서의 모양이 다릅니다.")
         return ids, mask
 
@@ -72,11 +80,11 @@ def test_width_is_the_longest_of_the_batch(collate, rows):
     batches = (rows, rows[::2], rows[2:])  # 13칸, 5칸, 10칸
     widths = [collate(batch)[0].shape[1] for batch in batches]
     longest = [max(map(len, batch)) for batch in batches]
-    for got, want, batch in zip(widths, longest, batches, strict=True):
+    for got, want in zip(widths, longest, strict=True):
         if got == want:
             continue
         said = {"expected": f"{want}칸", "got": f"{got}칸"}
-        if got == min(map(len, batch)) or got == len(batch[0]):
+        if got < want:
             fail(idea="채움(padding)", symptom="cut", **said)
         if len(set(widths)) == 1 and not grows(collate, rows, got):
             fail(idea="채움(padding)", symptom="fixed-width", **said)
@@ -128,6 +136,10 @@ def wrong_masks(rows: list[list[int]], pad_id: int) -> Wrong:
     return [
         ("mask-of-ids", ids != pad_id),
         ("mask-of-zeros", ids != 0),
+        ("end-masked", want * (want.cumsum(dim=1) < want.sum(dim=1, keepdim=True))),
+        *[("mask-of-scores", (1 - want) * low) for low in (float(torch.finfo(torch.float32).min), -1e9, -1e4)],
+        ("mask-of-places", want * want.cumsum(dim=1)),
+        ("mask-of-places", want * (want.cumsum(dim=1) - 1)),
         ("mask-reversed", 1 - want),
         ("mask-reversed", ids == pad_id),
         ("mask-of-ones", torch.ones_like(want)),
@@ -147,7 +159,8 @@ def test_mask_tells_tokens_from_blanks(collate, rows):
         if not torch.equal(got.to(want.dtype), want):
             index = next(i for i in range(len(rows)) if got[i].tolist() != want[i].tolist())
             more = {"expected": f"{want[index].tolist()}", "shown": f"{got[index].long().tolist()}"}
-            recognise(got, wrong_masks(rows, pad_id), atol=0, idea="attention_mask", row=index, **more)
+            finite = got.double().nan_to_num(neginf=-1e9)
+            recognise(finite, wrong_masks(rows, pad_id), atol=0, idea="attention_mask", row=index, **more)
             message = f"{index}번 대화의 마스크가 다릅니다."
             assert_equal(got[index].tolist(), want[index].tolist(), idea="attention_mask", message=message)
         check_dtype(got, "attention_mask")

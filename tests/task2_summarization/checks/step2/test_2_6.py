@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from course.checks.recognising import Wrong, explained, recognise, when
-from course.checks.words import assert_equal, fail, todo
+from course.checks.words import assert_equal, fail, known_as, todo
 from tests.task2_summarization.checks.step2.common import IGNORED, filled, shifted
 from tests.task2_summarization.checks.support import PAD, START
 
@@ -29,11 +29,17 @@ OTHER_PAD = 17
 OTHER_START = 19
 
 
+@known_as("shift_right")
+def shift_right(labels: Any, pad_id: int, start_id: int) -> Tensor:
+    """학생의 2-4 자리에 대신 두는 것."""
+    return shifted(labels, pad_id, start_id)
+
+
 @pytest.fixture
 def collate(load, monkeypatch):
     """항목들을 묶는 학생의 Collator. 받은 목록을 바꾸었는지도 봅니다."""
     step = load(2)
-    monkeypatch.setattr(step, "shift_right", shifted)
+    monkeypatch.setattr(step, "shift_right", shift_right)
     ragged = "expected sequence of length|equal size|must match the size"
 
     def collated(count: int = 4, pad_id: int = PAD, start_id: int = START) -> Mapping[str, Tensor]:
@@ -47,6 +53,13 @@ def collate(load, monkeypatch):
         gone = [name for name in ("input_ids", "attention_mask") if name not in batch]
         if gone:
             fail(idea="딕셔너리", expected="이름 넷", got=", ".join(batch), symptom="batch-replaced", name=gone[0])
+        alone = step.Collator(pad_id, start_id)([{"input_ids": one["input_ids"]} for one in features])
+        for name in ("input_ids", "attention_mask"):
+            if isinstance(alone[name], Tensor) and not torch.equal(torch.as_tensor(batch[name]), alone[name]):
+                got = "달라진 것"
+                fail(
+                    idea="딕셔너리", expected="요약이 없을 때와 같은 것", got=got, symptom="dialogue-changed", name=name
+                )
         for name in ("labels", "decoder_input_ids"):
             checked(batch, name)
         return batch
@@ -65,6 +78,7 @@ def checked(batch: Mapping[str, Any], name: str) -> None:
 def wrong_labels(count: int, pad_id: int, start_id: int) -> Wrong:
     """흔한 실수를 했을 때의 라벨."""
     rows = SUMMARIES[:count]
+    by_size = sorted(rows, key=len)
     want = filled(rows, IGNORED)
     with_pads = filled(rows, pad_id)
     wide = max(map(len, DIALOGUES[:count]))
@@ -75,6 +89,9 @@ def wrong_labels(count: int, pad_id: int, start_id: int) -> Wrong:
         ("labels-padded", with_pads),
         ("real-pad-ignored", with_pads.masked_fill(with_pads == pad_id, IGNORED)),
         *[("labels-cut", one) for one in (want[:, 1:], want[:, :-1])],
+        *[("other-order", filled(one, IGNORED)) for one in (by_size, by_size[::-1], rows[::-1])],
+        ("first-summary", filled([rows[0]] * count, IGNORED)),
+        ("start-ignored", torch.cat([torch.full_like(want[:, :1], IGNORED), want[:, 1:]], dim=1)),
         ("end-ignored", want.masked_fill(want == 5, IGNORED)),
         *[("other-fill", filled(rows, one)) for one in (0, 1, -1, start_id)],
         ("left", filled(rows, IGNORED, left=True)),
@@ -120,11 +137,24 @@ def test_the_decoder_reads_the_labels_shifted_once(collate):
         judge(got, want, wrong_inputs(pad_id, start_id), "decoder_input_ids")
 
 
+def is_of_own_numbers(got: Tensor, want: Tensor) -> bool:
+    """채움과 시작의 자리만, 저마다 다른 한 번호로 바뀌었는가."""
+    if got.shape != want.shape or len(want) != len(SUMMARIES):
+        return False
+    blanks = filled([[0] * len(row) for row in SUMMARIES], 1).roll(1, dims=1).bool()
+    blanks[:, 0] = False
+    places = (blanks, torch.zeros_like(blanks).index_fill(1, torch.tensor([0]), True))
+    rest = ~(places[0] | places[1])
+    return bool((got[rest] == want[rest]).all()) and all(len(got[one].unique()) == 1 for one in places)
+
+
 def judge(got: Tensor, want: Tensor, wrong: Wrong, name: str) -> None:
     """틀렸으면 무엇을 했는지 말합니다. 첫 줄을 보입니다."""
     if got.shape != want.shape or not torch.equal(got.to(want.dtype), want):
         more = {"expected": f"{want[0].tolist()}", "shown": f"{got[0].tolist()}" if got.dim() else f"{got}"}
         recognise(got, wrong, atol=0, idea="라벨의 배치", name=name, **more)
+        if name == "decoder_input_ids" and is_of_own_numbers(got, want):
+            fail(idea="번호", expected=more["expected"], got=more["shown"], symptom="own-numbers")
         shapes = f"{tuple(want.shape)}", f"{tuple(got.shape)}"
         if got.shape != want.shape:
             fail(f"{name}의 모양이 다릅니다.", idea="라벨의 배치", expected=shapes[0], got=shapes[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ TEXTS = [
     "#Person1#은 3시에 Tom을 만납니다.",
     "#Person12#와 #Person2#는 KTX로 1,250원을 아꼈다고 합니다!",
     "네, 네. B2층의 Wi-Fi는\n24시간 켜져 있습니다 😊",
-    "ㅋㅋㅋ #Person3#의 美 팀이 2대1로 이겼대요 ㅠㅠ",
+    "ㅋㅋㅋ #Person3#의 美 팀이 2대1로 이겼대요 ㅠㅠ #첫승#",
     "#PERSON3#이(가) #Person4 대신 my_file2를 읽고\t'네'라고 합니다…",
     "",
     " .,!? 😊 ",
@@ -102,6 +103,15 @@ WAYS: list[tuple[str, Callable[[str], list[str]]]] = [  # (증상, 그렇게 나
     ("tag-split", lambda text: cut(text, tag=None, alone=(syllable, lambda one: one == "#"))),
     ("one-digit-tag", lambda text: cut(text, tag=re.compile(r"#person[0-9]#"))),
     ("hangul-words", lambda text: cut(text, joined=(syllable, latin, digit), alone=())),
+    ("any-hash", lambda text: cut(text, tag=re.compile(r"#\w+#"))),
+    ("no-tags", lambda text: cut(TAG.sub(" ", text.lower()))),
+    ("no-tags", lambda text: [one for one in cut(text) if not TAG.fullmatch(one)]),
+    ("hashes-off", lambda text: [one.strip("#") for one in cut(text)]),
+    ("upper-case", lambda text: [one.upper() for one in cut(text)]),
+    ("first-only", lambda text: cut(text)[:1]),
+    ("first-only", lambda text: [one for one in cut(text)[:1] if text.lower().startswith(one)]),
+    ("pairs", lambda text: [one + two for one, two in pairwise(cut(text))]),
+    ("pairs", lambda text: [f"{one} {two}" for one, two in pairwise(cut(text))]),
     ("jamo-kept", lambda text: cut(text, alone=(syllable, jamo))),
     ("foreign-kept", lambda text: cut(text, alone=(syllable, jamo, foreign))),
     ("foreign-kept", lambda text: cut(text, alone=(syllable, foreign))),

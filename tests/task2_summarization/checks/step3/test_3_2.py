@@ -37,6 +37,7 @@ def padded(rows: list[list[int]], value: int) -> Tensor:
 def ignored_everywhere() -> Tensor:
     """-100이 앞과 뒤, 글의 한가운데에 섞인 번호들. 디코더뿐인 모델의 라벨이 그렇습니다."""
     rows = rows_of(TEXTS)
+    rows[0] = rows[0][1:]  # 시작이 없는 것: T5의 라벨이 그렇습니다.
     rows[1] = [IGNORED] * 4 + rows[1]
     rows[2] = rows[2][:6] + [IGNORED] * 3 + rows[2][6:]
     return padded(rows, IGNORED)
@@ -44,7 +45,10 @@ def ignored_everywhere() -> Tensor:
 
 def predicted() -> Tensor:
     """모델이 쓴 것: 시작 토큰 뒤에 글이 있고, 채움 토큰으로 끝납니다. -100은 없습니다."""
-    return padded([[support.START, *row] for row in rows_of(TEXTS)], support.PAD)
+    rows = [[support.START, *row] for row in rows_of(TEXTS)]
+    longest = max(rows, key=len)
+    longest.pop()  # 상한까지 쓴 것에는 끝이 없습니다.
+    return padded(rows, support.PAD)
 
 
 def text_of(ids: list[int], *, keep: tuple[int, ...] = (), drop: tuple[int, ...] = ()) -> str:
@@ -87,9 +91,11 @@ def wrong_texts(ids: Tensor) -> list[tuple[str, Any]]:
         *[("marks-left", [glue.join(tokens_of(row)).strip() for row in rows]) for glue in (" ", "")],
         ("cut-at-ignored", [text_of(until(row, support.PAD)) for row in filled]),
         ("zero-for-ignored", replaced(ids, 0)),
+        *[("other-fill", replaced(ids, one)) for one in (1, 2, 3, 4)],
         ("hundred", replaced(ids, -IGNORED)),
         ("last-token", replaced(ids, len(tokenizer) - 1)),
         ("tags-lost", [text_of(row, drop=tag_ids()) for row in rows]),
+        *[("ends-cut", [text_of(row[start:end]) for row in rows]) for start, end in ((1, None), (0, -1), (1, -1))],
         ("zero-lost", [text_of(row, drop=(0,)) for row in rows]),
         ("cut-at-ignored", [text_of(until(row, IGNORED)) for row in rows]),
         ("all-padding", [""] * len(rows)),

@@ -89,6 +89,22 @@ def values(predictions: Sequence[str] = PREDICTIONS, references: Sequence[str] =
     return [sum(one.fmeasure for one in many) / len(many) for many in table(predictions, references).values()]
 
 
+def running(numbers: Sequence[float]) -> float:
+    """앞의 평균과 다음 수를 거듭 반으로 나눈 것."""
+    made = 0.0
+    for one in numbers:
+        made = (made + one) / 2
+    return made
+
+
+AVERAGES = (  # 평균이 아닌 것들
+    running,
+    lambda numbers: sum(numbers) / (len(numbers) + 1),
+    lambda numbers: sorted(numbers)[len(numbers) // 2],
+    min,
+)
+
+
 def f1_of_means(many: Sequence[Any]) -> float:
     precision, recall = (sum(getattr(one, name) for one in many) / len(many) for name in ("precision", "recall"))
     return 2 * precision * recall / (precision + recall)
@@ -126,6 +142,8 @@ def wrong_values() -> Wrong:
             ("by-length", [weighted([one.fmeasure for one in many], weights) for many in every])
             for weights in (sizes, written, both)
         ],
+        ("mean-of-both", [sum((one.precision + one.recall) / 2 for one in many) / len(many) for many in every]),
+        *[("other-average", [average([one.fmeasure for one in many]) for many in every]) for average in AVERAGES],
         ("f1-of-means", [f1_of_means(many) for many in every]),
         ("empty-skipped", [sum(one.fmeasure for one in many) / (len(many) - 1) for many in every]),
         *[("own-ruler", one) for one in english],
@@ -195,6 +213,8 @@ def test_the_two_totals_are_the_sum_and_the_mean_of_the_three(score):
     expected, shown = (f"rouge_sum {one:.4f}, rouge_combined_f1 {two:.4f}" for one, two in (want, came))
     wrong = [
         ("combined-is-sum", [total, total]),
+        *[("percent", [100 * total, one]) for one in (100 * total / 3, total / 3)],
+        *[("two-kinds", [sum(two), sum(two) / 2]) for two in (three[:2], three[1:], three[::2])],
         ("sum-is-mean", [total / 3, total / 3]),
         ("totals-swapped", [total / 3, total]),
         ("sum-counted-too", [total, total / 2]),  # (셋 + 합) / 4

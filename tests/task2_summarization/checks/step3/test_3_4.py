@@ -18,7 +18,7 @@ from course.checks.words import assert_equal, fail, known_as, todo
 from tests.task2_summarization.checks import models, support
 
 IDEA = "생성"
-BATCH = 2  # 배치는 셋이고, 마지막 것은 더 작습니다.
+BATCH = 2  # 배치는 셋이고, 마지막 것은 더 작습니다. 배치 안의 번호는 작은 것부터가 아닙니다.
 MAX_LEN = 41  # 가장 긴 대화보다 깁니다.
 
 
@@ -78,6 +78,7 @@ class Writing:
 
     def __init__(self, step: Any, writer: Any, answer: Callable[..., Any] | None = None) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.training: list[bool] = []
         real = writer.generate
 
         def generate(*inputs: Any, **more: Any) -> Any:
@@ -86,6 +87,7 @@ class Writing:
                 got = "마스크(텐서)"
                 fail(idea="generate의 인수", expected="이름을 적은 마스크", got=got, symptom="mask-by-place")
             self.calls.append({**names, **more})
+            self.training.append(writer.training)
             return real(*inputs, **more) if answer is None else answer(len(self.calls) - 1)
 
         writer.generate = generate
@@ -149,6 +151,15 @@ def writing(load) -> Writing:
         return Writing(load(3), models.summarizer())
 
 
+def paired(want: list[str], numbers_of: Callable[[list[int]], list[int]]) -> list[str]:
+    """배치마다의 번호를 `numbers_of`의 차례로 바꾸어 짝지었을 때의 요약들."""
+    made = list(want)
+    for numbers in groups():
+        for index, right_one in zip(numbers_of(numbers), numbers, strict=True):
+            made[index] = want[right_one]
+    return made
+
+
 def wrong_texts() -> list[tuple[str, Any]]:
     """흔한 실수를 했을 때의 요약들."""
     want = right()
@@ -164,6 +175,11 @@ def wrong_texts() -> list[tuple[str, Any]]:
         for place, index in enumerate(numbers):
             again[order()[place]] = want[index]
             same[index] = want[numbers[0]]
+    turned = [paired(want, numbers_of) for numbers_of in (sorted, lambda numbers: numbers[::-1])]
+    ends = list(empty)
+    for numbers in groups():
+        for index in numbers:
+            ends[index] = want[numbers[-1]]
     by_length = [want[index] for index in order()]
     talks = [support.encoded(talk, MAX_LEN) for talk in models.TALKS]
     widths = {index: max(len(talks[one]) for one in numbers) for numbers in groups() for index in numbers}
@@ -174,6 +190,8 @@ def wrong_texts() -> list[tuple[str, Any]]:
         ("overwritten", again),
         ("first-of-batch", first_only),
         ("same-text", same),
+        ("same-text", ends),
+        *[("numbers-turned", one) for one in turned],
         ("list-replaced", [want[index] for index in groups()[-1]]),
         ("list-replaced", [want[index] for index in groups()[0]]),
         ("inputs-read", [text_of(ids) for ids in talks]),
@@ -190,10 +208,15 @@ def test_every_dialogue_gets_its_own_summary(writing):
     got, want = writing.texts, right()
     if got == want:
         return
+    if not isinstance(got, list):
+        got_kind = type(got).__name__
+        fail(idea="목록", expected="summaries", got=got_kind, symptom="list-replaced", count=len(got))
     first = next((i for i, (one, two) in enumerate(zip(got, want, strict=False)) if one != two), len(want) - 1)
     expected, shown = f"{first}번 {want[first]!r}", f"{first}번 {str(got[first])[:60]!r}"
     if not writing.calls:
         fail(idea=IDEA, expected="model.generate", got="부르지 않음", symptom="not-generated")
+    if any(writing.training):
+        fail(idea="train/eval", expected="평가 모드", got="학습 모드", symptom="written-in-training")
     recognise(got, wrong_texts(), idea="차례와 글", expected=expected, shown=shown, count=len(got))
     if any(isinstance(one, list) for one in got):
         fail(idea="제자리", expected=expected, got=shown, symptom="lists-stored")
