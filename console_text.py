@@ -98,6 +98,25 @@ def _fitting(closed: str, sound: str) -> str:
     return PAIRS[closed] if not sound or (closed == "으로" and sound == "ㄹ") else closed
 
 
+# 파이썬이 객체를 적는 모양 → 사람이 읽을 모양. 주소와 모듈의 길은 학생에게 알려 주는 것이 없습니다.
+REPRS = (
+    (re.compile(r"<bound method (?:[\w.<>]+\.)?(\w+) of [^>]*>+"), r"메서드 \1"),
+    (
+        re.compile(r"<(?:built-in )?(?:function|method) (?:[\w.<>]+\.)?(<lambda>|\w+)(?: of [^>]*)?(?: at 0x\w+)?>"),
+        r"함수 \1",
+    ),
+    (re.compile(r"<(?:class|enum) '(?:[\w.<>]+\.)?(\w+)'>"), r"클래스 \1"),
+    (re.compile(r"<(?:[\w.<>]+\.)?(\w+) object at 0x\w+>"), r"\1 객체"),
+)
+
+
+def readable(text: str) -> str:
+    """글에서 `<function f at 0x7f…>`처럼 파이썬의 속을 적은 것을 `함수 f`로 바꿉니다."""
+    for pattern, shown in REPRS if "<" in text else ():
+        text = pattern.sub(shown, text)
+    return text
+
+
 def make_printable() -> None:
     """화면이나 파일이 담지 못하는 글자(예: cp949의 ✅) 때문에 멈추지 않게 합니다. 여러 번 불러도 됩니다.
 

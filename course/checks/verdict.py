@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from console_text import filled
+from console_text import filled, readable
 from course.book.tables import Answers
 from course.checks import messages
 from course.checks.messages import FORGED, MISSING, SKIPPED, TIMEOUT, Failure, Reply, Result
@@ -127,7 +127,7 @@ def _explain(todo_id: str, failed: list[Result], answers: Answers) -> Verdict:
 def _stopped(todo_id: str, failure: Failure) -> Verdict:
     """예외로 멈춘 코드: 무슨 예외인지, 어느 줄인지, 쉬운 말로 무슨 뜻인지."""
     title, says = explain([failure.error, *failure.bases], failure.message, failure.code, failure.traceback)
-    title = title or f"코드가 멈췄습니다: {failure.error}: {_first_line(failure.message)}".rstrip(": ")
+    title = title or f"코드가 멈췄습니다: {failure.error}: {_first_line(readable(failure.message))}".rstrip(": ")
     verdict = Verdict(todo_id, BROKEN, title, says, error=failure.error)
     verdict.code = failure.code
     verdict.column = failure.column

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from console_text import readable
 from todo import TodoNotDone
 
 
@@ -153,25 +153,6 @@ def show(value: Any) -> str:
         return "[" + ", ".join(f"{one:.4f}" for one in value[:6]) + (", …]" if len(value) > 6 else "]")
     text = str(value)
     return text if len(text) <= 120 else text[:117] + "…"
-
-
-# 파이썬이 객체를 적는 모양 → 사람이 읽을 모양. 주소와 모듈의 길은 학생에게 알려 주는 것이 없습니다.
-REPRS = (
-    (re.compile(r"<bound method (?:[\w.<>]+\.)?(\w+) of [^>]*>+"), r"메서드 \1"),
-    (
-        re.compile(r"<(?:built-in )?(?:function|method) (?:[\w.<>]+\.)?(<lambda>|\w+)(?: of [^>]*)?(?: at 0x\w+)?>"),
-        r"함수 \1",
-    ),
-    (re.compile(r"<(?:class|enum) '(?:[\w.<>]+\.)?(\w+)'>"), r"클래스 \1"),
-    (re.compile(r"<(?:[\w.<>]+\.)?(\w+) object at 0x\w+>"), r"\1 객체"),
-)
-
-
-def readable(text: str) -> str:
-    """글에서 `<function f at 0x7f…>`처럼 파이썬의 속을 적은 것을 `함수 f`로 바꿉니다."""
-    for pattern, shown in REPRS if "<" in text else ():
-        text = pattern.sub(shown, text)
-    return text
 
 
 def known_as(name: str) -> Callable[[Any], Any]:

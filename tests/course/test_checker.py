@@ -217,7 +217,8 @@ def test_file_beside_the_steps_does_not_change_the_verdict(check, tmp_path, name
 @pytest.mark.parametrize("how", ["import pytest; pytest.exit('그만', 0)", "raise KeyboardInterrupt"])
 def test_stopping_after_the_first_passed_check_is_not_a_pass(check, how):
     code = f"answer = number * 2\nif number == 3:\n    {how}"
-    assert states(check(answering(code), "1-1")) == ["broken"]
+    [verdict] = check(answering(code), "1-1")
+    assert (verdict.state, verdict.title) == ("broken", "검사가 끝나기 전에 실행이 중단되었습니다")
 
 
 def test_verdict_carries_the_hashes_of_the_files_it_read(check):
