@@ -216,6 +216,43 @@ def record(
     raise typer.Exit(1 if changed else 0)
 
 
+@app.command("judge", **told("judge"))
+def judge(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="폴더", help="처음 보는 답들. 예: 답들/cls/3-4.txt")],
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar=WHERE, help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+    ] = None,
+    again: Annotated[int, typer.Option(min=1, help="답 하나를 몇 번 물을지. 판정이 갈리면 알립니다.")] = 1,
+    write: Annotated[Optional[Path], typer.Option(help="판정을 적을 JSONL 파일.")] = None,  # noqa: UP045
+) -> None:
+    from course.author import record as recording
+    from course.author import unseen
+
+    home: Home = ctx.obj
+    said = []
+    uneven = 0
+    with Checker(home, trusting=True) as checker:
+        for task, todo_ids in chosen(home, where or []):
+            mine = []
+            for one, *others in unseen.judged(task, unseen.read_answers(folder, task, todo_ids), checker, again):
+                mine.append(one)
+                uneven += any(other != one for other in others)
+                if one.kind == "wrong" and one.state == "right" or one.kind == "right" and one.state != "right":
+                    print(f"{one.todo}  {one.kind} → {one.state}: {one.answer}")
+            if mine:
+                print(unseen.sentence_of(task.short, unseen.tally(mine)))
+            said += mine
+    if not said:
+        raise CourseError(f"{folder}에 답이 없습니다. {folder}/cls/3-4.txt처럼 적어 주세요.")
+    if write is not None:
+        recording.write(write, said)
+    if again > 1:
+        print(f"{again}번 물어 판정이 갈린 답: {len(said):,}개 가운데 {uneven:,}개")
+    raise typer.Exit(1 if uneven else 0)
+
+
 @app.command("tolerances", **told("tolerances"))
 def tolerances(
     ctx: typer.Context,

@@ -64,6 +64,9 @@ COMMANDS = {
     "record": Command(
         MAKING, f"파일 {WHERE}", "모든 답의 판정을 적어 두거나 견줍니다. 검사나 도구의 자리를 옮길 때 씁니다."
     ),
+    "judge": Command(
+        MAKING, f"폴더 {WHERE}", "검사를 보지 않고 쓴 답들을 판정해, 처음 보는 답을 얼마나 옳게 가리는지 셉니다."
+    ),
     "tolerances": Command(MAKING, WHERE, "검사의 허용 오차가 장치의 차이와 가장 가까운 실수 사이에 있는지 잽니다."),
     "test": Command(
         MAKING,
