@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from console_text import with_particles
 from course.book.backups import overwrite
 from course.book.regions import Region, parse, to_exercise
 from course.book.tables import Answers, Effort
@@ -57,9 +58,9 @@ def out_of_step(home: Home) -> list[str]:
     for path, text in wanted_files(home).items():
         name = home.shown(path)
         if not path.is_file():
-            problems.append(f"{name}이(가) 없습니다.")
+            problems.append(with_particles(f"{name}이(가) 없습니다."))
         elif path.read_text(encoding="utf-8") != text:
-            problems.append(f"{name}이(가) 해답에서 만든 것과 다릅니다.")
+            problems.append(with_particles(f"{name}이(가) 해답에서 만든 것과 다릅니다."))
     for task in all_tasks(home):
         problems += [f"{home.shown(path)}: 해답에 없는 단계 파일입니다." for path in _stray(task)]
     return problems

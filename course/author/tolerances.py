@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 from rich.table import Table
 
+from console_text import with_particles
 from course.author.audit import known_equivalents, mutants
 from course.book.regions import code_of, splice
 from course.book.tables import Answers
@@ -120,7 +121,7 @@ class Trial:
         for result in reply.results:
             if not result.passed:
                 said = result.why.message or result.why.symptom
-                why = f"{result.test}을(를) 통과하지 못해 잴 수 없습니다: {said}"
+                why = with_particles(f"{result.test}을(를) 통과하지 못해 잴 수 없습니다: {said}")
                 raise CourseError(f"해답이 TODO {self.todo}의 {why}")
         if reply.comparisons is None or reply.errors:
             raise CourseError(f"TODO {self.todo}의 검사를 돌리지 못했습니다. `course check`로 먼저 확인해 주세요.")

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from console_text import with_particles
 from course.book.backups import undo
 from course.book.regions import RegionError
 from course.book.tables import Answers
@@ -211,7 +212,7 @@ def _verdicts(home: Home, checker: Checker) -> dict[tuple[str, str], Verdict]:
         try:
             verdicts = checker.check(task, task.exercise, list(known_todos(task)))
         except (CourseError, RegionError) as error:
-            _say(f"{task.name}을(를) 검사하지 못했습니다. {error}", style="yellow")
+            _say(with_particles(f"{task.name}을(를) 검사하지 못했습니다. {error}"), style="yellow")
             continue
         found |= {(task.name, todo_id): verdict for todo_id, verdict in verdicts.items()}
     return found

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from console_text import with_particles
 from course.book.backups import undo
 from course.book.regions import RegionError, lines_of, parse
 from course.book.tables import Answers
@@ -348,7 +349,8 @@ class Watch:
             self.console.print("바꿀 것이 없습니다.", style="dim")
             return
         names = ", ".join(path.name for path in paths)
-        self.console.print(f"{names}을(를) 고쳤습니다. 무르려면 u를 누르세요.", style="dim", markup=False)
+        said = with_particles(f"{names}을(를) 고쳤습니다. 무르려면 u를 누르세요.")
+        self.console.print(said, style="dim", markup=False)
 
     def more_hint(self) -> None:
         task, todo_id = self.current

@@ -31,8 +31,8 @@ def test_build_writes_every_step_and_then_has_nothing_to_do(workshop):
 
 def test_missing_exercise_is_told(workshop):
     problems = out_of_step(workshop.home)
-    assert "task1-tiny/step1_numbers.py이(가) 없습니다." in problems
-    assert "task1-tiny/step2_quadruple.py이(가) 없습니다." in problems
+    assert "task1-tiny/step1_numbers.py가 없습니다." in problems
+    assert "task1-tiny/step2_quadruple.py가 없습니다." in problems
 
 
 def test_exercise_edited_by_hand_is_told(built):
