@@ -99,7 +99,8 @@ def _bold(title: str) -> str:
 def option_row(option: Any) -> tuple[str, str]:
     """옵션 하나의 (이름과 값의 자리, 설명과 기본값)."""
     if option.name == "help":
-        return ", ".join(option.opts), "이 도움말을 보여 줍니다."
+        # Typer는 이름들을 집합에 담아, 차례가 실행할 때마다 다릅니다.
+        return ", ".join(sorted(option.opts, key=len, reverse=True)), "이 도움말을 보여 줍니다."
     name = ", ".join([*option.opts, *option.secondary_opts])
     if not option.is_flag:
         name += f" {option.metavar or '값'}"
