@@ -10,7 +10,7 @@
       - name: functional로 씁니다
         code: |
           …
-    hints: […]                      # 단계 파일의 힌트 다음 것부터
+    hints: […]                      # 단계 파일의 힌트 다음 세 단: 어디를 볼지, 다음 질문, 답의 모양
     difficulty: 2                   # 1(쉬움)부터 3까지. minutes와 함께 적거나, 둘 다 적지 않습니다
     minutes: 30                     # 처음 하는 사람이 걸릴 만한 시간
     explains: …                     # 해답을 열었을 때 보일 설명
