@@ -43,7 +43,7 @@ class NSMCModel(step1_basic_structure.NSMCModel):
         # 두 묶음: [{"params": 행렬들, "weight_decay": …}, {"params": 편향과 정규화 층, "weight_decay": 0}]
         groups = decay_groups(self.lang_model, self.config.learning.weight_decay)
         # [TODO 2-1] 위의 두 묶음과 설정의 학습률로 AdamW를 만들어 optimizer에 담으세요.
-        # 힌트: 학습률은 config.learning.learning_rate입니다. 적지 않으면 PyTorch의 기본값이 쓰입니다.
+        # 힌트: 학습률은 self.config.learning.learning_rate입니다. 적지 않으면 PyTorch의 기본값이 쓰입니다.
         todo("2-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: optimizer
         # [END 2-1]
         return optimizer

@@ -142,9 +142,9 @@ class Trainer:
         """
         # [TODO 4-2] 기울기를 지우고, 손실을 구해 역전파하고, 기울기를 자르고, 가중치와 학습률을 고치세요.
         # 힌트: self.model.training_step → self.fabric.backward → self.fabric.clip_gradients → step.
-        #       자르는 한계는 config.learning.max_grad_norm입니다. 16비트에서는 기울기가 이따금 무한대가 되는데, 그때
-        #       clip_gradients가 멈추지 않게 하려면 error_if_nonfinite에 무엇을 주어야 할까요? 그런 스텝을 건너뛰는 일은
-        #       optimizer.step 안에서 Fabric이 합니다.
+        #       자르는 한계는 self.config.learning.max_grad_norm입니다. 16비트에서는 기울기가 이따금 무한대가 되는데,
+        #       그때 clip_gradients가 멈추지 않게 하려면 error_if_nonfinite에 무엇을 주어야 할까요? 그런 스텝을 건너뛰는
+        #       일은 optimizer.step 안에서 Fabric이 합니다.
         todo("4-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: outputs
         # [END 4-2]
         self.position.next_batch()
@@ -214,8 +214,8 @@ class Trainer:
         """
         weights = self.model.lang_model.state_dict()
         # [TODO 4-5] saver가 고르는 값(saver.metric)을 꺼내, 남길 만하면 가중치와 값, 스텝 수를 저장하세요.
-        # 힌트: saver.is_worth_keeping(값)과 saver.save_best(가중치, 값, 스텝 수)가 있습니다. 고르는 값의 이름은
-        #       설정(saving_mode)에 따라 val_acc일 수도, val_loss일 수도 있습니다.
+        # 힌트: self.saver.is_worth_keeping(값)과 self.saver.save_best(가중치, 값, 스텝 수)가 있습니다. 고르는 값의
+        #       이름은 설정(saving_mode)에 따라 val_acc일 수도, val_loss일 수도 있습니다.
         todo("4-5")  # 여기를 지우고 채워 주세요.
         # [END 4-5]
 

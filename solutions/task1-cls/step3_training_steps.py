@@ -115,7 +115,7 @@ class NSMCModel(step2_data_processing.NSMCModel):
         text = normalized(text)  # 'ㅈㅗㅎㄷㅏ'로 풀어 적은 글도 배운 글과 같은 '좋다'로 모아서(NFC) 읽습니다.
         # [TODO 3-4] 문장을 모델에 넣고, 로짓을 확률로 바꾸어 negative와 positive에 담으세요.
         # 힌트: 로짓은 확률이 아닙니다. 두 값의 합이 1이 되려면 어떤 함수가, 어느 축으로 필요할까요?
-        #       긴 글은 config.model.seq_len에서 자르고(truncation), 입력은 모델이 있는 장치로 옮기세요.
+        #       긴 글은 self.config.model.seq_len에서 자르고(truncation), 입력은 모델이 있는 장치로 옮기세요.
         inputs = self.lm_tokenizer(text, truncation=True, max_length=self.config.model.seq_len, return_tensors="pt")
         logits = self.lang_model(**inputs.to(self.device)).logits  # (1, 라벨 수)
         negative, positive = logits.float().softmax(dim=-1).squeeze(0).tolist()
