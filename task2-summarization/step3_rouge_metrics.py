@@ -94,8 +94,8 @@ def compute_rouge(
     scorer = RougeScorer(list(KEYS), use_stemmer=False, tokenizer=tokenizer)
     scores: dict[str, float] = {}
     # [TODO 3-3] KEYS마다 짝들의 F1(fmeasure)의 평균을, 그리고 rouge_sum과 rouge_combined_f1을 scores에 담으세요.
-    # 힌트: 짝 하나의 점수는 scorer.score(참조, 예측)입니다. 모든 요약을 이어 붙여 한 번에 재면 짝이 뒤섞입니다. 짝을
-    #       지을 때 길이가 다르면 멈추도록(strict=True) 하세요.
+    # 힌트: 짝 하나의 점수는 scorer.score(참조, 예측)입니다. 모든 요약을 이어 붙여 한 번에 재면 무엇이 뒤섞일까요?
+    #       짝을 지을 때 길이가 다르면 멈추도록(strict=True) 하세요.
     todo("3-3")  # 여기를 지우고 채워 주세요.
     # [END 3-3]
     return scores

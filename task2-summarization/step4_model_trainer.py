@@ -177,7 +177,7 @@ class ModelTrainer:
         validating = self.eval_dataset is not None
         # [TODO 4-4] 검증하고 early_stopping_patience가 0보다 크면, callbacks에 EarlyStoppingCallback을 더하세요.
         # 힌트: 참을 에포크의 수와, 나아졌다고 볼 가장 작은 차이(early_stopping_threshold)를 건넵니다. 검증하지 않으면
-        #       무엇이 나아졌는지 알 수 없습니다.
+        #       무엇이 나아졌는지 알 수 있을까요?
         todo("4-4")  # 여기를 지우고 채워 주세요.
         # [END 4-4]
         return SummarizationTrainer(

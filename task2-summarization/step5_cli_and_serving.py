@@ -209,7 +209,7 @@ class Summarizer:
         max_length += prompt
         # [TODO 5-3] 요청한 num_beams와 max_length로 요약을 쓴 written (1, 요약 길이)를 구하세요.
         # 힌트: 나머지(반복 금지, 특수 토큰 …)는 self.model.generation_config의 것입니다. 거기에 적어 넣으면, 다음
-        #       사람의 요청은 어떤 빔과 길이로 답하게 될까요? 복사본을 고쳐 generation_config=로 건넬 수 있습니다.
+        #       사람의 요청은 어떤 빔과 길이로 답하게 될까요? generate는 쓸 설정을 generation_config=로 받습니다.
         todo("5-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: written
         # [END 5-3]
         return written[0][prompt:].cpu()

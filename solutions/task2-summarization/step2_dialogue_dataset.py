@@ -58,8 +58,8 @@ def encode_summary(tokenizer: PreTrainedTokenizerBase, summary: str, max_len: in
         토크나이저가 붙이는 시작과 끝까지 담긴 토큰 번호들. 마지막은 언제나 끝 토큰(`tokenizer.eos_token_id`)입니다.
     """
     # [TODO 2-2] 요약을 max_len까지 잘라 토큰 번호로 바꾸어 labels에 담으세요. 마지막은 끝 토큰이어야 합니다.
-    # 힌트: 요약은 모델이 써야 할 글(text_target)입니다. 여기서 한 칸 밀거나 -100으로 채우지는 않습니다: 배치를 묶을 때
-    #       할 일입니다.
+    # 힌트: 요약은 모델이 써야 할 글(text_target)입니다. 라벨에 끝 토큰이 없으면, 모델은 멈추는 법을 어디에서 배울까요?
+    #       한 칸 밀거나 -100으로 채우는 것은 배치를 묶을 때 할 일입니다.
     labels = tokenizer(text_target=summary, truncation=True, max_length=max_len)["input_ids"]
     # [END 2-2]
     return labels
@@ -88,8 +88,8 @@ class DialogueSummarizationDataset(Dataset):
     ) -> None:
         self.items: list[dict[str, list[int]]] = []
         # [TODO 2-3] 대화마다 input_ids와, 요약이 있으면 labels도 담은 딕셔너리를 만들어 self.items에 차례로 더하세요.
-        # 힌트: encode_dialogue와 encode_summary를 씁니다. 둘의 길이의 상한은 다릅니다. 같은 글을 에포크마다 다시
-        #       토큰으로 바꾸지 않으려면, __getitem__이 아니라 여기에서 해야 합니다.
+        # 힌트: encode_dialogue와 encode_summary를 씁니다. 둘의 길이의 상한은 다릅니다. 여기가 아니라 __getitem__에서
+        #       토큰으로 바꾼다면, 다섯 에포크를 배우는 동안 같은 글을 몇 번 바꾸게 될까요?
         for index, dialogue in enumerate(dialogues):
             item = {"input_ids": encode_dialogue(tokenizer, dialogue, encoder_max_len)}
             if summaries is not None:
