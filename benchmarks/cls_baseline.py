@@ -105,7 +105,6 @@ def answers(folder: Path) -> Right:
 
 
 def main() -> None:
-    make_printable()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[7])
     seeds = parser.parse_args().seeds
@@ -130,4 +129,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

@@ -129,7 +129,6 @@ def page_with_table(text: str) -> str:
 
 
 def main() -> None:
-    make_printable()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
     print(table())
@@ -139,4 +138,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_printable()
     main()

@@ -11,7 +11,12 @@ import pytest
 from nlpbook.paths import ROOT
 
 STEPS = sorted((ROOT / "solutions").glob("*/step*.py"))
-TOOLS = [*sorted((ROOT / "benchmarks").glob("*.py")), *sorted((ROOT / "scripts").glob("*.py"))]
+TOOLS = [
+    one
+    for folder in ("benchmarks", "scripts")
+    for one in sorted((ROOT / folder).glob("*.py"))
+    if '__name__ == "__main__"' in one.read_text(encoding="utf-8")
+]
 BLANK = """
 import sys
 sys.path.insert(0, {root!r})
