@@ -38,7 +38,7 @@ COMMANDS = {
     ),
     "watch": Command(LEARNING, "[과제]", "파일을 저장할 때마다 검사하고, 지금 할 TODO를 보여 줍니다."),
     "check": Command(LEARNING, WHERE, "TODO를 검사합니다. 틀렸으면 무엇을 잘못 생각했는지 알려 줍니다."),
-    "hint": Command(LEARNING, "[과제] TODO", "힌트를 하나 더 봅니다. 질문 → 어디를 볼지 → 답의 모양 순서입니다."),
+    "hint": Command(LEARNING, "[과제] TODO", "힌트를 하나 더 봅니다. 어디를 볼지 → 다음 질문 → 답의 모양 순서입니다."),
     "diff": Command(LEARNING, "[과제] 단계|TODO", "처음 모습에서 내가 무엇을 바꾸었는지 봅니다."),
     "reveal": Command(
         LEARNING,

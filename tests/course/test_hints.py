@@ -19,8 +19,7 @@ from course.book.tasks import Task, all_tasks
 from course.home import ROOT, Home
 
 TASKS = {task.short: task for task in all_tasks(Home(ROOT)) if task.solution.is_dir()}
-HINTS = [(task, todo_id, hints) for task in TASKS.values() for todo_id, hints in Answers.load(task).hints.items()]
-LADDERS = [one for one in HINTS if len(one[2]) == 3]
+LADDERS = [(task, todo_id, hints) for task in TASKS.values() for todo_id, hints in Answers.load(task).hints.items()]
 LIBRARIES = ("torch", "torch.nn", "torch.nn.init", "torch.nn.functional", "torch.utils.data", "math", "json", "random")
 SOURCES = (  # 불러오면 몇 초가 걸리므로, 정의한 이름을 글에서 읽습니다.
     "transformers/tokenization_utils_base.py",
@@ -156,6 +155,11 @@ def test_guide_sections_named_in_hints_exist(task, todo_id, hints):
 def test_no_hint_copies_the_solution(task, todo_id, hints):
     for hint in hints:
         assert not copied(task, todo_id, hint), hint
+
+
+@every_ladder
+def test_there_are_three_rungs(task, todo_id, hints):
+    assert len(hints) == 3
 
 
 @every_ladder
