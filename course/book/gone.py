@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from course.book.backups import Edit, overwrite_along
+from course.book.regions import to_exercise
 from course.book.tasks import DOOR, all_tasks
 from course.home import Home
 
@@ -37,7 +38,13 @@ def clear_away(home: Home) -> list[Edit]:
 
 
 def put_missing(home: Home) -> list[Edit]:
-    """실습 폴더에 빠진, 라이브러리로 가는 문을 둡니다. 옛 판의 `update`는 단계 파일만 나릅니다."""
-    doors = [(task.exercise / DOOR, task.solution / DOOR) for task in all_tasks(home) if task.exercise.is_dir()]
-    missing = [(door, source) for door, source in doors if source.is_file() and not door.exists()]
-    return overwrite_along(home, [(door, source.read_text(encoding="utf-8")) for door, source in missing], "update")
+    """실습 폴더에 빠진, 라이브러리로 가는 문과 심화 과제를 둡니다. 옛 판의 `update`는 아는 단계 파일만 나릅니다."""
+    writes: list[tuple[Path, str | bytes | None]] = []
+    for task in all_tasks(home):
+        names = [DOOR, *(step.file_name for step in task.steps if step.is_stretch)] if task.exercise.is_dir() else []
+        for name in names:
+            source = task.solution / name
+            if source.is_file() and not (task.exercise / name).exists():
+                text = source.read_text(encoding="utf-8")
+                writes.append((task.exercise / name, text if name == DOOR else to_exercise(text, name)))
+    return overwrite_along(home, writes, "update")

@@ -12,7 +12,7 @@ from course.book.regions import Region, is_first_look, parse, to_exercise
 from course.home import CourseError, Home
 
 TASK_NAME = re.compile(r"task(\d+)-([a-z]+)")
-STEP_NAME = re.compile(r"step(\d+)_\w+\.py")
+STEP_NAME = re.compile(r"(?:step|stretch)(\d+)_\w+\.py")  # stretch는 0.1.0의 도구가 단계로 보지 않습니다.
 COMPANIONS = (".yaml", ".yml", ".json", ".csv", ".txt", ".md", ".sh", ".bat")  # 단계 곁에 두는 글로 된 파일들
 DOOR = "nlpbook.py"  # 단계 파일이 저장소의 라이브러리를 찾게 하는 파일. 단계 파일 곁에 둡니다.
 RESULTS = ("output", "outputs", "sweep_results", "wandb", "lightning_logs", "__pycache__")  # 돌린 사람의 것
@@ -45,8 +45,8 @@ class Step:
 
     @property
     def is_stretch(self) -> bool:
-        """심화 과제의 파일(`step9_stretch.py`)인가: 해 본 것만 검사하고, 남은 일로 세지 않습니다."""
-        return self.module.endswith("_stretch")
+        """심화 과제의 파일(`stretch9_tasks.py`)인가: 해 본 것만 검사하고, 남은 일로 세지 않습니다."""
+        return self.module.startswith("stretch")
 
 
 @dataclass(frozen=True)

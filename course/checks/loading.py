@@ -30,7 +30,7 @@ def file_hash(path: Path) -> str:
 
 def loaded_steps() -> list[str]:
     """읽어 둔 단계 모듈의 이름들."""
-    starts = [name for name in list(sys.modules) if name.startswith("step")]  # 모듈은 수천 개입니다.
+    starts = [name for name in list(sys.modules) if name.startswith(("step", "stretch"))]  # 모듈은 수천 개입니다.
     return [name for name in starts if STEP_NAME.fullmatch(f"{name}.py")]
 
 

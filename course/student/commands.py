@@ -238,12 +238,13 @@ def _tell_changes(
 def _why(task_name: str, todo_id: str, report: Report) -> str:
     """새 판의 무엇이 이 TODO의 판정을 바꾸었을지."""
     number = todo_id.split("-")[0]
-    own = [(name, one) for name, one in report.merged.items() if name.startswith(f"{task_name}/step")]
-    here = [one for name, one in own if name.startswith(f"{task_name}/step{number}_")]
+    own = [(name, one) for name, one in report.merged.items() if name.startswith(f"{task_name}/")]
+    file = (f"{task_name}/step{number}_", f"{task_name}/stretch{number}_")
+    here = [one for name, one in own if name.startswith(file)]
     checks = f"tests/{task_name.replace('-', '_')}/"
     reasons = {
         "새로 생긴 TODO입니다": any(todo_id in one.added for one in here)
-        or any(name.startswith(f"{task_name}/step{number}_") for name in report.created),
+        or any(name.startswith(file) for name in report.created),
         "새 판에서 사라졌습니다": any(todo_id in one.removed for one in here),
         "할 일이나 힌트가 바뀌었습니다": any(todo_id in one.changed_goals for one in here),
         "검사가 바뀌었습니다": any(name.startswith(checks) for name in report.replaced),

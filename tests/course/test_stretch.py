@@ -41,7 +41,7 @@ from course.checks.words import assert_equal, todo
 def test_cube(load):
     assert_equal(load(9).cube(5), 125, idea="세제곱", message="세제곱이 아닙니다.")
 """
-FILE = "step9_stretch.py"
+FILE = "stretch9_tasks.py"
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_page_counts_without_stretch_tasks_and_shows_them_last(tmp_path):
     write_page(rows, tmp_path / "status.html", Home(ROOT).templates)
     page = (tmp_path / "status.html").read_text(encoding="utf-8")
     assert "TODO 1개 가운데 1개를 마쳤습니다" in page
-    assert page.index("<h2>a</h2>") < page.index("<h2>step9_stretch (심화, 하고 싶은 사람만)</h2>")
+    assert page.index("<h2>a</h2>") < page.index("<h2>stretch9_tasks (심화, 하고 싶은 사람만)</h2>")
 
 
 def test_hint_reset_and_diff_work_on_a_stretch_task(run, school, capsys, monkeypatch):

@@ -3,8 +3,8 @@
 강의를 마치는 데에는 필요하지 않습니다. 넷은 서로도, 앞 단계에도 기대지 않으므로 마음이 가는 것 하나만 해도 됩니다.
 세지도 재촉하지도 않지만, 저장하면 `watch`가 검사하고 `check`, `hint`, `reveal`, `reset`도 다른 TODO와 똑같이 듣습니다.
 
-    python step9_stretch.py          # 채운 것을 모두 보여 줍니다 (약 6초)
-    python step9_stretch.py 9-2      # 하나만
+    python stretch9_tasks.py          # 채운 것을 모두 보여 줍니다 (약 6초)
+    python stretch9_tasks.py 9-2      # 하나만
 
 배우는 것
     - 9-1 BPE의 합치기 한 번: 1단계에서 라이브러리가 수천 번 되풀이한 일

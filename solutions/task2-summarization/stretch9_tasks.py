@@ -3,8 +3,8 @@
 강의를 마치는 데에는 필요하지 않습니다. 둘은 서로도, 앞 단계에도 기대지 않으므로 마음이 가는 것 하나만 해도 됩니다.
 세지도 재촉하지도 않지만, 저장하면 `watch`가 검사하고 `check`, `hint`, `reveal`, `reset`도 다른 TODO와 똑같이 듣습니다.
 
-    python step9_stretch.py          # 채운 것을 모두 보여 줍니다 (약 8초)
-    python step9_stretch.py 9-2      # 하나만
+    python stretch9_tasks.py          # 채운 것을 모두 보여 줍니다 (약 8초)
+    python stretch9_tasks.py 9-2      # 하나만
 
 배우는 것
     - 9-1 토큰의 수로 자른 배치: 2단계는 예문의 수를 고르게 했습니다. 메모리를 정하는 것은 채운 뒤의 칸 수입니다
@@ -26,7 +26,6 @@ from nlpbook.paths import DATA
 from nlpbook.pretrained import resolve_pretrained
 from nlpbook.stretch import show_stretch
 from nlpbook.summarization.dialogues import read_dialogues
-from todo import todo
 
 
 def token_batches(lengths: Sequence[int], max_tokens: int, generator: torch.Generator) -> list[list[int]]:
@@ -45,7 +44,14 @@ def token_batches(lengths: Sequence[int], max_tokens: int, generator: torch.Gene
     # [TODO 9-1] order를 앞에서부터, 한도를 넘기 바로 전까지 채워 가며 자른 배치들을 batches에 담으세요.
     # 힌트: 칸 수는 진짜 토큰의 합이 아닙니다. 짧은 것부터 담으면, 지금 담는 예문이 그 배치에서 몇 번째로 긴가요? 마지막
     #       배치는 한도에 닿지 않은 채로 끝납니다.
-    todo("9-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: index
+    batch: list[int] = []
+    for index in order:
+        if batch and (len(batch) + 1) * lengths[index] > max_tokens:
+            batches.append(batch)
+            batch = []
+        batch.append(index)
+    if batch:
+        batches.append(batch)
     # [END 9-1]
     return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
 
@@ -81,7 +87,17 @@ def advance(beams: Sequence[Beam], log_probs: Tensor, width: int, end: int) -> t
     # [TODO 9-2] 점수의 합이 높은 후보를 2·width개 골라, 끝난 것은 finished에 나머지는 running에 담으세요.
     # 힌트: 빔마다 따로 고르지 않고 모두를 한 줄로 세웁니다(flatten, topk). 한 줄에서의 번호 하나로 어느 빔의 어느
     #       토큰인지 어떻게 알까요? 끝난 글이 여럿이어도 계속 쓸 글이 모자라지 않도록 두 배를 고릅니다.
-    todo("9-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: running
+    scores = torch.tensor([beam.score for beam in beams], device=log_probs.device)
+    totals = (log_probs + scores[:, None]).flatten()  # (빔의 수 × 어휘)
+    best, places = totals.topk(min(2 * width, len(totals)))
+    for rank, (score, place) in enumerate(zip(best.tolist(), places.tolist(), strict=True)):
+        parent, token = divmod(place, log_probs.size(1))
+        beam = Beam((*beams[parent].ids, token), score)
+        if token != end:
+            running.append(beam)
+        elif rank < width:
+            finished.append(beam)
+    running = running[:width]
     # [END 9-2]
     return running, finished
 

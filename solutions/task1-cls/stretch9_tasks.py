@@ -3,8 +3,8 @@
 강의를 마치는 데에는 필요하지 않습니다. 넷은 서로도, 앞 단계에도 기대지 않으므로 마음이 가는 것 하나만 해도 됩니다.
 세지도 재촉하지도 않지만, 저장하면 `watch`가 검사하고 `check`, `hint`, `reveal`, `reset`도 다른 TODO와 똑같이 듣습니다.
 
-    python step9_stretch.py          # 채운 것을 모두 보여 줍니다 (약 12초)
-    python step9_stretch.py 9-2      # 하나만
+    python stretch9_tasks.py          # 채운 것을 모두 보여 줍니다 (약 12초)
+    python stretch9_tasks.py 9-2      # 하나만
 
 배우는 것
     - 9-1 층 얼리기(freezing): 무엇을 배우지 않을지 고르고, 얼린 부품의 드롭아웃까지 끕니다
@@ -33,7 +33,6 @@ from nlpbook.paths import OUTPUT, shown
 from nlpbook.plots import korean_font, new_figure, save_figure
 from nlpbook.pretrained import resolve_pretrained
 from nlpbook.stretch import show_stretch
-from todo import todo
 
 
 def freeze(model: PreTrainedModel, layers: int) -> None:
@@ -47,7 +46,11 @@ def freeze(model: PreTrainedModel, layers: int) -> None:
     # [TODO 9-1] 임베딩과 아래쪽 layers개의 층은 기울기도 드롭아웃도 없게 하고, 나머지는 모두 배우게 하세요.
     # 힌트: 기울기를 받지 않는 것(requires_grad_)과 드롭아웃이 꺼지는 것(eval)은 다른 일입니다. 둘 다 부품 하나에도
     #       부를 수 있습니다. 지난번에 얼린 것은 누가 녹이나요?
-    todo("9-1")  # 여기를 지우고 채워 주세요.
+    model.requires_grad_(True)
+    model.train()
+    for part in (model.base_model.embeddings, *model.base_model.encoder.layer[:layers]):
+        part.requires_grad_(False)
+        part.eval()
     # [END 9-1]
 
 
@@ -67,7 +70,11 @@ def rollout(attentions: Sequence[Tensor]) -> Tensor:
     # [TODO 9-2] 헤드를 평균하고 자기 자신을 반 섞은 층마다의 흐름을 이어, 처음부터 끝까지의 흐름 flow를 구하세요.
     # 힌트: 첫 층에서 j가 k로, 둘째 층에서 k가 i로 흘렀다면 i에 담긴 j의 몫은 모든 k를 더한 것입니다. 그것은 두 표의
     #       무엇일까요? 차례가 있습니다. 단위행렬(torch.eye)은 가중치와 같은 장치에 만듭니다.
-    todo("9-2")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: flow
+    itself = torch.eye(length, device=attentions[0].device)
+    flow = itself  # 아무 층도 지나지 않았을 때. 첫 층부터 (배치, 길이, 길이)가 됩니다.
+    for weights in attentions:
+        mixed = (weights.mean(dim=1) + itself) / 2
+        flow = mixed @ flow
     # [END 9-2]
     return flow
 
@@ -103,7 +110,16 @@ def accuracy_by_length(lengths: Tensor, correct: Tensor, edges: Sequence[int], z
     # [TODO 9-3] 구간마다 글의 수, 정확도, 윌슨 구간의 두 끝을 구해 LengthRow로 rows에 담으세요.
     # 힌트: 그 구간의 글만 골라 셉니다. 경계에 있는 글은 어느 쪽인가요? 글이 없는 구간은 담지 않습니다. √(p(1 - p)/n)만
     #       쓰면, 다섯 개를 다 맞힌 구간의 폭이 얼마가 될까요?
-    todo("9-3")  # 여기를 지우고 채워 주세요.
+    for low, high in pairwise(edges):
+        inside = (lengths >= low) & (lengths < high)
+        count = int(inside.sum())
+        if count == 0:
+            continue
+        share = int(correct[inside].sum()) / count
+        shrink = 1 + z**2 / count
+        middle = (share + z**2 / (2 * count)) / shrink
+        half = z / shrink * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+        rows.append(LengthRow(low, high, count, share, middle - half, middle + half))
     # [END 9-3]
     return rows
 
@@ -125,7 +141,9 @@ def smoothed_loss(logits: Tensor, labels: Tensor, smoothing: float) -> tuple[Ten
     # [TODO 9-4] 다듬은 정답의 분포와 견준 손실의 평균을 loss에, 그 분포로 낼 수 있는 가장 작은 손실을 floor에 담으세요.
     # 힌트: 손실은 -Σ(정답의 분포 · 로그 확률)입니다. 모델이 정답의 분포를 그대로 내면 가장 작습니다. 그때의 손실은
     #       0일까요? 분포에 0이 있을 때 0·log 0은 0이어야 합니다.
-    todo("9-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: loss, floor
+    targets = functional.one_hot(labels, num_labels) * (1 - smoothing) + smoothing / num_labels  # (배치, 라벨 수)
+    loss = -(targets * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+    floor = -torch.special.xlogy(targets, targets).sum(dim=-1).mean()
     # [END 9-4]
     return loss, floor
 
