@@ -34,7 +34,7 @@ WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|_\w+)(?:\.[A-Za-z_]\w*)*", re.ASCII)  # 점이나 밑줄이 든 말
 QUOTED = re.compile(r"`([^`]+)`")
 PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+|\w+\.(?:py|yaml|md|pt|json|csv)\b", re.ASCII)
-SECTION = re.compile(r"""가이드(?:는|의|에서)?(?: \d단계)? ['"]([^'"]+)['"]""")
+SECTION = re.compile(r"""가이드(?:는|의|에서)?(?: \d단계의?)? ['"]([^'"]+)['"]""")
 
 
 def label(value: object) -> str:
