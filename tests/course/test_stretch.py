@@ -10,6 +10,7 @@ from rich.console import Console
 
 from course import cli
 from course.author.build import build, out_of_step
+from course.book.gone import put_missing
 from course.book.regions import splice, to_exercise
 from course.book.tables import Answers, Effort
 from course.book.tasks import Task, all_tasks
@@ -145,6 +146,13 @@ def test_hint_reset_and_diff_work_on_a_stretch_task(run, school, capsys, monkeyp
     assert (school.task.exercise / FILE).read_text(encoding="utf-8") == to_exercise(STRETCH)
     assert run("reveal", "tiny", "9-1", "--yes")[0] == 0
     assert "number**3" in (school.task.exercise / FILE).read_text(encoding="utf-8")
+
+
+def test_stretch_file_an_old_update_did_not_bring_is_put_there_untouched(school):
+    (school.task.exercise / FILE).unlink()
+    (edit,) = put_missing(school.home)
+    assert edit.path.read_text(encoding="utf-8") == to_exercise(STRETCH)
+    assert put_missing(school.home) == []
 
 
 def test_guide_table_shows_difficulty_and_minutes_where_the_table_has_them(school):
