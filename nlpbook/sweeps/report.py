@@ -135,7 +135,7 @@ class Page:
     # ── 시드
 
     def spreads(self) -> list[tuple[str, list[float]]]:
-        """시드만 다른 시도들: (나머지 값들, 지표들). 시드를 바꾸어 보지 않았으면 비어 있습니다."""
+        """시드만 다른 시도들: (나머지 값들, 지표들). 같은 값을 두 시드로 해 본 것이 없으면 비어 있습니다."""
         seed = next((name for name in self.varied if name in SEEDS), None)
         if seed is None:
             return []
@@ -144,7 +144,8 @@ class Page:
             rest = {name: one["params"].get(name) for name in self.varied if name != seed}
             label = "  ".join(f"{name}={short(value)}" for name, value in rest.items()) or "모두"
             groups.setdefault(label, []).append(one["value"])
-        return sorted(groups.items(), key=lambda pair: fmean(pair[1]), reverse=self.maximize)
+        several = [(label, values) for label, values in groups.items() if len(values) > 1]
+        return sorted(several, key=lambda pair: fmean(pair[1]), reverse=self.maximize)
 
     # ── 페이지
 
@@ -168,7 +169,7 @@ class Page:
             "번호": self.info["sweep_id"],
             "방법": self.info["method"],
             "지표": f"{self.metric} ({'클수록' if self.maximize else '작을수록'} 좋음)",
-            "시작": self.info.get("started", ""),
+            "시작": _moment(self.info.get("started", "")),
             "시도": ", ".join(f"{STATUS[one]} {count}" for one, count in counts.items() if count) or "없음",
         }
         if self.complete:
@@ -235,11 +236,13 @@ class Page:
         return rows
 
 
+def _moment(text: str) -> str:
+    """`2026-11-30T16:28:02+00:00`을 사람이 읽는 `2026-11-30 16:28 UTC`로."""
+    return text[:16].replace("T", " ") + " UTC" if text.endswith("+00:00") else text
+
+
 def _spread_rows(spreads: list[tuple[str, list[float]]]) -> list[list[Any]]:
-    return [
-        [label, len(values), f"{fmean(values):.4f}", f"± {stdev(values):.4f}" if len(values) > 1 else ""]
-        for label, values in spreads
-    ]
+    return [[label, len(values), f"{fmean(values):.4f}", f"± {stdev(values):.4f}"] for label, values in spreads]
 
 
 def _drawing(

@@ -70,6 +70,11 @@ def test_seeds_of_one_point_stand_together(sweep_with):
     assert [(label, len(values)) for label, values in spreads] == [("x=0.3", 3), ("x=0.1", 3)]
 
 
+def test_a_point_tried_with_one_seed_has_no_spread(sweep_with):
+    folder = sweep_with({"x": {"values": [0.1, 0.3]}, "seed": {"values": [5]}})
+    assert Page(folder.read_info(), folder.records()).spreads() == []
+
+
 def test_no_trial_at_all(sweep_with):
     folder = sweep_with({"x": {"values": [0.1]}})
     folder.lines.unlink()
