@@ -138,7 +138,8 @@ def status(
     as_json: Json = False,
     page: Annotated[Optional[Path], typer.Option("--html", help="HTML 한 장으로 저장할 파일.")] = None,  # noqa: UP045
 ) -> None:
-    from course.student.status import changed_checks, collect, stretch_line, to_json, to_table, write_page
+    from course.student.status import changed_checks, collect, next_line, stretch_line, to_json, to_table, write_page
+    from course.student.whereabouts import current_todo
 
     home: Home = ctx.obj
     tasks = all_tasks(home)
@@ -152,7 +153,8 @@ def status(
         print(json.dumps({**to_json(rows), "changed_checks": changed}, ensure_ascii=False, indent=2))
     else:
         console.print(to_table(rows))
-        if line := stretch_line(rows):
+        here = current_todo(tasks)
+        for line in filter(None, (next_line(rows, here[0].name if here else ""), stretch_line(rows))):
             print(line)
     if changed and not as_json:
         names = ", ".join(changed[:3]) + (f" 등 {len(changed)}개" if len(changed) > 3 else "")

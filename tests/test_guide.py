@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from course.book.tasks import all_tasks
+from course.book.tables import Answers
+from course.book.tasks import Task, all_tasks
 from course.home import ROOT, Home
 
 HOME = Home(ROOT)
@@ -80,7 +81,7 @@ def prose_with_code(page: Path) -> str:
 
 
 def rows() -> list[list[str]]:
-    """모든 단계의 표의 줄들: 과제, 단계, 만드는 것, TODO의 수, 시간."""
+    """모든 단계의 표의 줄들: 과제, 단계, 만드는 것, TODO의 수, 푸는 시간, 실행하는 시간."""
     table = HOME.guide.read_text(encoding="utf-8").partition("## 2. 모든 단계")[2]
     lines = [line for line in table.splitlines() if re.match(r"\|.*\[\d단계 ", line)]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -94,7 +95,47 @@ def test_the_table_of_all_steps_says_what_the_steps_say(task_and_step, row):
     source = (task.solution / step.file_name).read_text(encoding="utf-8")
     assert f"[{step.number}단계 " in row[1]
     assert row[3] == str(len(re.findall(r"# \[TODO ", source)))
-    assert TIME.findall(row[4]) == stated_times(source)[:1]
+    assert row[4] == f"{minutes_of(task, step.number)}분"
+    assert TIME.findall(row[5]) == stated_times(source)[:1]
+
+
+def minutes_of(task: Task, number: int) -> int:
+    """단계의 TODO에 적힌 시간의 합(분)."""
+    efforts = Answers.load(task).efforts
+    return sum(one.minutes for todo_id, one in efforts.items() if todo_id.startswith(f"{number}-"))
+
+
+def lesson_plans() -> dict[tuple[str, int], tuple[int, list[tuple[int, str]]]]:
+    """강사의 장의 수업 진행: (과제, 단계) → (제목의 분, 시간표의 줄들의 (분, 할 일))."""
+    plans = {}
+    text = (ROOT / "docs" / "guide" / "teaching.md").read_text(encoding="utf-8")
+    for task, chapter in re.findall(r"^## 수업 진행: (\S+)$(.*?)(?=^## |\Z)", text, re.M | re.S):
+        for number, total, plan in re.findall(
+            r"^### (\d)단계 [^\n]*\((\d+)분\)$(.*?)(?=^### |\Z)", chapter, re.M | re.S
+        ):
+            lines = re.findall(r"^\| (\d+)분 \| (.*) \|$", plan, re.M)
+            plans[task, int(number)] = int(total), [(int(minutes), what) for minutes, what in lines]
+    return plans
+
+
+@pytest.mark.parametrize(("task", "step"), REQUIRED, ids=str)
+def test_the_plan_of_a_lesson_adds_up_and_leaves_half_the_minutes_of_its_todos(task, step):
+    total, lines = lesson_plans()[task.name, step.number]
+    assert sum(minutes for minutes, _ in lines) == total
+    [(practice, what)] = [(minutes, what) for minutes, what in lines if what.startswith("실습: ")]
+    asked = minutes_of(task, step.number)
+    assert what.endswith(f"(TODO의 합 {asked}분)")
+    assert asked / 2 <= practice
+
+
+def test_the_sums_for_two_tasks_are_those_of_the_plans():
+    plans = {key: plan for key, plan in lesson_plans().items() if key[0] in ("task1-cls", "task3-lm")}
+    total = sum(minutes for minutes, _ in plans.values())
+    practice = sum(minutes for _, lines in plans.values() for minutes, what in lines if what.startswith("실습: "))
+    asked = sum(minutes_of(task, step.number) for task, step in REQUIRED if (task.name, step.number) in plans)
+    text = (ROOT / "docs" / "guide" / "teaching.md").read_text(encoding="utf-8")
+    assert f"모두 하면 {total:,}분, 곧 {total // 60}시간 {total % 60}분입니다" in text
+    assert f"실습이 {practice}분, TODO의 합이 {asked}분" in text
 
 
 def stated_times(source: str) -> list[str]:

@@ -11,8 +11,8 @@
         code: |
           …
     hints: […]                      # 단계 파일의 힌트 다음 세 단: 어디를 볼지, 다음 질문, 답의 모양
-    difficulty: 2                   # 1(쉬움)부터 3까지. minutes와 함께 적거나, 둘 다 적지 않습니다
-    minutes: 30                     # 처음 하는 사람이 걸릴 만한 시간
+    difficulty: 2                   # 1(아는 것 하나를 부릅니다), 2(생각할 것이 있습니다), 3(오래 생각합니다)
+    minutes: 30                     # 처음 하는 사람이 걸릴 만한 시간(분). 재어 본 값이 아니라 어림입니다
     explains: …                     # 해답을 열었을 때 보일 설명
     equivalents:                    # 뜻이 해답과 같은 변이 (course/author/audit.py)
       - reason: …
@@ -64,7 +64,7 @@ class Effort:
 
     Attributes:
         difficulty: 1(쉬움)부터 3까지.
-        minutes: 처음 하는 사람이 걸릴 만한 시간.
+        minutes: 처음 하는 사람이 걸릴 만한 시간(분).
     """
 
     difficulty: int
@@ -73,6 +73,9 @@ class Effort:
     @property
     def stars(self) -> str:
         return "★" * self.difficulty + "☆" * (3 - self.difficulty)
+
+    def __str__(self) -> str:
+        return f"{self.stars} {self.minutes}분"
 
 
 def _common() -> dict[str, tuple[str, str]]:

@@ -98,7 +98,7 @@ def show_todo(
     region = known_todos(task)[todo_id]
     name = f"심화 {todo_id}" if task.is_stretch(todo_id) else f"TODO {todo_id}"
     effort = answers.efforts.get(todo_id)
-    more = f"  {effort.stars} {effort.minutes}분" if effort else ""
+    more = f"  {effort}" if effort else ""
     console.print(Text.assemble((name, "bold"), f"  {region.goal}", (more, "dim")))
     _indented(console, f"{task.name}/{task.step_of(todo_id).file_name}:{_line_of(task, region)}", style="dim")
     if region.hint:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from course.book.manifest import changed
+from course.book.tables import Answers, Effort
 from course.book.tasks import Task
 from course.checks.checker import Checker
 from course.checks.verdict import RIGHT, Verdict
@@ -34,6 +35,7 @@ class Row:
     minutes: float | None
     file_hash: str
     stretch: bool = False  # 심화 과제인가. 남은 일로 세지 않습니다.
+    effort: Effort | None = None  # 표에 적힌 난이도와 시간. minutes는 이 학생에게 걸린 시간입니다.
 
     @property
     def done(self) -> bool:
@@ -44,7 +46,7 @@ def collect(tasks: Iterable[Task], checker: Checker, progress: Progress) -> list
     """과제들의 모든 TODO를 검사합니다."""
     rows = []
     for task in tasks:
-        regions = task.regions()
+        regions, efforts = task.regions(), Answers.load(task).efforts
         verdicts: dict[str, Verdict] = checker.check(task, task.exercise, list(regions))
         for todo_id, verdict in verdicts.items():
             trace, file = progress.of(task, todo_id), task.step_of(todo_id).file_name
@@ -62,6 +64,7 @@ def collect(tasks: Iterable[Task], checker: Checker, progress: Progress) -> list
                     minutes=trace.minutes,
                     file_hash=verdict.hashes.get(file, ""),
                     stretch=task.is_stretch(todo_id),
+                    effort=efforts.get(todo_id),
                 )
             )
     return rows
@@ -96,6 +99,19 @@ def stretch_line(rows: list[Row]) -> str:
             tasks.setdefault(row.task, []).append(row)
     counts = [f"{task} {sum(row.done for row in own)}/{len(own)}" for task, own in tasks.items()]
     return f"심화 과제(하고 싶은 사람만): {' · '.join(counts)}" if counts else ""
+
+
+def next_line(rows: list[Row], task: str) -> str:
+    """다음에 할 TODO와 그 난이도와 시간 한 줄. 심화 과제는 말하지 않고, 모두 마쳤으면 빈 글입니다.
+
+    Args:
+        task: 지금 하는 과제의 이름. 다른 과제보다 먼저 봅니다.
+    """
+    left = [one for one in required(rows) if not one.done]
+    if not left:
+        return ""
+    row = min(left, key=lambda one: one.task != task)
+    return f"다음 TODO: {row.task} {row.todo}  {row.goal}" + (f"  {row.effort}" if row.effort else "")
 
 
 def to_table(rows: list[Row]) -> Table:

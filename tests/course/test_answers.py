@@ -82,3 +82,10 @@ def test_every_todo_has_mistakes_right_answers_and_a_hint(task, todo_id):
     assert len([one for one in answers.also_right if one.todo == todo_id]) >= 2
     assert task.regions()[todo_id].hint
     assert task.regions()[todo_id].goal
+
+
+@pytest.mark.parametrize(("task", "todo_id"), TODOS, ids=label)
+def test_every_todo_states_its_difficulty_and_minutes(task, todo_id):
+    effort = Answers.load(task).efforts[todo_id]
+    assert effort.difficulty in (1, 2, 3)
+    assert effort.minutes in range(5, 61, 5)

@@ -13,7 +13,7 @@ from course.author.build import build
 from course.checks.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
 from course.home import ROOT, Home
 from course.student.progress import Progress
-from course.student.status import Row, collect, to_json, to_table, write_page
+from course.student.status import Row, collect, next_line, to_json, to_table, write_page
 
 
 class FakeChecker:
@@ -86,6 +86,21 @@ def test_json_sums_up_each_step_and_lists_each_todo():
     ]
     assert [one["todo"] for one in told["todos"]] == ["1-1", "1-2", "2-1"]
     assert told["todos"][0]["file_hash"] == "aa"
+
+
+def test_next_todo_is_told_with_its_difficulty_and_minutes(rows, workshop):
+    workshop.write("tests/task1_tiny/checks/step1/1-1.yaml", "difficulty: 3\nminutes: 25\n")
+    assert next_line(rows(), "task1-tiny") == "다음 TODO: task1-tiny 1-1  두 배를 answer에 담으세요.  ★★★ 25분"
+    assert to_json(rows())["todos"][0]["effort"] == {"difficulty": 3, "minutes": 25}
+    workshop.step1.write_text((workshop.task.solution / "step1_numbers.py").read_text("utf-8"), encoding="utf-8")
+    assert next_line(rows(), "task1-tiny") == "다음 TODO: task1-tiny 2-1  double을 두 번 부르세요."
+    assert next_line([one for one in rows() if one.done], "task1-tiny") == ""
+
+
+def test_next_todo_is_one_of_the_task_at_hand():
+    rows = [*ROWS, Row("task2-tiny", "step1_other.py", "1-1", "세 배", WRONG, "틀렸습니다", 1, 0, False, None, "cc")]
+    assert next_line(rows, "task2-tiny") == "다음 TODO: task2-tiny 1-1  세 배"
+    assert next_line(rows, "task3-tiny") == "다음 TODO: task1-tiny 1-2  넓이"
 
 
 def test_table_fits_in_80_columns_without_color():

@@ -12,7 +12,7 @@ from course import cli
 from course.author.build import build, out_of_step
 from course.book.gone import put_missing
 from course.book.regions import splice, to_exercise
-from course.book.tables import Answers, Effort
+from course.book.tables import Answers
 from course.book.tasks import Task, all_tasks
 from course.checks.verdict import NOT_STARTED, RIGHT
 from course.home import ROOT, CourseError, Home
@@ -118,6 +118,7 @@ def test_status_tells_stretch_tasks_on_a_line_of_their_own(run, school):
     out = run("status")[1]
     assert "step9" not in out
     assert "심화 과제(하고 싶은 사람만): task1-tiny 0/1" in out
+    assert "다음 TODO" not in out
     told = json.loads(run("status", "--json")[1])
     assert [one["step"] for one in told["steps"]] == ["step1_numbers.py", "step2_quadruple.py"]
     assert told["stretch"] == [{"task": "task1-tiny", "step": FILE, "done": 0, "todos": 1}]
@@ -235,12 +236,10 @@ TRIED = [(task, todo_id) for task in REAL for todo_id in task.regions() if task.
 
 
 @pytest.mark.parametrize(("task", "todo_id"), TRIED, ids=lambda one: getattr(one, "short", one))
-def test_every_stretch_task_has_three_rungs_and_an_effort(task, todo_id):
+def test_every_stretch_task_has_three_rungs(task, todo_id):
     answers, region = Answers.load(task), task.regions()[todo_id]
     assert region.hint
     assert len(answers.hints[todo_id]) == 3
     assert "____" in answers.hints[todo_id][-1]
-    assert isinstance(answers.efforts[todo_id], Effort)
-    assert 1 <= answers.efforts[todo_id].difficulty <= 3
     assert answers.explanations[todo_id]
     assert f'"{todo_id}": show_' in (task.solution / task.step_of(todo_id).file_name).read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ from course.student.progress import Progress
 from course.student.watch import KEY, SAVED, Watch, read_keys, watch_files
 from tests.course.workshop import STEP1, STEP2
 
-HINTS = "hints: [첫째 힌트, 둘째 힌트]\nexplains: 더하기로도 되는 까닭\n"
+HINTS = "difficulty: 1\nminutes: 5\nhints: [첫째 힌트, 둘째 힌트]\nexplains: 더하기로도 되는 까닭\n"
 
 
 class FakeChecker:
@@ -86,7 +86,7 @@ def current(one):
 def test_first_screen_shows_the_first_open_todo(watching):
     watching.start()
     screen = said(watching)
-    assert "TODO 1-1  두 배를 answer에 담으세요." in screen
+    assert "TODO 1-1  두 배를 answer에 담으세요.  ★☆☆ 5분" in screen
     assert "task1-tiny/step1_numbers.py:10" in screen
     assert "힌트: 더하기로도 됩니다." in screen
     assert "0/3" in screen
