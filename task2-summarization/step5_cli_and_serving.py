@@ -85,7 +85,7 @@ def write_summaries(
     batches: Sequence[list[int]],
     journal: Journal,
 ) -> list[str]:
-    """대화들을 배치마다 요약하며 일지에 적습니다. 앞서 적어 둔 배치는 다시 쓰지 않습니다.
+    """대화들을 배치마다 한 번에(나누지 않고) 요약하며 일지에 적습니다. 앞서 적어 둔 배치는 다시 쓰지 않습니다.
 
     Args:
         max_len: 대화의 길이의 상한(토큰).

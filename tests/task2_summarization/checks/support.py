@@ -44,7 +44,7 @@ SUMMARIES = [
 TAGS = ["#Person1#", "#Person2#", "#Person3#"]
 MERGED = ["▁회의", "습니다", "합니다", "▁자료", "▁기차", "▁시작", "세요", "▁네"]  # 여러 글자로 된 조각들
 SPECIAL = {5: "</s>", 7: "<s>", 9: "<pad>", 11: "<usr>", 13: "<unk>"}  # 번호 → 특수 토큰
-PAD, START = 9, 11
+PAD, START, END = 9, 11, 5
 MODEL_MAX_LENGTH = 97  # 토크나이저가 저장해 둔 상한. 검사가 건네는 상한과 다릅니다.
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import Wrong, explained, recognise, require_value
+from course.checks.recognising import Wrong, explained, recognise, require_value, sound
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 from nlpbook.settings import UnknownSetting
@@ -151,6 +151,7 @@ def wrong_results(path: Path) -> Wrong:
         ("no-parents", of([own_layer(path), *every[1:]])),
         ("other-file", of([own_layer(path.with_name("quick.yaml")), *every[1:]])),
         ("no-file", of(layers[name] for name in NAMES if name != "file")),
+        *[("not-piled", of([every[0], one])) for one in every[1:]],
         ("no-environment", of(layers[name] for name in NAMES if name != "environment")),
         ("no-command-line", of(layers[name] for name in NAMES if name != "command-line")),
         ("no-trial", of(layers[name] for name in NAMES if name != "trial")),
@@ -215,6 +216,9 @@ def test_nothing_given_is_what_the_file_says(loading, setting):
 @todo("1-3")
 def test_the_shell_is_read_when_no_environment_is_given(loading, setting):
     """environment를 건네지 않으면 셸의 환경 변수를 읽습니다."""
+    full = of(layers_of(setting)[name] for name in NAMES)
+    if not sound(lambda: looked_at(loading(setting, list(OVERRIDES), TRIAL, ENVIRONMENT)) == full):
+        return  # 앞의 검사가 말합니다.
     config = require_config(loading(setting))
     if config.training.num_train_epochs == 13 and config.training.per_device_train_batch_size == 21:
         fail(idea=IDEA, expected="num_train_epochs 29", got="num_train_epochs 13", symptom="shell-unread")

@@ -1,6 +1,7 @@
 """1-6의 검사: 새 토큰의 임베딩.
 
-모델은 둘입니다. 하나는 행이 모자라 늘어나고, 하나는 어휘보다 행이 많아 늘어나지 않습니다(허브의 mT5가 그렇습니다).
+모델은 둘입니다. 하나는 행이 모자라 늘어나고, 하나는 어휘보다 행이 많아 늘어나지 않으며 출력층이 입력 임베딩과 따로
+있습니다(허브의 mT5가 그렇습니다).
 둘째 것에서는 태그 하나를 토크나이저가 이미 알고 있습니다: 우리가 저장한 모델에서 다시 배울 때가 그렇습니다.
 """
 
@@ -37,6 +38,7 @@ class Trial:
         ids: 태그의 번호들.
         before: 늘린 다음, 채우기 전의 행들. (어휘, 차원)
         after: 부른 뒤의 행들.
+        heads: 출력층의 행들. 부르기 앞과 뒤.
         words: 어휘의 크기. 행은 이보다 많을 수 있습니다.
     """
 
@@ -46,6 +48,7 @@ class Trial:
     ids: list[int]
     before: Tensor
     after: Tensor
+    heads: tuple[Tensor, Tensor]
     words: int
 
     @property
@@ -85,6 +88,8 @@ def call(step: Any, kind: str) -> Trial:
     tokenizer = new_tokenizer()
     rows = len(tokenizer) + (SPARE_ROWS if kind == "kogpt2" else 0)
     model = models.model(kind, rows)
+    if kind == "kogpt2":
+        untie(model)
     tokenizer = registered(tokenizer, TAGS[kind])
     grown: list[Tensor] = []
     resize = step.resize_embedding_rows
@@ -96,6 +101,7 @@ def call(step: Any, kind: str) -> Trial:
         grown.append(one.get_input_embeddings().weight.detach().clone())
 
     given = pieces_of(TAGS[kind])
+    head = model.get_output_embeddings().weight.detach().clone()
     known = (
         when(
             "shape mismatch|expanded size|size of tensor|must match", "other-axis", idea="평균의 축", expected="(차원,)"
@@ -113,7 +119,14 @@ def call(step: Any, kind: str) -> Trial:
         step.resize_embeddings(model, tokenizer, given)
     after = model.get_input_embeddings().weight.detach()
     ids = tokenizer.convert_tokens_to_ids(TAGS[kind])
-    return Trial(model, pieces_of(TAGS[kind]), given, ids, grown[-1], after, len(tokenizer))
+    heads = head, model.get_output_embeddings().weight.detach()
+    return Trial(model, pieces_of(TAGS[kind]), given, ids, grown[-1], after, heads, len(tokenizer))
+
+
+def untie(model: Any) -> None:
+    """출력층에 입력 임베딩과 다른 가중치를 둡니다."""
+    model.config.tie_word_embeddings = False
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().flip(0))
 
 
 SOME = (  # 조각의 일부를 고르는 법. 하나뿐인 조각은 그대로 둡니다.
@@ -192,6 +205,9 @@ def require_rows(trial: Trial) -> None:
 def require_place(trial: Trial) -> None:
     """옳은 행을 다른 자리에 적었으면 그렇다고 말합니다."""
     expected = f"{numbered(trial.ids)}번 행"
+    changed_head = trial.heads[0].shape == trial.heads[1].shape and not torch.equal(*trial.heads)
+    if changed_head and matches(trial.after, trial.before, 1e-6):
+        fail(idea="두 층", expected="입력 임베딩의 행", got="출력층의 행", symptom="output-only")
     for end in (len(trial.before), trial.words):
         rows = list(range(end - len(trial.ids), end))
         if rows != trial.ids and matches(trial.after, written(trial, rows), ATOL):
@@ -245,6 +261,6 @@ def test_the_embedding_is_still_the_models_own(attempt, kind):
         )
     if weight.dtype != torch.float32:
         fail("임베딩의 자료형이 바뀌었습니다.", idea="정밀도", expected="torch.float32", got=weight.dtype)
-    if trial.model.get_output_embeddings().weight is not weight:
+    if trial.model.config.tie_word_embeddings and trial.model.get_output_embeddings().weight is not weight:
         fail(idea="묶인 가중치", expected="출력층과 같은 것", got="따로 있는 것", symptom="untied")
     assert_equal(trial.given, trial.pieces, idea="부작용", symptom="inputs-changed", name="pieces")

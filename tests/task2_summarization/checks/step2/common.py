@@ -143,3 +143,17 @@ def filled(rows: Sequence[Sequence[int]], value: int, left: bool = False) -> Ten
         place = slice(len(line) - len(row), None) if left else slice(len(row))
         line[place] = torch.tensor(list(row))
     return made
+
+
+def what_changed(given: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
+    """받은 항목들이 어떻게 달라졌는지, 짧은 말로."""
+    if len(given) != len(after):
+        return f"항목 {len(given)}개가 {len(after)}개로"
+    for one, other in zip(given, after, strict=True):
+        gone = [name for name in one if name not in other]
+        if gone:
+            return f"{gone[0]}가 사라진 항목"
+        name = next((name for name in one if len(one[name]) != len(other[name])), None)
+        if name is not None:
+            return f"길이가 {len(one[name])}에서 {len(other[name])}(으)로 달라진 {name}"
+    return "값이 달라진 항목"

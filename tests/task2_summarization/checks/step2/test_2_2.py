@@ -28,6 +28,8 @@ def wrong_labels(text: str, cap: int, adds_start: bool) -> Wrong:
     want = support.encoded(text, cap, adds_start)
     body = support.body_of(text)
     end = want[-1:]
+    without_first = "no-start" if len(want) < cap else "specials-dropped"  # 자른 것이면 길이로 가려집니다.
+    dropped = without_first if adds_start else "shifted"
     return [
         *[("shifted", [one, *want[:-1]]) for one in (*support.SPECIAL, IGNORED)],
         *[("shifted", [*want[1:], one]) for one in (*support.SPECIAL, IGNORED)],
@@ -37,7 +39,7 @@ def wrong_labels(text: str, cap: int, adds_start: bool) -> Wrong:
         ("end-twice", want + end),
         ("end-twice", support.encoded(text, cap - 1, adds_start) + end),
         ("no-start", body[: cap - 1] + end),
-        ("no-start" if adds_start else "shifted", want[1:]),
+        (dropped, want[1:]),
     ]
 
 

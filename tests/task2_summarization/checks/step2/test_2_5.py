@@ -14,7 +14,7 @@ from torch import Tensor
 
 from course.checks.recognising import Wrong, explained, recognise, require_value, when
 from course.checks.words import CheckFailed, assert_equal, fail, todo
-from tests.task2_summarization.checks.step2.common import filled
+from tests.task2_summarization.checks.step2.common import filled, what_changed
 from tests.task2_summarization.checks.support import PAD, START
 
 LENGTHS = [5, 13, 3, 10]  # 가장 긴 13은 어느 수의 배수로 올려도 달라집니다.
@@ -44,7 +44,7 @@ def collate(load):
         with explained(when(ragged, "not-padded", idea="채움(padding)", expected="모두 같은 길이")):
             batch = step.Collator(pad_id, START)(features)
         if features != given:
-            fail(idea="부작용", expected="받은 그대로", got="달라진 항목", symptom="in-place")
+            fail(idea="부작용", expected="받은 그대로", got=what_changed(given, features), symptom="in-place")
         ids = checked(batch["input_ids"], "input_ids", len(rows))
         mask = checked(batch["attention_mask"], "attention_mask", len(rows))
         less = max(map(len, rows)) - 1

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from course.checks.recognising import Wrong, explained, recognise, when
 from course.checks.words import assert_equal, fail, known_as, todo
-from tests.task2_summarization.checks.step2.common import IGNORED, filled, shifted
+from tests.task2_summarization.checks.step2.common import IGNORED, filled, shifted, what_changed
 from tests.task2_summarization.checks.support import PAD, START
 
 DIALOGUES = [[7, 21, 22, 23, 24, 25, 26, 27, 5], [7, 28, 5], [7, 29, 30, 31, 32, 33, 5], [7, 34, 35, 36, 5]]
@@ -49,7 +49,7 @@ def collate(load, monkeypatch):
         with explained(when(ragged, "not-padded", idea="채움(padding)", expected="모두 같은 길이")):
             batch = step.Collator(pad_id, start_id)(features)
         if features != given:
-            fail(idea="부작용", expected="받은 그대로", got="달라진 항목", symptom="in-place")
+            fail(idea="부작용", expected="받은 그대로", got=what_changed(given, features), symptom="in-place")
         gone = [name for name in ("input_ids", "attention_mask") if name not in batch]
         if gone:
             fail(idea="딕셔너리", expected="이름 넷", got=", ".join(batch), symptom="batch-replaced", name=gone[0])

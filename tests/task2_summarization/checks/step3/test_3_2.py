@@ -44,8 +44,9 @@ def ignored_everywhere() -> Tensor:
 
 
 def predicted() -> Tensor:
-    """모델이 쓴 것: 시작 토큰 뒤에 글이 있고, 채움 토큰으로 끝납니다. -100은 없습니다."""
-    rows = [[support.START, *row] for row in rows_of(TEXTS)]
+    """모델이 쓴 것: 시작(BART에서는 끝 토큰) 뒤에 글이 있고, 채움 토큰으로 끝납니다. -100은 없습니다."""
+    starts = (support.END, support.START)
+    rows = [[starts[place % 2], *row] for place, row in enumerate(rows_of(TEXTS))]
     longest = max(rows, key=len)
     longest.pop()  # 상한까지 쓴 것에는 끝이 없습니다.
     return padded(rows, support.PAD)
@@ -98,6 +99,7 @@ def wrong_texts(ids: Tensor) -> list[tuple[str, Any]]:
         *[("ends-cut", [text_of(row[start:end]) for row in rows]) for start, end in ((1, None), (0, -1), (1, -1))],
         ("zero-lost", [text_of(row, drop=(0,)) for row in rows]),
         ("cut-at-ignored", [text_of(until(row, IGNORED)) for row in rows]),
+        ("cut-at-end", [text_of(until(row, support.END)) for row in rows]),
         ("all-padding", [""] * len(rows)),
         ("first-row", [text_of(rows[0])]),
     ]

@@ -26,8 +26,9 @@ ATOL = 1e-6
 IGNORED = -100
 NAMES = (*KEYS, "rouge_sum", "rouge_combined_f1")
 # 길이가 저마다 다르고, 어느 것도 참조와 똑같지 않습니다. 하나는 라벨의 어느 것보다도 길고, 하나는 비어 있습니다.
+# 예측과 참조를 저마다 늘어놓으면(sorted) 다른 짝이 됩니다.
 WRITTEN = [
-    "#Person2#는 네 시의 회의에 자료를 가져옵니다.",
+    "네 시의 회의에 #Person2#는 자료를 가져옵니다.",
     "기차가 늦어 회의를 미룹니다. #Person3#",
     "",
     "비가 오는 날 #Person1#은 우산을 챙기고, #Person2#는 회의에 늦습니다. 기차가 늦어 자료는 네 시에 시작합니다.",
@@ -80,6 +81,9 @@ def rouge(predictions: Sequence[str], references: Sequence[str], cut: Any = piec
 
 def decode(tokenizer: Any, ids: torch.Tensor) -> list[str]:
     """학생의 3-2 자리에 대신 두는 것."""
+    if ids.dtype in (torch.int8, torch.uint8, torch.int16, torch.float16, torch.bfloat16):
+        message = "토큰 번호를 작은 자료형으로 바꾸었습니다. 번호가 수십만까지 있는 모델(mT5)에서는 다른 토큰이 됩니다."
+        fail(message, idea="자료형", expected="torch.int64", got=str(ids.dtype))
     filled = ids.masked_fill(ids == IGNORED, support.PAD)
     if ids.dim() == 1 and any(np.array_equal(ids, rows.argmax(-1)) for rows in (table(WRITTEN, 1), table(ANSWERS, 1))):
         shown = {"expected": "(예문, 길이)의 번호", "got": f"모양 {tuple(ids.shape)}"}
@@ -88,8 +92,9 @@ def decode(tokenizer: Any, ids: torch.Tensor) -> list[str]:
 
 
 def table(texts: Sequence[str], extra: int) -> np.ndarray:
-    """글들의 번호, (글, 가장 긴 길이 + extra). 짧은 것의 끝은 -100입니다."""
+    """글들의 번호, (글, 가장 긴 길이 + extra). 짧은 것의 끝은 -100이고, 첫 글에는 시작 토큰이 없습니다."""
     rows = [support.encoded(text) for text in texts]
+    rows[0] = rows[0][1:]
     width = max(map(len, rows)) + extra
     return np.array([row + [IGNORED] * (width - len(row)) for row in rows])
 
@@ -199,6 +204,8 @@ def name_the_texts(given: Texts) -> None:
             fail(symptom="special-kept", **about)
         if sorted(came) == sorted(right):
             fail(symptom="order-lost", **about)
+        if all(whole.endswith(one) for one, whole in zip(came, right, strict=True)):
+            fail(symptom="front-cut", **{**about, "expected": repr(right[place][:40]), "got": repr(came[place][:40])})
         if all(whole.startswith(one) for one, whole in zip(came, right, strict=True)):
             fail(symptom="cut-short", **about)
         fail(symptom="texts-changed", **about)
@@ -211,7 +218,7 @@ def wrong_values() -> Wrong:
         *[(symptom, values(*texts)) for symptom, texts in wrong_texts()],
         ("other-pieces", values(written, answers, str.split)),
         *[("rounded", [round(one, digits) for one in right]) for digits in (2, 3, 4, 5)],
-        ("percent", [100 * one for one in right]),
+        *[("percent", [round(100 * one, digits) for one in right]) for digits in (1, 2, 9)],
     ]
 
 

@@ -163,9 +163,16 @@ def known(best: int | None) -> list[Any]:
     """알아보는 예외들. 검증한 학습과 하지 않은 학습에서 까닭이 다릅니다."""
     wrapped = when("no attribute 'save_pretrained'", "wrapped-model", idea="저장", expected="self.model")
     if best is not None:
-        return [when("KeyError: 'eval_", "train-row", idea="기록", expected="검증의 줄", got="학습의 줄"), wrapped]
+        return [blame_the_row, wrapped]
     empty = "KeyError: |StopIteration|IndexError|empty sequence|empty iterable|NoneType"
     return [when(empty, "needs-validation", idea="기록", expected="빈 딕셔너리")]
+
+
+def blame_the_row(error: Exception) -> None:
+    """학습의 줄에서 검증의 이름을 꺼내려다 멈췄으면 그렇다고 말합니다."""
+    if isinstance(error, KeyError) and str(error.args[0]).startswith("eval_"):
+        shown = {"expected": "검증의 줄", "got": f"학습의 줄에서 {error.args[0]}을(를) 꺼내려다 멈췄습니다"}
+        fail(idea="기록", symptom="train-row", **shown)
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +196,10 @@ def require_files(saving: Saving) -> None:
     if weights:
         message = "가중치가 from_pretrained가 읽는 이름으로 저장되지 않았습니다. save_pretrained로 저장해 주세요."
         fail(message, idea="저장", expected="model.safetensors", got=weights[0])
+    inside = next(saving.final.rglob("model.safetensors"), None)
+    if inside is not None:
+        place = inside.parent.relative_to(saving.final).as_posix()
+        fail(idea="저장", expected="model.safetensors", got=f"folder/{place}", symptom="in-subfolder")
     fail(idea="저장", expected="model.safetensors", got=", ".join(sorted(files)[:4]), symptom="no-model")
 
 
@@ -224,12 +235,13 @@ def name_a_row_of_training(got: dict[str, Any]) -> None:
     """검증의 값이 없는 딕셔너리면, 무엇이 담겼는지 말합니다."""
     if any(name.startswith("eval_") for name in got):
         return
-    about = {"idea": "기록", "expected": "검증의 줄", "got": ", ".join(map(str, got)) or "빈 딕셔너리"}
+    names = ", ".join(map(str, got)) or "빈 딕셔너리"
+    about = {"idea": "기록", "expected": "검증의 줄", "got": names}
     if not got:
         fail(symptom="nothing-kept", **about)
     trained = [row for row in history() if "eval_loss" not in row]
     if any(got.items() <= row.items() for row in trained):
-        fail(symptom="train-row", **about)
+        fail(symptom="train-row", **{**about, "got": f"{names}이(가) 담겼습니다"})
     validated = [row for row in history() if "eval_loss" in row]
     if any(set(got.values()) <= set(row.values()) for row in validated):
         fail(symptom="names-changed", **about)

@@ -81,6 +81,11 @@ def choose(load, tmp_path):
         if answers[0] != answers[1]:
             if finds_without_numbers(step, folder, steps):
                 fail(idea="스텝 수", expected="이름의 끝의 수", got="checkpoint-7000", symptom="parent-number")
+            best = max((number for number, is_whole in steps.items() if is_whole), default=None)
+            unfinished = [f"checkpoint-{number}" for number, is_whole in steps.items() if not is_whole]
+            half = next((one.name for one in answers if isinstance(one, Path) and one.name in unfinished), None)
+            if half is not None:
+                fail(idea=IDEA, symptom="half-written", expected=f"checkpoint-{best}" if best else "None", got=half)
             names = ", ".join(str(one and Path(one).name) for one in answers)
             fail(idea="차례", symptom="depends-on-order", expected="언제나 같은 것", got=names)
         return answers[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from course.checks.recognising import recognise, sound
 from course.checks.words import fail, known_as, show, todo
@@ -21,10 +22,11 @@ from nlpbook.summarization.predictions import Journal
 MAX_LEN = 83  # 기본값(512)이 아닙니다.
 TALKS = [
     f"#Person1#: {word}에 볼까요?\n#Person2#: 좋아요."
-    for word in ("여섯 시", "학교", "공원", "내일", "주말", "역 앞", "도서관")
+    for word in ("여섯 시", "학교", "공원", "내일", "주말", "역 앞", "도서관", *(f"{hour}시" for hour in range(3, 22)))
 ]
 TALKS[3] += "\n#Person1#: 비가 오면 실내에서 봐요 😊" * 9  # 어느 상한(83, 512)보다도 글자 수가 많습니다.
-BATCHES = [[5, 2], [6, 0, 3], [1], [4]]  # 크기가 저마다 다르고, 긴 것부터라 차례가 섞여 있습니다.
+# 크기가 저마다 다르고, 긴 것부터라 차례가 섞여 있습니다. 하나는 summarize의 기본값(16)보다 큽니다.
+BATCHES = [[5, 2], [6, 0, 3], [1], [*range(25, 6, -1), 4]]
 KEPT = 1  # 이어 할 때, 앞서 적어 둔 배치. 처음도 마지막도 아닙니다.
 BEFORE = "앞서 적어 둔 요약 "
 IDEA = "이어지는 예측"
@@ -125,8 +127,8 @@ class Prediction:
         return [what for name, what in self.events if name == kind]
 
 
-class Broken(Exception):
-    """요약하다 난 오류."""
+class Broken(torch.OutOfMemoryError, ValueError):
+    """요약하다 난 오류. 메모리가 모자랄 때처럼 RuntimeError의 한 갈래입니다."""
 
 
 def require_whole(dialogues: list[str]) -> None:
@@ -190,6 +192,15 @@ def misplaced() -> list[tuple[str, list[str]]]:
     return [("first-dialogues", first), ("file-order", in_order), ("reversed", flipped), ("sorted-in-batch", sorted_in)]
 
 
+def counted_places() -> list[list[int]]:
+    """배치 안에서 센 차례를 번호로 적었을 때, 적은 것들. 이미 있는 번호뿐인 배치는 건너뜁니다."""
+    done: list[list[int]] = []
+    for numbers in BATCHES:
+        if not set(numbers) <= set(sum(done, [])):
+            done.append(list(range(len(numbers))))
+    return done
+
+
 @todo("5-1")
 def test_every_dialogue_has_its_own_summary(fresh):
     """처음부터 하면 모든 대화가 제 번호의 요약을 갖습니다."""
@@ -206,8 +217,7 @@ def test_every_dialogue_has_its_own_summary(fresh):
         fail(idea="일지", expected="journal.add", got="부르지 않음", symptom=symptom)
     if fresh.missing is not None:
         about = {"expected": "모든 번호", "got": f"{fresh.missing}번이 없음"}
-        done = fresh.all("적음")
-        if done == [list(range(len(numbers))) for numbers in BATCHES[: len(done)]]:
+        if fresh.all("적음") == counted_places():
             fail(idea="번호", symptom="counted-places", **about)
         fail("적히지 않은 대화가 있습니다.", idea="번호", **about)
     got, want = fresh.texts, right()
@@ -332,3 +342,16 @@ def test_dialogues_are_cut_where_they_were_asked_to_be(fresh):
         if set(fresh.sizes) == {MAX_LEN}:
             symptom = "arguments-swapped"
         fail("대화의 길이의 상한이 다릅니다.", idea="max_len", expected=MAX_LEN, got=got, symptom=symptom)
+
+
+@todo("5-1")
+def test_a_batch_is_summarized_as_one(fresh):
+    """배치 하나는 나뉘지 않고 한 번에 요약됩니다. 그래야 이어 해도 같은 배치입니다."""
+    if not sound(lambda: fresh.texts == right() and fresh.lengths == {MAX_LEN}):
+        return
+    for talks, size in zip(fresh.all("요약"), fresh.sizes, strict=True):
+        if size < len(talks):
+            about = {"expected": f"대화 {len(talks)}개", "got": f"{size}개씩"}
+            symptom = "default-batch" if size == 16 else None
+            message = "" if symptom else "배치 하나를 더 작은 배치로 나누어 요약했습니다."
+            fail(message, idea="batch_size", symptom=symptom, **about)

@@ -65,6 +65,7 @@ class Writing:
         shared_given: `generate`에 모델의 생성 설정을 복사하지 않고 건넸는가.
         given: `generate`에 건넨, 생성 설정의 이름 → 값. `written_out`은 인수로 적은 이름들입니다.
         is_wrapped: 부르는 동안 모델의 `generate`가 다른 것이었는가.
+        rows: `generate`가 돌려준 요약의 수.
     """
 
     def __init__(self, step: Any, beams: int = BEAMS) -> None:
@@ -73,6 +74,7 @@ class Writing:
         self.given: dict[str, Any] = {}
         self.written_out: set[str] = set()
         self.is_wrapped = False
+        self.rows = 1
         self.before = writer.generation_config.to_dict()
         self.during = self.before
         self.calls = 0
@@ -86,7 +88,9 @@ class Writing:
             self.given = {**(asked.to_dict() if asked is not None else {}), **more}
             self.written_out = set(more) - {"input_ids", "attention_mask"}
             self.is_wrapped = writer.generate is not generate
-            return real(*inputs, **more)
+            made = real(*inputs, **more)
+            self.rows = len(made)
+            return made
 
         writer.generate = generate
         known = (
@@ -127,6 +131,9 @@ def test_the_summary_is_written_with_what_was_asked(step, writing):
     if row.dim() != 1:
         symptom = "too-deep" if row.dim() == 0 else "too-shallow"
         fail(idea="모양", expected="written (1, 요약 길이)", got=f"{row.dim() + 1}차원", symptom=symptom)
+    if writing.rows > 1:
+        shape = {"expected": "(1, 요약 길이)", "got": f"({writing.rows}, 요약 길이)"}
+        fail(idea="모양", symptom="every-beam", **shape)
     got = tuple(row.tolist())
     if got == want():
         return

@@ -130,14 +130,20 @@ def name_the_lost(got: Mapping[str, Any], want: dict[str, Any], lost: list[str],
     falsy = sorted(name for name, value in WRITTEN.items() if not value)
     texts = sorted(name for name, value in WRITTEN.items() if not isinstance(value, (int, float)))
     usual = sorted(name for name, value in WRITTEN.items() if value == default_of(name))
+    plain = [
+        name for name in usual if not isinstance(WRITTEN[name], list)
+    ]  # 목록의 기본값은 필드가 아니라 만드는 함수에 있습니다.
     if lost == falsy:
         fail(idea="0과 False", symptom="falsy-dropped", **about)
     if lost == texts:
         fail(idea="옵션", symptom="numbers-only", **about)
-    if lost == usual:
+    if lost in (usual, plain):
         fail(idea="기본값", symptom="default-dropped", **about)
     if words and lost == sorted(ASSIGNED):
         nested = any(isinstance(one, Mapping) and dict(one) == ASSIGNED for one in got.values())
+        short = next((name for name in lost if name.rpartition(".")[2] in got), None)
+        if short is not None:
+            fail(idea="이름", symptom="renamed", expected=short, got=short.rpartition(".")[2])
         fail(idea="이름=값", symptom="words-nested" if nested else "words-dropped", **about)
     extra = [str(name) for name in got if name not in want]
     if lost == sorted(WRITTEN) and extra and all(name.rpartition(".")[2] in WRITTEN for name in extra):
@@ -161,6 +167,8 @@ def test_what_was_written_goes_over_the_file(serving):
     if not serving.called:
         fail("load_config를 부르지 않았습니다.", idea=IDEA, expected="load_config(이름, overrides)", got="부르지 않음")
     require_overrides(serving.overrides, {**WRITTEN, **ASSIGNED}, OWN, words=True)
+    if serving.name != OWN["config"]:
+        fail(idea="설정 파일", symptom="other-config", expected=OWN["config"], got=str(serving.name))
 
 
 @todo("5-4")

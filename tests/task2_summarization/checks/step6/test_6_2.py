@@ -49,8 +49,8 @@ class Told:
         self.lengths: list[int] = []
         self.control = TrainerControl()
         self.stop_at = stop_at
-        context = Context(number=41, outputs=tmp_path, base={}, tell=self.tell)
-        callback = load(6).ReportEvaluations(context)
+        self.context = Context(number=41, outputs=tmp_path, base={}, tell=self.tell)
+        callback = load(6).ReportEvaluations(self.context)
         rows: list[dict[str, float]] = []
         for number, step in enumerate(STEPS):
             metrics = metrics_at(number)
@@ -71,6 +71,8 @@ class Told:
 def test_evaluations_are_counted_from_one(load, tmp_path):
     """1, 2, 3번째 검증입니다."""
     told = Told(load, tmp_path)
+    if told.reports and not told.context.history:
+        fail(idea="알리는 곳", symptom="told-directly", expected="context.report", got="context.tell")
     numbers = [step for step, _ in told.reports]
     if numbers != [1, 2, 3]:
         wrong = [
