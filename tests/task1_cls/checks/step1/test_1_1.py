@@ -47,9 +47,12 @@ def examples(data, mode):
 def test_corpus_reads_where_the_settings_say(data):
     """말뭉치는 설정(config)이 가리키는 폴더를 읽습니다."""
     got = examples(data, "train")
-    default = NsmcCorpus(TrainConfig()).get_examples("train")
-    if got == [(one.text, one.label) for one in default]:
-        fail(idea="설정의 흐름", expected=f"예문 {SPLITS['train']}개", got=f"예문 {len(got)}개", symptom="no-config")
+    default = [(one.text, one.label) for one in NsmcCorpus(TrainConfig()).get_examples("train")]
+    shown = {"idea": "설정의 흐름", "expected": f"예문 {SPLITS['train']}개", "got": f"예문 {len(got)}개"}
+    if got == default:
+        fail(symptom="no-config", **shown)
+    if len(got) == SPLITS["train"] and got == default[: len(got)]:
+        fail(symptom="fixed-corpus", **shown)
     assert_equal(got, rows("train"), idea="설정의 흐름", message="학습 예문이 설정이 가리키는 파일과 다릅니다.")
 
 

@@ -22,7 +22,9 @@ from course.checks.recognising import Explanation, explained, when
 from course.checks.side_effects import ModesKept, SettingsKept
 from course.checks.words import CheckFailed, assert_equal, close, fail
 from course.checks.workspace import workspace
+from nlpbook.classification.datasets import ClassificationDataset
 from nlpbook.classification.nsmc import NsmcCorpus
+from nlpbook.rows import IntegerRows
 from tests.task1_cls.checks import support
 from todo import TodoNotDone
 
@@ -111,12 +113,26 @@ def reference(mode: str) -> list[tuple[tuple[int, ...], int]]:
 
 
 RAW = "데이터셋의 항목이 토큰 번호가 아닙니다."
+MANY = 3001  # 작은 말뭉치에서는 드러나지 않는 상한(100개, 1000개, …)보다 많은 수
 
 
-def make(load, mode: str, training: bool = True, **hardware: Any) -> Any:
-    """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다."""
+class ManyReviews(ClassificationDataset):
+    """예문이 `MANY`개인 데이터셋. 파일을 만들지 않도록 한 갈래의 예문을 되풀이합니다."""
+
+    def __init__(self, few: ClassificationDataset) -> None:
+        again = [number % len(few) for number in range(MANY)]
+        self.mode, self.input_ids = few.mode, IntegerRows([few[i]["input_ids"] for i in again])
+        self.examples, self.labels = [few.examples[i] for i in again], [few.labels[i] for i in again]
+        self._labels = torch.tensor(self.labels)
+
+
+def make(load, mode: str, training: bool = True, many: bool = False, **hardware: Any) -> Any:
+    """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다. `many`면 `self.dataset`이 예문 `MANY`개를 줍니다."""
     model = bare(load)
     model.train(training).collate = Collating()
+    if many:
+        small = model.dataset
+        model.dataset = lambda mode: ManyReviews(small(mode))
     for name, value in hardware.items():
         setattr(model.config.hardware, name, value)
     name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
@@ -288,8 +304,20 @@ def check_elsewhere(load, mode: str) -> None:
     got = make(load, mode, **batch).batch_sampler.batch_size
     if got != want:
         fail(idea="배치 크기", expected=want, got=got, symptom="batch-size")
+    check_no_limit(make(load, mode, many=True), mode)
+    try:
+        check_collate(usual, mode)
+    except CheckFailed:
+        return  # 묶는 법이 틀린 것은 다른 검사가 말합니다.
     if not usual.num_workers and (got := make(load, mode, workers=WORKERS).num_workers) != WORKERS:
         fail(idea="num_workers", expected=WORKERS, got=got, symptom="no-workers")
+
+
+def check_no_limit(loader: DataLoader, mode: str) -> None:
+    """예문이 많아도 모두 읽는지. 데이터셋을 따로 만든 답에는 작은 말뭉치뿐이라 볼 것이 없습니다."""
+    held, read = len(loader.dataset), len(flat(list(loader.batch_sampler)))
+    if held != SPLITS[mode] and read < MANY:
+        fail(idea="예문의 수", expected=f"{MANY}개", got=f"{min(held, read)}개", symptom="capped")
 
 
 def right_loader(loader: DataLoader, mode: str, size: int) -> bool:

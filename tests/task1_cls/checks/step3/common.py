@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch.nn.functional import cross_entropy
+from torch.overrides import TorchFunctionMode
 
 from course.checks.recognising import explained, recognise, require_dtype, require_shape
 from course.checks.side_effects import no_side_effects
@@ -116,11 +117,16 @@ def unmasked_logits(model, batch):
     return support.reference_logits(model, {**batch, "attention_mask": torch.ones_like(batch["attention_mask"])})
 
 
-def check_predictions(preds, labels, logits, batch, dim0="softmax-dim0"):
+def preds_of(model, step, names, batch):
+    return evaluated(model, step, batch, names)["preds"]
+
+
+def check_predictions(preds, labels, logits, batch, again, dim0="softmax-dim0"):
     """예측은 문장마다 하나이고, 라벨 축에서 가장 큰 것입니다.
 
     Args:
         labels: 학생이 정답이라고 담은 것. 예측과 맞바꾸었는지 봅니다.
+        again: 다른 배치의 예측. 배치 축에서 견주었는지, 정해 둔 문턱과 견주었는지를 가립니다.
         dim0: 배치 축의 softmax에서 고른 예측의 증상.
     """
     if matches(preds, batch["labels"], 0) and matches(labels, logits.argmax(dim=-1), 0):
@@ -138,6 +144,10 @@ def check_predictions(preds, labels, logits, batch, dim0="softmax-dim0"):
         ("threshold", logits[:, 1] > 0),
     ]
     if not close(preds, want, 0):
+        across = logits.softmax(dim=0).argmax(dim=-1)
+        alone = {name: one[across.argmax()][None] for name, one in batch.items()}
+        if matches(preds, across, 0) and again(alone).any():  # 문장이 하나면 배치 축의 확률은 모두 1입니다.
+            wrong = [(symptom, value) for symptom, value in wrong if symptom != dim0]
         recognise(preds, wrong, atol=ATOL, idea="argmax", expected=str(want.tolist()), shown=preds.flatten().tolist())
     assert_close(preds, want, atol=0, idea="argmax", message="예측이 가장 큰 로짓의 라벨과 다릅니다.")
     require_dtype(preds, torch.int64, "preds", symptom="not-int64")
@@ -172,6 +182,34 @@ def check_alone(found):
     for name in ("preds", "labels") if found else ():
         got, want = found[name]
         assert_close(got, want, atol=0, idea="크기가 1인 축", message=f"예문이 하나뿐인 배치의 {name}이(가) 다릅니다.")
+
+
+class MovesToCpu(TorchFunctionMode):
+    """블록 안에서 CPU로 옮긴 텐서를 모읍니다. CPU에서는 옮겨도 같은 텐서이므로, 새 이름표(view)를 붙여 구별합니다."""
+
+    def __init__(self):
+        super().__init__()
+        self.moved = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        named = [one for one in (*args[1:], *(kwargs or {}).values()) if isinstance(one, str)]
+        if func is torch.Tensor.cpu or (func is torch.Tensor.to and "cpu" in named):
+            made = made.view_as(made)
+            self.moved.append(made)
+        return made
+
+
+def check_together(model, step, batch, symptom=None):
+    """예측과 정답이 같은 장치에 있는지, GPU 없이 봅니다. 하나만 CPU로 옮기면 GPU에서는 둘을 견줄 수 없습니다."""
+    with MovesToCpu() as moves:
+        got = getattr(model, step)(batch, 0)
+    moved = [any(got[name] is one for one in moves.moved) for name in ("preds", "labels")]
+    others = [one for one in moves.moved if not any(one is value for value in got.values())]
+    if moved[0] != moved[1] and not others:
+        name = "preds" if moved[0] else "labels"
+        more = {"expected": "preds와 labels가 같은 장치", "got": f"{name}만 CPU", "symptom": symptom, "name": name}
+        fail("예측과 정답이 다른 장치에 있습니다.", idea="장치", **more)
 
 
 def check_float32(got, name):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
@@ -16,7 +18,9 @@ from tests.task1_cls.checks.step3.common import (
     check_labels,
     check_mode_stays,
     check_predictions,
+    check_together,
     evaluated,
+    preds_of,
     smoothed,
     unmasked_logits,
 )
@@ -26,9 +30,11 @@ from tests.task1_cls.checks.step3.common import (
 def test_validation_predictions(model, batch, logits):
     """예측과 정답을 예문마다 돌려줍니다."""
     got = evaluated(model, "validation_step", batch, VALIDATED)
-    check_predictions(got["preds"], got["labels"], logits, batch)
+    again = partial(preds_of, model, "validation_step", VALIDATED)
+    check_predictions(got["preds"], got["labels"], logits, batch, again)
     check_labels(got["labels"], batch, logits)
     check_alone(alone(model, "validation_step", batch, VALIDATED))
+    check_together(model, "validation_step", batch, symptom="apart")
 
 
 @todo("3-2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from course.checks.recognising import recognise
 from course.checks.words import assert_equal, close, fail, show, todo
 from tests.task1_cls.checks.step3.common import (
@@ -13,7 +15,9 @@ from tests.task1_cls.checks.step3.common import (
     check_labels,
     check_mode_stays,
     check_predictions,
+    check_together,
     evaluated,
+    preds_of,
     unmasked_logits,
 )
 
@@ -22,9 +26,11 @@ from tests.task1_cls.checks.step3.common import (
 def test_test_predictions(model, batch, logits):
     """예측과 정답을 예문마다 돌려줍니다."""
     got = evaluated(model, "test_step", batch, TESTED)
-    check_predictions(got["preds"], got["labels"], logits, batch, dim0="preds-dim0")
+    again = partial(preds_of, model, "test_step", TESTED)
+    check_predictions(got["preds"], got["labels"], logits, batch, again, dim0="preds-dim0")
     check_labels(got["labels"], batch, logits)
     check_alone(alone(model, "test_step", batch, TESTED))
+    check_together(model, "test_step", batch)
 
 
 @todo("3-3")

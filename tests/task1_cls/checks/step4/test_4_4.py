@@ -81,6 +81,7 @@ SCHEDULES = {
     "per-epoch": at(lambda step, every: step % PER_EPOCH == 0 or step == TOTAL),
     "print-steps": at(lambda step, every: step % PRINT_STEPS == 0 or step == TOTAL),
     "one-early": at(lambda step, every: (step + 1) % every == 0 or step == TOTAL),
+    "both-early": at(lambda step, every: (step + 1) % every == 0 or step + 1 == TOTAL),
     "one-late": at(lambda step, every: (step - 1) % every == 0 or step == TOTAL),
     "last-early": at(lambda step, every: step % every == 0 or step == TOTAL - 1),
     "inverted": at(lambda step, every: step % every != 0 or step == TOTAL),
@@ -88,8 +89,8 @@ SCHEDULES = {
     "quotient": at(lambda step, every: step // every == 0 or step == TOTAL),
     "from-then-on": at(lambda step, every: step >= every or step == TOTAL),
 }
-SAME_NAME = {"one-late": "one-early", "last-early": "one-early", "print-steps": "other-steps"}
-SAME_NAME["per-epoch"] = "other-steps"
+SAME_NAME = dict.fromkeys(("one-late", "last-early", "both-early"), "one-early")
+SAME_NAME |= {"print-steps": "other-steps", "per-epoch": "other-steps"}
 EVERY = (3, 4, 5, 1, 20)
 
 

@@ -16,6 +16,7 @@ PRAISE = "그는 \"최고\"라며  <B>울었다</B> & '또' 보자 \\ 100% 😀"
 COMPLAINT = "시간이 아깝다"
 ANSWER_NAMES = ("sentence", "prediction", "negative", "positive")
 POSITIVE = {PRAISE: 0.8125, COMPLAINT: 0.0625}  # 두 문장의 긍정 확률. 어느 것도 서로의 뒤집은 값이 아닙니다.
+CERTAIN = {"다시 봐도 최고": 0.99609375, "두 번은 못 봄": 0.00390625}
 UNSURE = {"그럭저럭 볼만하다": ("긍정", 0.515625), "그럭저럭 지루하다": ("부정", 0.484375)}
 
 
@@ -58,7 +59,7 @@ class FakeModel:
 
     def infer_one(self, text: str) -> FakePrediction:
         self.asked.append(text)
-        known = POSITIVE | {one: positive for one, (_, positive) in UNSURE.items()}
+        known = POSITIVE | CERTAIN | {one: positive for one, (_, positive) in UNSURE.items()}
         positive = known.get(text, 0.375) if isinstance(text, str) else 0.375
         return FakePrediction(text, negative=1 - positive, positive=positive)
 
@@ -172,8 +173,10 @@ def test_prediction_is_the_word_for_the_likelier_label(service, text, want):
         return
     message = "prediction이 더 그럴듯한 라벨의 이름과 다릅니다."
     if got in ("긍정", "부정"):
-        both = {service.ask(one).get("prediction") for one in POSITIVE}
-        symptom = "label-reversed" if len(both) == 2 else "one-label"
+        words = {positive: service.ask(one).get("prediction") for one, positive in {**POSITIVE, **CERTAIN}.items()}
+        rising = [word for _, word in sorted(words.items())]
+        symptom = "label-reversed" if rising[0] == "긍정" != rising[-1] else "own-threshold"
+        symptom = "one-label" if len(set(rising)) == 1 else symptom
     elif isinstance(got, (bool, int, float)):
         symptom = "raw-label"
     else:

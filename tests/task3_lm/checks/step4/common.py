@@ -57,7 +57,8 @@ class Bigram(torch.nn.Module):
         self.seen, self.through_fabric = [], False
 
     def forward(self, ids):
-        note = (ids.detach().cpu(), self.dropout.training, torch.is_grad_enabled(), self.through_fabric)
+        follows = torch.is_grad_enabled() and any(one.requires_grad for one in self.parameters())
+        note = (ids.detach().cpu(), self.dropout.training, follows, self.through_fabric)
         self.seen.append(SimpleNamespace(**dict(zip(("ids", "training", "grad", "wrapped"), note, strict=True))))
         self.through_fabric = False
         return self.dropout(self.table(ids)) + self.bias

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from nlpbook.position import Position
+from tests.task3_lm.checks import support
 from tests.task3_lm.checks.step4.common import building
 
 
@@ -24,7 +25,8 @@ def bare(load):
     def build(**parts):
         kind = load(4).Trainer
         trainer = kind.__new__(kind)
-        for name, part in {"position": Position(), "best_val_loss": math.inf, "bad_epochs": 0, **parts}.items():
+        usual = {"position": Position(), "best_val_loss": math.inf, "bad_epochs": 0, "config": support.tiny_config()}
+        for name, part in {**usual, **parts}.items():
             setattr(trainer, name, part)
         return trainer
 

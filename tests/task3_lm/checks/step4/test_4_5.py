@@ -101,7 +101,7 @@ def test_training_mode_returns_after_validation(validated):
     if not (validated.model.dropout.training and validated.trainer.model.training):
         shown = {"expected": "학습 모드", "got": "평가 모드"}
         fail(idea="train/eval", symptom="stay-eval", **shown)
-    if not validated.grad_is_on:
+    if not validated.grad_is_on or not all(one.requires_grad for one in validated.model.parameters()):
         shown = {"expected": "기울기를 따라감", "got": "따라가지 않음"}
         fail(idea="no_grad", symptom="grad-left-off", **shown)
 

@@ -46,7 +46,7 @@ REST = {
 WHOLE = {**NEEDED, **REST}
 OTHER_SUMS = [10.25, 3.5, 4.0]  # 다른 프로세스의 합
 BEST_STEP, SUMS, SCALER = 11, [13.5, 2.25, 6.0], {"scale": 1024.0, "growth": 17}
-HISTORY = [{"step": 3, "val_loss": BEST}]
+HISTORY = [{"step": 1, "val_loss": 2 * BEST}, {"step": 3, "val_loss": BEST}]
 
 
 @pytest.fixture(scope="module")
@@ -317,6 +317,10 @@ def test_random_states_of_every_process_are_saved(saved):
     if not isinstance(everyone, (list, tuple)) or len(everyone) != 1 or not isinstance(everyone[0], dict):
         shown = {"expected": "프로세스마다의 난수가 든 목록", "got": type(everyone).__name__}
         fail(idea="난수", symptom="other-rng", **shown)
+    of_two = saved.second[0].get("rng_states") if saved.second and isinstance(saved.second[0], dict) else everyone * 2
+    if isinstance(of_two, (list, tuple)) and len(of_two) != 2:
+        shown = {"expected": "프로세스 2개의 난수", "got": f"프로세스 {len(of_two)}개의 난수"}
+        fail(idea="난수", symptom="rng-of-one", **shown)
     if draw(everyone[0]) != draw(saved.mine):
         shown = {"expected": show(draw(saved.mine)), "got": show(draw(everyone[0]))}
         fail(idea="난수", symptom="other-rng", **shown)

@@ -27,10 +27,14 @@ def picking(step, device, monkeypatch):
     monkeypatch.setattr(step, "penalize_repetition", reference_penalty)
     swapped = {"idea": "거르는 수", "expected": "top_k와 top_p", "got": "top_p와 top_k", "symptom": "swapped-limits"}
 
+    limits: set[float] = set()
+
     def keep_top_k(logits: Tensor, k: int) -> Tensor:
+        limits.add(k)
         return reference_top_k(logits, k) if isinstance(k, int) else fail(**swapped)
 
     def keep_top_p(logits: Tensor, p: float) -> Tensor:
+        limits.add(p)
         return reference_top_p(logits, p) if isinstance(p, float) else fail(**swapped)
 
     monkeypatch.setattr(step, "keep_top_k", keep_top_k)
@@ -42,7 +46,7 @@ def picking(step, device, monkeypatch):
         generator = generator or torch.Generator(device).manual_seed(seed)
         return tokens_of(step, many, torch.zeros_like(many, dtype=torch.bool), sampling, generator)
 
-    return SimpleNamespace(step=step, scores=scores, drawn=drawn)
+    return SimpleNamespace(step=step, scores=scores, drawn=drawn, limits=limits)
 
 
 def tokens_of(step: Any, logits: Tensor, seen: Tensor, sampling: Sampling, generator: Any) -> Tensor:
@@ -182,6 +186,9 @@ def test_filters_come_after_the_temperature(picking):
     scores, t, k, p = picking.scores, 1.6, 3, 0.6
     got = rates_of(picking.drawn(Sampling(temperature=t, top_k=k, top_p=p, repetition_penalty=1.0)))
     warm, top_k, top_p = scores / t, reference_top_k, reference_top_p
+    if foreign := picking.limits - {k, p}:
+        more = {"expected": f"{k}, {p}", "got": ", ".join(map(str, sorted(foreign))), "symptom": "fixed-limits"}
+        fail(idea="설정", **more)
     p_first = top_k(top_p(warm, p), k)
     late = top_p(top_k(scores, k), p) / t
     wrong = [
