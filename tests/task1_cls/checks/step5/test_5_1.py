@@ -175,7 +175,8 @@ def test_prediction_is_the_word_for_the_likelier_label(service, text, want):
     if got in ("긍정", "부정"):
         words = {positive: service.ask(one).get("prediction") for one, positive in {**POSITIVE, **CERTAIN}.items()}
         rising = [word for _, word in sorted(words.items())]
-        symptom = "label-reversed" if rising[0] == "긍정" != rising[-1] else "own-threshold"
+        symptom = None if ("긍정", "부정") in zip(rising, rising[1:], strict=False) else "own-threshold"
+        symptom = "label-reversed" if rising[0] == "긍정" != rising[-1] else symptom
         symptom = "one-label" if len(set(rising)) == 1 else symptom
     elif isinstance(got, (bool, int, float)):
         symptom = "raw-label"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -86,8 +87,10 @@ def restore(trainer, path):
             shown = {"expected": "옵티마이저의 상태", "got": "다른 것의 상태"}
             fail(idea="state_dict", symptom="other-state", **shown)
         if error.args[0] not in NEEDED:
-            name = str(error.args[0])
-            shown = {"expected": ", ".join(NEEDED), "got": name if len(name) < 30 else "다른 이름"}
+            about = str(error.args[0])  # Fabric은 이름을 영어 문장에 담습니다: … a key 'model' that does not exist …
+            quoted = re.search(r"'(\w+)'", about)
+            name = about if len(about) < 30 else quoted[1] if quoted else "다른 이름"
+            shown = {"expected": ", ".join(NEEDED), "got": name}
             fail(idea="체크포인트", symptom="other-name", **shown)
         raise
 
