@@ -157,6 +157,8 @@ def wrong_logits(model: Any, ids: torch.Tensor) -> Wrong:
     ]
     for rows in (places[1 : length + 1], places[:length].flip(0), places[-length:]):
         table.append(("position-other", reference(model, token + rows)))
+    by_text = places[: len(token), None]  # 자리가 아니라 글에 번호를 매긴 것
+    table.append(("position-other", reference(model, token + by_text)))
     for row in places:
         table.append(("position-constant", reference(model, token + row)))
     for many in range(LAYERS + 1):
