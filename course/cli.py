@@ -240,7 +240,11 @@ def judge(
             mine = []
             for one, *others in unseen.judged(task, unseen.read_answers(folder, task, todo_ids), checker, again):
                 mine.append(one)
-                uneven += any(other != one for other in others)
+                other = next((other for other in others if other != one), one)
+                if other != one:
+                    uneven += 1
+                    print(f"{one.todo}  판정이 갈립니다: {one.answer}")
+                    print(f"--- 한 번은\n{one.says}\n--- 다른 때는\n{other.says}")
                 if one.kind == "wrong" and one.state == "right" or one.kind == "right" and one.state != "right":
                     print(f"{one.todo}  {one.kind} → {one.state}: {one.answer}")
             if mine:
