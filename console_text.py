@@ -118,7 +118,7 @@ TEMPORARY = re.compile(
 
 
 def readable(text: str) -> str:
-    """`<function f at 0x7f…>`처럼 파이썬의 속을 적은 것은 `함수 f`로, 검사할 때마다 다른 임시 폴더는 `(임시 폴더)`로."""
+    """`<function f at 0x7f…>`처럼 파이썬의 속은 `함수 f`로, 검사할 때마다 다른 임시 폴더는 `(임시 폴더)`로."""
     for pattern, shown in REPRS if "<" in text else ():
         text = pattern.sub(shown, text)
     return TEMPORARY.sub("(임시 폴더)", text) if "course-" in text or "pytest-of-" in text else text
