@@ -244,7 +244,9 @@ def test_both_arguments_stay_as_they_were(step1, base, over):
     """설정 파일 하나를 여러 실험이 물려받으므로, 건네받은 딕셔너리는 그대로여야 합니다."""
     mine, other = copy.deepcopy(base), copy.deepcopy(over)
     with no_side_effects(inputs={"base": mine, "over": other}):
-        step1.merged(mine, other)
+        got = step1.merged(mine, other)
+        if got is mine and mine != base:
+            fail(idea="이름과 사본", expected="그대로인 base", got="고친 base", symptom="base-itself")
 
 
 @todo("1-1")

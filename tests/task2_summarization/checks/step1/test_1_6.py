@@ -169,6 +169,8 @@ def wrong_rows(trial: Trial) -> Wrong:
         ("one-number", torch.stack([one.mean().expand_as(one[0]) for one in rows])),
         ("zeros", torch.zeros_like(trial.want)),
         *[("other-token", trial.before[one].expand_as(left)) for one in support.SPECIAL],
+        ("others-pieces", torch.stack([torch.cat(rows[: at + 1]).mean(dim=0) for at in range(len(rows))])),
+        ("same-row", trial.got[:1].expand_as(trial.want)),  # 무엇으로 채웠든
     ]
 
 

@@ -80,7 +80,7 @@ def wrong_inputs(labels: Tensor, pad_id: int, start_id: int) -> Wrong:
         ("ids-swapped", shifted(labels, start_id, pad_id)),
         ("mask-before-shift", raw.masked_fill(blank, pad_id)),
         ("mask-before-shift", filled_first(raw, blank, pad_id, start_id)),
-        *[("first-row-only", made) for made in started_rows(want, pad_id, start_id)],
+        *[("first-row-only", made) for made in started_rows(labels, pad_id, start_id)],
         *[("rows-run-on", made) for made in flat_rolls(labels, pad_id, start_id)],
         ("shifted-down", down),
         ("shifted-down", torch.cat([torch.full_like(first, start_id), down[:, 1:]], dim=1)),
@@ -102,15 +102,17 @@ def filled_first(raw: Tensor, blank: Tensor, pad_id: int, start_id: int) -> Tens
     return made
 
 
-def started_rows(want: Tensor, pad_id: int, start_id: int) -> list[Tensor]:
-    """시작 토큰을 첫 칸이 아니라 첫 줄에 적은 것들. 첫 칸에 남은 것은 처음에 채운 것입니다."""
+def started_rows(labels: Tensor, pad_id: int, start_id: int) -> list[Tensor]:
+    """시작 토큰을 첫 칸이 아니라 첫 줄에 적은 것들. 첫 칸에 남은 것은 처음에 채운 것이나 라벨의 것입니다."""
     made = []
-    for first in (pad_id, 0):
-        one = want.clone()
+    filled = labels.masked_fill(labels == IGNORED, pad_id)
+    for first in (pad_id, 0, filled[:, 0], filled[:, -1]):
+        one = shifted(labels, pad_id, start_id)
         one[:, 0] = first
         one[0] = start_id
         made.append(one)
-    return made
+    filled[0] = start_id
+    return [*made, filled]
 
 
 def begun_once(want: Tensor, pad_id: int) -> list[Tensor]:

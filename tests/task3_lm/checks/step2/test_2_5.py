@@ -106,6 +106,8 @@ def recognise_spread(model: Any, before: dict[str, torch.Tensor]) -> None:
         fail(symptom="std-root", **say)
     if any(matches(spread[name], parts[name][1] ** 2, 0.1 * spread[name]) for name in wrong):
         fail(symptom="std-squared", **say)
+    if all(matches(one, torch.full_like(one, want), 1e-6) for one, want in map(parts.get, wrong)):
+        fail(symptom="mean-for-std", **say)
     if any(spread[name] == 0 for name in wrong):
         fail(symptom="constant", **say)
 

@@ -74,6 +74,11 @@ def overlapping(pieces: Word, pair: tuple[bytes, bytes]) -> Word:
     return tuple(made if pieces[-2:] == pair else [*made, pieces[-1]])
 
 
+def unskipped(pieces: Word, pair: tuple[bytes, bytes]) -> Word:
+    """짝이 나올 때마다 붙이되, 붙인 다음에 뒤의 조각을 건너뛰지 않은 것."""
+    return tuple(b"".join(pair) if pieces[at : at + 2] == pair else one for at, one in enumerate(pieces))
+
+
 def as_text(pieces: Word, pair: tuple[bytes, bytes]) -> Word:
     """조각들을 빈칸으로 이은 글에서 짝을 바꾼 것."""
     return tuple(b" ".join(pieces).replace(b" ".join(pair), b"".join(pair)).split(b" "))
@@ -96,6 +101,8 @@ def wrong_merges(words: dict[Word, int]) -> Wrong:
     yield "rarest", merged_with(words, sorted(counts, key=lambda one: (counts[one], one))[0])
     yield "first-only", merged_with(words, pair, lambda pieces, pair: joined(pieces, pair, limit=1))
     yield "overlap", merged_with(words, pair, overlapping)
+    yield "overlap", merged_with(words, pair, unskipped)
+    yield "overlap", merged_with(words, pair, lambda pieces, pair: unskipped(pieces, pair)[:-1])
     yield "inside-pieces", merged_with(words, pair, as_text)
     yield "lost-words", (pair, {pieces: count for pieces, count in merged.items() if b"".join(pair) in pieces})
     yield "not-merged", (pair, dict(words))
