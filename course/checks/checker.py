@@ -139,11 +139,12 @@ class Checker:
         Raises:
             CourseError: 검사 파일이 없거나 깨졌을 때.
         """
-        from course.checks.debugging import check_here
+        from course.checks.debugging import check_here, is_quit
 
         job = Job(task.name, folder, [todo_id], device, DEFAULT_TIMEOUT)
         blame = Blame(task, folder, lambda one: self._judged(replace(job, todos=[one]), task, blame)[one])
-        verdict = blame.settle({todo_id: check_here(task, job)})[todo_id]
+        seen = check_here(task, job)
+        verdict = seen if is_quit(seen) else blame.settle({todo_id: seen})[todo_id]
         return self._finished(task, verdict, device)
 
     def measure(

@@ -6,10 +6,16 @@
 from __future__ import annotations
 
 import os
+import pdb
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
 
 from course.book.tables import Answers
 from course.book.tasks import Task
@@ -22,15 +28,41 @@ QUIT = Verdict(
 )
 
 
+class Quit(pytest.exit.Exception):
+    """디버거의 `q`. 남은 검사까지 모두 그만둡니다."""
+
+
 def check_here(task: Task, job: Job) -> Verdict:
-    """이 프로세스에서 검사한 판정. 찍은 것은 이미 화면에 나왔으므로 판정에 담지 않습니다."""
+    """이 프로세스에서 검사한 판정. 찍은 것은 이미 화면에 나왔으므로 판정에 담지 않습니다.
+
+    Returns:
+        디버거를 끝냈으면 `is_quit`인 것.
+    """
     [todo_id] = job.todos
-    with _as_in_the_worker(task):
+    with _as_in_the_worker(task), _one_quit_ends_all() as quits:
         reply = run(task, job.folder, job.todos, job.device, is_watched=True)
-    verdict = judge(todo_id, reply, Answers.load(task))
-    if "bdb.py" in verdict.traceback or verdict.error == "BdbQuit":
-        return Verdict(todo_id, QUIT.state, QUIT.title, QUIT.says, file=verdict.file, line=verdict.line)
-    return verdict
+    if quits:
+        return replace(QUIT, todo=todo_id)
+    return judge(todo_id, reply, Answers.load(task))
+
+
+def is_quit(verdict: Verdict) -> bool:
+    """디버거를 끝내 멈춘 것인가. 코드의 잘못이 아니므로 누구의 탓인지 묻지 않습니다."""
+    return verdict.title == QUIT.title
+
+
+@contextmanager
+def _one_quit_ends_all() -> Iterator[list[str]]:
+    """블록 안에서는 디버거의 끝내기(`q`, Ctrl-D) 한 번이 검사를 모두 그만두게 합니다. 끝낸 것은 목록에 남습니다."""
+    quits: list[str] = []
+
+    def leave(debugger: pdb.Pdb, _: Any) -> None:
+        debugger.set_quit()
+        quits.append("q")
+        raise Quit(QUIT.title)
+
+    with patch.multiple(pdb.Pdb, do_quit=leave, do_q=leave, do_exit=leave, do_EOF=leave):
+        yield quits
 
 
 @contextmanager
