@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from console_text import with_particles
+
 DISK_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 DISK_FULL_WORDS = ("no space left on device", "disk quota exceeded", "os error 28)", "not enough space on the disk")
 
@@ -12,8 +14,11 @@ class UserError(Exception):
     """무엇이 잘못되었고 무엇을 하면 되는지 한국어로 적은 오류.
 
     Args:
-        message: 화면에 그대로 보일 문장.
+        message: 화면에 보일 문장. `"'quik'을(를)"`처럼 두 꼴로 적은 조사는 앞말에 맞는 하나가 됩니다.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(with_particles(message))
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from console_text import with_particles
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -37,7 +39,8 @@ def log_to(path: Path, enabled: bool = True) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """사람에게 보일 한 줄. 열려 있는 실행 기록에도 남습니다."""
+    """사람에게 보일 한 줄. 두 꼴로 적은 조사(`을(를)`)는 하나로 맞춥니다. 열려 있는 실행 기록에도 남습니다."""
+    message = with_particles(message)
     console.print(message, markup=False)
     logger = logging.getLogger("nlpbook.run")
     if logger.handlers:

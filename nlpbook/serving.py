@@ -22,7 +22,7 @@ from werkzeug.exceptions import (
     UnprocessableEntity,
 )
 
-from console_text import did_you_mean
+from console_text import did_you_mean, with_particles
 from nlpbook.errors import UserError
 from nlpbook.paths import TEMPLATES
 from nlpbook.text import normalized
@@ -72,7 +72,7 @@ def new_app(name: str) -> Flask:
     def explain(error: HTTPException) -> Response:
         code = error.code or 500
         ours = error.description if error.description != type(error).description else None
-        answer = jsonify(error=ours or ERRORS.get(code, error.description))
+        answer = jsonify(error=with_particles(ours or ERRORS.get(code, error.description) or ""))
         answer.status_code = code
         for name, value in error.get_headers():
             if name in ("Allow", "Retry-After"):

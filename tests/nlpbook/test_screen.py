@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nlpbook.errors import UserError
 from nlpbook.screen import log_to, progress_bar, say
 
 
@@ -16,6 +17,15 @@ def test_what_is_said_is_kept_in_the_log_and_appended_to(tmp_path, capsys):
         "이어 한 학습",
     ]
     assert "첫 학습 [1/2]" in capsys.readouterr().out
+
+
+def test_particles_fit_the_word_before_them(tmp_path, capsys):
+    with log_to(tmp_path / "run.log"):
+        say("탐색 12을(를) 시작합니다.")
+    assert capsys.readouterr().out == "탐색 12를 시작합니다.\n"
+    assert "12를" in (tmp_path / "run.log").read_text(encoding="utf-8")
+    assert str(UserError("설정 'quik'을(를) 찾지 못했습니다.")) == "설정 'quik'을 찾지 못했습니다."
+    assert str(UserError("d_embed 17은(는) 4(으)로 나누어지지 않습니다.")) == "d_embed 17은 4로 나누어지지 않습니다."
 
 
 def test_other_processes_write_no_log(tmp_path):

@@ -46,7 +46,7 @@ MISSING = [(name, None) for name in LIMITS if name != "seed"]
 
 @pytest.mark.parametrize(("name", "value"), OUTSIDE + NOT_NUMBERS + NOT_WHOLE + MISSING)
 def test_anything_outside_is_refused_by_name(name, value):
-    with pytest.raises(UserError, match=rf"^{name}은\(는\) .*이상 .*이하의 (정수|수)여야 합니다"):
+    with pytest.raises(UserError, match=rf"^{name}(은|는) .*이상 .*이하의 (정수|수)여야 합니다"):
         Sampling(**{name: value})
 
 

@@ -132,7 +132,7 @@ def test_a_smaller_loss_is_better_where_asked(sweep_with):
 
 
 def test_a_metric_that_never_arrives_is_named_with_those_that_did(sweep_with):
-    with pytest.raises(UserError, match="지표 best/rouge이\\(가\\) 오지 않았습니다. 온 것: eval_score"):
+    with pytest.raises(UserError, match="지표 best/rouge가 오지 않았습니다. 온 것: eval_score"):
         sweep_with(XS, metric={"name": "best/rouge", "goal": "maximize"})
 
 

@@ -152,7 +152,7 @@ def test_the_shell_does_not_override_a_trial(step6, monkeypatch, capsys):
     assert step6.trial_config({"learning_rate": 3e-5}, base).training.learning_rate == 3e-5
     assert step6.trial_config({"batch_size": 4}, base).training.learning_rate == 0.7
     step6.prepare(read_sweep(SHIPPED["hyperparameter_sweep"], step6.METRIC), base)
-    assert "환경 변수 LEARNING_RATE은(는) 쓰지 않습니다" in capsys.readouterr().out
+    assert "환경 변수 LEARNING_RATE는 쓰지 않습니다" in capsys.readouterr().out
 
 
 def test_a_model_that_cannot_be_reached_is_skipped_by_name(step6, monkeypatch, tmp_path):
