@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
+from itertools import pairwise
 from typing import Any
 
 from course.book.tasks import Task
@@ -16,17 +18,20 @@ from course.checks.verdict import NOT_STARTED, Verdict
 from course.home import Home, or_skip, write_text
 
 FILE = "progress.json"
+AWAY = 10 * 60.0  # 초. 검사와 검사 사이가 이보다 길면 자리를 비운 것으로 보고 세지 않습니다.
+Span = tuple[float, float]  # 처음과 끝, 1970년부터의 초
 
 
 @dataclass
 class Trace:
-    """TODO 하나의 자취. 시각은 UTC의 ISO 8601입니다."""
+    """TODO 하나의 자취. 시각은 UTC의 ISO 8601입니다. `tried`는 처음 맞힐 때까지 검사한 시각들입니다."""
 
     attempts: int = 0
     hints: int = 0
     revealed: bool = False
     started: str | None = None
     first_right: str | None = None
+    tried: list[str] = field(default_factory=list)
 
     @classmethod
     def from_saved(cls, saved: dict[str, Any]) -> Trace:
@@ -38,16 +43,23 @@ class Trace:
         trace = cls(**{one.name: saved[one.name] for one in fields(cls) if one.name in saved})
         if not (type(trace.attempts) is type(trace.hints) is int):
             raise TypeError("세는 값이 정수가 아닙니다")
-        for moment in filter(None, (trace.started, trace.first_right)):
-            datetime.fromisoformat(moment)
+        trace.moments()
         return trace
 
-    @property
-    def minutes(self) -> float | None:
-        """처음 해 본 때부터 처음 맞힐 때까지의 분."""
-        if not (self.started and self.first_right):
-            return None
-        return (datetime.fromisoformat(self.first_right) - datetime.fromisoformat(self.started)).total_seconds() / 60
+    def moments(self) -> list[float]:
+        """검사한 시각들(1970년부터의 초)."""
+        written = filter(None, (self.started, *self.tried, self.first_right))
+        return [datetime.fromisoformat(one).timestamp() for one in written]
+
+    def holds(self, span: Span) -> bool:
+        """처음 해 본 때부터 처음 맞힐 때까지의 사이인가. 아직 맞히지 못했으면 언제나 거짓입니다."""
+        moments = self.moments()
+        return self.first_right is not None and min(moments) <= span[0] and span[1] <= max(moments)
+
+
+def minutes(spans: Iterable[Span]) -> float:
+    """겹치지 않는 사이들의 분."""
+    return sum(end - begin for begin, end in spans) / 60
 
 
 class Progress:
@@ -82,9 +94,17 @@ class Progress:
         trace, now = self.of(task, verdict.todo), datetime.now(timezone.utc).isoformat(timespec="seconds")
         trace.attempts += 1
         trace.started = trace.started or now
+        if trace.first_right is None and now not in trace.tried:
+            trace.tried.append(now)
         if verdict.is_right:
             trace.first_right = trace.first_right or now
         self._save()
+
+    def busy(self, task: Task, todo_id: str) -> frozenset[Span]:
+        """이 TODO를 하던 사이들. 모든 TODO의 검사가 시간을 나누므로, 여러 TODO의 것을 합집합하면 겹쳐 세지 않습니다."""
+        trace = self.of(task, todo_id)
+        moments = sorted({moment for one in self._traces.values() for moment in one.moments()})
+        return frozenset(span for span in pairwise(moments) if span[1] - span[0] <= AWAY and trace.holds(span))
 
     def hints_seen(self, task: Task, todo_id: str) -> int:
         self._read()

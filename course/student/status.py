@@ -16,7 +16,7 @@ from course.book.tasks import Task
 from course.checks.checker import Checker
 from course.checks.verdict import RIGHT, Verdict
 from course.home import write_text
-from course.student.progress import Progress
+from course.student.progress import Progress, Span, minutes
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,15 @@ class Row:
     attempts: int
     hints: int
     revealed: bool
-    minutes: float | None
+    busy: frozenset[Span] | None  # 이 학생이 이것을 하던 사이들. 아직 맞히지 못했으면 None입니다.
     file_hash: str
     stretch: bool = False  # 심화 과제인가. 남은 일로 세지 않습니다.
-    effort: Effort | None = None  # 표에 적힌 난이도와 시간. minutes는 이 학생에게 걸린 시간입니다.
+    effort: Effort | None = None  # 표에 적힌 난이도와 시간. 이 학생에게 걸린 시간은 busy입니다.
+
+    @property
+    def minutes(self) -> float | None:
+        """이 학생에게 걸린 분. 아직 맞히지 못했으면 None입니다."""
+        return None if self.busy is None else minutes(self.busy)
 
     @property
     def done(self) -> bool:
@@ -61,7 +66,7 @@ def collect(tasks: Iterable[Task], checker: Checker, progress: Progress) -> list
                     attempts=trace.attempts,
                     hints=trace.hints,
                     revealed=trace.revealed,
-                    minutes=trace.minutes,
+                    busy=progress.busy(task, todo_id) if trace.first_right else None,
                     file_hash=verdict.hashes.get(file, ""),
                     stretch=task.is_stretch(todo_id),
                     effort=efforts.get(todo_id),
@@ -84,6 +89,12 @@ def by_step(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
     for row in rows:
         steps.setdefault((row.task, row.step), []).append(row)
     return steps
+
+
+def minutes_of(rows: Iterable[Row]) -> float | None:
+    """줄들에 걸린 분. 함께 하던 시간은 한 번만 셉니다. 맞힌 것이 없으면 None입니다."""
+    spent = [row.busy for row in rows if row.busy is not None]
+    return minutes(frozenset[Span]().union(*spent)) if spent else None
 
 
 def required(rows: list[Row]) -> list[Row]:
@@ -119,14 +130,14 @@ def to_table(rows: list[Row]) -> Table:
     table = Table("과제", "단계", "한 것", "", "힌트", "시간")
     for (task, step), own in by_step(required(rows)).items():
         done = sum(row.done for row in own)
-        minutes = [row.minutes for row in own if row.minutes is not None]
+        spent = minutes_of(own)
         table.add_row(
             task,
             step.removesuffix(".py"),
             f"{done}/{len(own)}",
             "█" * done + "░" * (len(own) - done),
             str(sum(row.hints for row in own) or ""),
-            f"{sum(minutes):.0f}분" if minutes else "",
+            f"{spent:.0f}분" if spent is not None else "",
         )
     return table
 
@@ -140,7 +151,13 @@ def to_json(rows: list[Row]) -> dict:
         ]
         for kind, chosen in (("steps", required(rows)), ("stretch", [row for row in rows if row.stretch]))
     }
-    return {**sums, "todos": [asdict(row) for row in rows]}
+    return {**sums, "todos": [_to_dict(row) for row in rows]}
+
+
+def _to_dict(row: Row) -> dict[str, Any]:
+    told = asdict(row)
+    del told["busy"]
+    return {**told, "minutes": row.minutes}
 
 
 def write_page(rows: list[Row], path: Path, templates: Path) -> None:
@@ -159,7 +176,7 @@ def write_page(rows: list[Row], path: Path, templates: Path) -> None:
         percent=f"{share:.0%}",
         turn=f"{share * 360:.1f}",
         hints=sum(row.hints for row in rows),
-        minutes=round(sum(row.minutes or 0 for row in rows)),
+        minutes=round(minutes_of(rows) or 0),
         sections=[_section(task, step, own) for (task, step), own in by_step(sorted(rows, key=_last)).items()],
     )
     write_text(path, page)

@@ -12,7 +12,7 @@ from rich.console import Console
 from course.author.build import build
 from course.checks.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
 from course.home import ROOT, Home
-from course.student.progress import Progress
+from course.student.progress import Progress, minutes
 from course.student.status import Row, collect, next_line, to_json, to_table, write_page
 
 
@@ -72,7 +72,19 @@ def test_traces_are_shown_beside_the_state(rows, workshop):
 
 
 ROWS = [
-    Row("task1-tiny", "step1_numbers.py", "1-1", "두 배", RIGHT, "맞았습니다", 3, 1, False, 12.4, "aa"),
+    Row(
+        "task1-tiny",
+        "step1_numbers.py",
+        "1-1",
+        "두 배",
+        RIGHT,
+        "맞았습니다",
+        3,
+        1,
+        False,
+        frozenset({(0.0, 744.0)}),
+        "aa",
+    ),
     Row("task1-tiny", "step1_numbers.py", "1-2", "넓이", WRONG, "틀렸습니다", 2, 0, True, None, "aa"),
     Row("task1-tiny", "step2_quadruple.py", "2-1", "네 배", NOT_STARTED, "시작 전", 0, 0, False, None, "bb"),
 ]
@@ -86,6 +98,22 @@ def test_json_sums_up_each_step_and_lists_each_todo():
     ]
     assert [one["todo"] for one in told["todos"]] == ["1-1", "1-2", "2-1"]
     assert told["todos"][0]["file_hash"] == "aa"
+
+
+def test_time_on_several_todos_at_once_is_counted_once_and_breaks_are_not(workshop):
+    file = workshop.home.state / "progress.json"
+    file.parent.mkdir(exist_ok=True)
+    at = "2026-11-30T10:{:02}:00+00:00".format
+    saved = {
+        "task1-tiny/1-1": {"started": at(0), "tried": [at(0), at(8), at(40)], "first_right": at(44)},
+        "task1-tiny/1-2": {"started": at(0), "first_right": at(8)},
+    }
+    file.write_text(json.dumps(saved), encoding="utf-8")
+    progress = Progress(workshop.home)
+    first, second = (progress.busy(workshop.task, one) for one in ("1-1", "1-2"))
+    assert minutes(first) == 12
+    assert minutes(second) == 8
+    assert minutes(first | second) == 12
 
 
 def test_next_todo_is_told_with_its_difficulty_and_minutes(rows, workshop):
