@@ -20,6 +20,7 @@ from course.home import Home
 HEADING = re.compile(r"^(#{1,6}) (.+?)\s*$")
 IDEA = re.compile(r"^<!-- idea (task\d+-[a-z]+)((?: \d+-\d+)+) -->\s*$")
 STEP = re.compile(r"^<!-- todos (task\d+-[a-z]+) (\d+) -->\s*$")
+TABLE_TITLE = "todo"  # 단계마다 표에 붙인 제목 "### TODO"의 앵커
 FENCE = re.compile(r"^\s*(```|~~~)")
 
 
@@ -60,7 +61,8 @@ def marks(text: str) -> Iterator[tuple[str, str, str]]:
         elif (idea := IDEA.match(line)) and above:
             yield from ((idea[1], todo_id, above[-1][1]) for todo_id in idea[2].split())
         elif (step := STEP.match(line)) and above:
-            yield step[1], step[2], above[-2 if len(above) > 1 else -1][1]  # 표의 제목을 품은 제목이 단계입니다.
+            is_table_title = len(above) > 1 and above[-1][1].split("-")[0] == TABLE_TITLE
+            yield step[1], step[2], above[-2 if is_table_title else -1][1]  # 표의 제목을 품은 제목이 단계입니다.
 
 
 def slug_of(title: str) -> str:

@@ -176,9 +176,22 @@ def _parents(path: Path, given: Any, line: int) -> list[Path]:
         if not parent.is_file():
             beside = sorted(one.name for suffix in SUFFIXES for one in parent.parent.glob(f"*{suffix}"))
             known = f" 그 폴더에 있는 것: {', '.join(beside)}." if beside else ""
-            raise UserError(f"{here}가 가리키는 파일이 없습니다: {name}.{did_you_mean(parent.name, beside)}{known}")
+            close = _named_elsewhere(name, path) or did_you_mean(parent.name, beside)
+            raise UserError(f"{here}가 가리키는 파일이 없습니다: {name}.{close}{known}")
         parents.append(parent)
     return parents
+
+
+def _named_elsewhere(name: str, path: Path) -> str:
+    """가까운 configs 폴더에 그 이름의 설정이 있으면, `path`에서 본 그 경로를 묻는 문장. 없으면 빈 글."""
+    wanted = Path(name).name.removesuffix(Path(name).suffix if Path(name).suffix in SUFFIXES else "")
+    here = path.parent.resolve()
+    for home in (here, here.parent, here.parent.parent, Path.cwd()):
+        for folder in (home, *(home / one for one in FOLDER_NAMES), *sorted(home.glob("*/configs"))):
+            found = config_names(folder).get(wanted) if folder.name in FOLDER_NAMES else None
+            if found is not None and found.resolve() != path.resolve():
+                return f" 이 파일에서 본 경로를 적습니다. 혹시 {_relative(found.resolve(), here)} 인가요?"
+    return ""
 
 
 # ── 파일이 아닌 곳

@@ -70,6 +70,11 @@ def test_idea_is_the_heading_above_its_mark_and_the_step_stands_in_for_it():
     assert found == {"3": "3단계-한-스텝", "3-3": "로짓에서-확률로", "3-4": "로짓에서-확률로", "3-5": "어려운-것"}
 
 
+def test_table_under_a_heading_of_its_own_leads_to_that_heading():
+    page = "## 모든 단계\n\n### 심화 과제\n\n<!-- todos task1-tiny 9 -->\n<!-- /todos -->\n"
+    assert list(marks(page)) == [("task1-tiny", "9", "심화-과제")]
+
+
 def test_same_heading_again_gets_a_number():
     again = GUIDE.replace("#### 어려운 것\n", "")
     assert {name: anchor for _, name, anchor in marks(again)}["3-5"] == "3단계-한-스텝-1"

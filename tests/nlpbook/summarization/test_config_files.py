@@ -245,6 +245,14 @@ def test_a_group_that_is_also_a_value_is_told(tmp_path):
         read_config_file(written(tmp_path, "training: 3\ntraining.epochs: 4"))
 
 
+def test_a_parent_given_by_name_is_told_with_its_path(tmp_path):
+    written(tmp_path, "training: {epochs: 4}", "task/configs/experiments/quick.yaml")
+    for place, way in {"my.yaml": "task/configs/experiments", "task/configs/models/my.yaml": "../experiments"}.items():
+        path = written(tmp_path, "inherits: quick", place)
+        with pytest.raises(UserError, match=f"혹시 {way}/quick.yaml 인가요"):
+            read_config_file(path)
+
+
 def test_a_missing_parent_is_told_with_what_lies_there(tmp_path):
     written(tmp_path, "", "models/kobart.yaml")
     path = written(tmp_path, "inherits: ../models/kobrt.yaml", "experiments/mine.yaml")
