@@ -135,6 +135,10 @@ def refuse_unknown_device(device: str) -> None:
 @app.command("status", **told("status"))
 def status(
     ctx: typer.Context,
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar=WHERE, help="예: cls, cls 3, cls 3-4. 비우면 모두."),
+    ] = None,
     as_json: Json = False,
     page: Annotated[Optional[Path], typer.Option("--html", help="HTML 한 장으로 저장할 파일.")] = None,  # noqa: UP045
 ) -> None:
@@ -142,9 +146,10 @@ def status(
     from course.student.whereabouts import current_todo
 
     home: Home = ctx.obj
-    tasks = all_tasks(home)
+    wanted = chosen(home, where or [])
+    tasks = [task for task, _ in wanted]
     with Checker(home) as checker:
-        rows = collect(tasks, checker, Progress(home))
+        rows = collect(wanted, checker, Progress(home))
     changed = changed_checks(tasks)
     if page is not None:
         write_page(rows, page, home.templates)

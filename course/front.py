@@ -53,7 +53,7 @@ COMMANDS = {
     "undo": Command(
         LEARNING, "", "reveal, reset, update로 바뀐 것을 무릅니다. 여러 번 부르면 그 앞의 것도 차례로 무릅니다."
     ),
-    "status": Command(LEARNING, "", "어디까지 했는지 보여 줍니다. 지금 있는 파일을 검사해서 셉니다."),
+    "status": Command(LEARNING, WHERE, "어디까지 했는지 보여 줍니다. 지금 있는 파일을 검사해서 셉니다."),
     "update": Command(
         LEARNING,
         "--from 폴더",

@@ -50,7 +50,7 @@ class PrintLog:
 
     def printed(self) -> dict[str, list[str]]:
         """검사의 이름 → 찍은 것의 마지막 줄들."""
-        return {test: [line[:LENGTH] for line in text.splitlines()[-LINES:]] for test, text in self._texts.items()}
+        return {test: [shortened(line) for line in text.splitlines()[-LINES:]] for test, text in self._texts.items()}
 
     def _is_in_region(self, frame: Any) -> bool:
         file = frame.f_code.co_filename
@@ -59,6 +59,11 @@ class PrintLog:
         if file not in self._inside:
             self._inside[file] = _lines_in_regions(Path(file))
         return frame.f_lineno in self._inside[file]
+
+
+def shortened(line: str) -> str:
+    """`LENGTH`글자를 넘지 않게 자른 줄. 잘랐으면 `…`로 끝납니다."""
+    return line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"
 
 
 def _lines_in_regions(file: Path) -> set[int]:

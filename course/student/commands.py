@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from console_text import with_particles
-from course.book.backups import undo
+from course.book.backups import Edit, undo
 from course.book.regions import RegionError
 from course.book.tables import Answers
 from course.book.tasks import Task, all_tasks, find_task
@@ -140,12 +140,19 @@ def undo_command(ctx: typer.Context) -> None:
     home: Home = ctx.obj
     edits = undo(home)
     for edit in edits[:SHOWN]:
-        kept = f", 무르기 전의 파일: {home.shown(edit.kept)}" if edit.kept else ""
-        _say(f"되돌렸습니다: {home.shown(edit.path)}  ({edit.what}{kept})")
+        _tell_undone(home, edit)
     if len(edits) > SHOWN:
         _say(f"그 밖의 파일 {len(edits) - SHOWN}개도 되돌렸습니다.")
     if not edits:
         console.print("파일이 이미 그때와 같습니다.")
+
+
+def _tell_undone(home: Home, edit: Edit) -> None:
+    """무른 파일 하나. 터미널의 폭에서 끊고, 옮겨 적을 경로는 끊지 않습니다."""
+    what = edit.what.removeprefix("undo ")
+    console.print(Text(with_particles(f"{what}을(를) 물렀습니다: {home.shown(edit.path)}")))
+    if edit.kept:
+        _say(f"  무르기 전의 파일: {home.shown(edit.kept)}", style="dim")
 
 
 def update_command(

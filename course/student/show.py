@@ -20,6 +20,14 @@ from course.home import Home
 
 MARKS = {RIGHT: ("✓", "green"), NOT_STARTED: ("·", "dim"), BLOCKED: ("·", "yellow"), BROKEN: ("!", "red")}
 
+WRONG_MARK = ("✗", "red")
+LEGEND = "✓ 맞음  ✗ 틀림  ! 멈춤  · 시작 전이거나 앞의 TODO를 기다림"
+
+
+def mark_of(verdict: Verdict) -> tuple[str, str]:
+    """판정의 표시와 색. 표시의 뜻은 `LEGEND`입니다."""
+    return MARKS.get(verdict.state, WRONG_MARK)
+
 
 def show_verdict(
     console: Console,
@@ -30,7 +38,7 @@ def show_verdict(
     with_traceback: bool = False,
 ) -> None:
     """`folder`를 검사한 판정 하나를 적습니다. 알아본 실수의 이름이 맨 위에, 생각해 볼 질문이 그 아래에 옵니다."""
-    mark, color = MARKS.get(verdict.state, ("✗", "red"))
+    mark, color = mark_of(verdict)
     time = f"  {seconds:.2f}초" if seconds is not None else ""
     console.print(Text.assemble((f"{mark} {verdict.todo}", f"{color} bold"), f"  {verdict.title}", (time, "dim")))
     if verdict.file and verdict.line and not verdict.is_right:

@@ -47,12 +47,12 @@ class Row:
         return self.state == RIGHT
 
 
-def collect(tasks: Iterable[Task], checker: Checker, progress: Progress) -> list[Row]:
-    """과제들의 모든 TODO를 검사합니다."""
+def collect(wanted: Iterable[tuple[Task, list[str]]], checker: Checker, progress: Progress) -> list[Row]:
+    """고른 (과제, TODO들)을 검사합니다."""
     rows = []
-    for task in tasks:
+    for task, todo_ids in wanted:
         regions, efforts = task.regions(), Answers.load(task).efforts
-        verdicts: dict[str, Verdict] = checker.check(task, task.exercise, list(regions))
+        verdicts: dict[str, Verdict] = checker.check(task, task.exercise, todo_ids)
         for todo_id, verdict in verdicts.items():
             trace, file = progress.of(task, todo_id), task.step_of(todo_id).file_name
             rows.append(

@@ -31,10 +31,11 @@ from course.book.tasks import Task
 from course.book.untouched import known_todos, read_student_file
 from course.checks.checker import Checker
 from course.checks.verdict import BLOCKED, BROKEN, NOT_STARTED, Verdict
+from course.front import PROGRAM
 from course.home import CourseError, Home
 from course.student.edits import attempted, reset, reveal
 from course.student.progress import Progress
-from course.student.show import show_todo, show_verdict
+from course.student.show import LEGEND, mark_of, show_todo, show_verdict
 
 KEYS = {
     "h": "힌트",
@@ -74,6 +75,7 @@ class Watch:
     codes: dict[tuple[str, str], str] = field(default_factory=dict)
     surroundings: dict[tuple[str, str], str] = field(default_factory=dict)
     sure_to_reveal: tuple[str, str] | None = None
+    explained: set[tuple[str, str]] = field(default_factory=set)  # 해답을 열며 까닭을 막 보여 준 것
     skipped: int = 0  # 쓸 수 없어 하지 못했다고 이미 말한 일의 수
     finished: tuple[Task, int] | None = None  # 막 마친 단계. 다음 단계에 손대기 전에는 r이 이것을 실행합니다.
 
@@ -199,7 +201,9 @@ class Watch:
 
     def say_why(self, task: Task, todo_id: str) -> None:
         """맞은 답의 까닭. 해답을 열었을 때 보이는 것과 같습니다."""
-        if why := self.answers[task.name].explanations.get(todo_id):
+        told = (task.name, todo_id) in self.explained  # 해답을 열며 이미 보여 주었습니다.
+        self.explained.discard((task.name, todo_id))
+        if not told and (why := self.answers[task.name].explanations.get(todo_id)):
             self.console.print(Padding(Text(f"왜: {why}", style="dim"), (0, 0, 0, 4)))
 
     def right_in(self, task: Task) -> set[str]:
@@ -305,8 +309,7 @@ class Watch:
         verdict = self.verdicts[task.name, todo_id]
         if not verdict.is_right and verdict.state != NOT_STARTED:
             show_verdict(self.console, task.home, task.exercise, verdict)
-        keys = Text("  ").join(Text.assemble((key, "bold"), f" {name}") for key, name in KEYS.items())
-        self.console.print(keys, style="dim")
+        self.show_keys()
 
     def on_key(self, key: str) -> bool:
         """키 하나에 답합니다. 끝내야 하면 거짓."""
@@ -323,11 +326,18 @@ class Watch:
             "p": lambda: self.jump(-1),
         }
         if key == "q":
-            self.console.print("끝냈습니다. 다시 보려면: python -m course watch", style="dim")
+            task_name = f" {self.tasks[0].short}" if len(self.tasks) == 1 else ""
+            self.console.print(f"끝냈습니다. 다시 보려면: {PROGRAM} watch{task_name}", style="dim")
             return False
         if key in actions:
             actions[key]()
+        elif key.isprintable() and key.strip():
+            self.show_keys()
         return True
+
+    def show_keys(self) -> None:
+        keys = Text("  ").join(Text.assemble((key, "bold"), f" {name}") for key, name in KEYS.items())
+        self.console.print(keys, style="dim")
 
     def reveal(self) -> None:
         """지금의 해답을 넣고 설명을 보여 줍니다. 해 보기 전이라면 한 번 더 눌러야 합니다."""
@@ -339,6 +349,7 @@ class Watch:
             return
         edit, explanation = reveal(task, todo_id, even_untried=sure)
         self.progress.see_solution(task, todo_id)
+        self.explained.add((task.name, todo_id))
         if explanation:
             self.console.print(explanation, markup=False)
         self.edited([edit.path])
@@ -364,11 +375,12 @@ class Watch:
     def list_todos(self) -> None:
         goals = {task.name: known_todos(task) for task in self.tasks}
         for task, todo_id in self.todos:
-            mark = "✓" if self.verdicts[task.name, todo_id].is_right else "·"
+            mark, _ = mark_of(self.verdicts[task.name, todo_id])
             here = "→" if (task, todo_id) == self.current else " "
             stretch = "(심화) " if task.is_stretch(todo_id) else ""
             line = Text(f"{here} {mark} {todo_id}  {stretch}{goals[task.name][todo_id].goal}")
             self.console.print(line, no_wrap=True, overflow="ellipsis")
+        self.console.print(LEGEND, style="dim")
 
     def jump(self, by: int) -> None:
         self.finished = None

@@ -146,6 +146,11 @@ def test_status_counts_what_is_done_in_each_step(run, asked):
     ]
 
 
+def test_status_takes_a_task_and_a_step(run, asked, workshop):
+    run("status", "tiny", "1")
+    assert asked == [("task1-tiny", workshop.root / "task1-tiny", ["1-1", "1-2"])]
+
+
 def test_status_is_a_table(run, asked):
     code, out, _ = run("status")
     assert code == 0

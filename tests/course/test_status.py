@@ -33,7 +33,7 @@ class FakeChecker:
 def rows(workshop):
     """지금의 파일에서 모은 줄들."""
     build(workshop.home)
-    return lambda: collect([workshop.task], FakeChecker(), Progress(workshop.home))
+    return lambda: collect([(workshop.task, list(workshop.task.regions()))], FakeChecker(), Progress(workshop.home))
 
 
 def states(rows):

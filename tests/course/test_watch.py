@@ -337,6 +337,26 @@ def test_list_marks_what_is_done_and_where_we_are(watching):
     assert "→ · 1-2  원의 넓이를 돌려주세요." in lines
 
 
+def test_list_marks_a_written_but_wrong_todo_apart_from_an_empty_one(watching):
+    save(watching, "step1_numbers.py", answering("1-1", "answer = wrong"))
+    screen = run(watching, (KEY, "l"))
+    assert "→ ✗ 1-1" in screen
+    assert "✗ 틀림" in screen
+
+
+def test_explanation_shown_with_the_solution_is_not_repeated(watching):
+    run(watching, (KEY, "v"))
+    opened = run(watching, (KEY, "v"))
+    file = watching.tasks[0].exercise / "step1_numbers.py"
+    assert (opened + run(watching, (SAVED, {file}))).count("더하기로도 되는 까닭") == 1
+
+
+def test_unknown_key_gets_the_keys_and_quitting_tells_the_task(watching):
+    screen = run(watching, (KEY, "z"))
+    assert screen.count("h 힌트") == 1
+    assert "다시 보려면: python -m course watch tiny" in screen
+
+
 def test_reveal_before_an_attempt_asks_once_more(watching):
     file = watching.tasks[0].exercise / "step1_numbers.py"
     assert "v를 한 번 더" in run(watching, (KEY, "v"))
@@ -377,7 +397,7 @@ def test_next_and_previous_walk_around(watching):
 
 def test_korean_keyboard_and_unknown_keys(watching):
     assert "첫째 힌트" in run(watching, (KEY, "ㅗ"))
-    assert run(watching, (KEY, "z"), (KEY, "")) == "끝냈습니다. 다시 보려면: python -m course watch\n"
+    assert run(watching, (KEY, "")) == "끝냈습니다. 다시 보려면: python -m course watch tiny\n"
     assert not watching.on_key("ㅂ")
 
 
