@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import string
 import sys
 import unicodedata
@@ -195,6 +196,14 @@ def wrapped(text: str, width: int) -> list[str]:
             joined = indent + word
         line = joined
     return [*lines, line] if line.strip() else lines
+
+
+def fitted(text: str, stream: Any) -> str:
+    """터미널이면 그 폭에서 낱말 사이를 나눈 글. 파일이나 파이프면 그대로입니다: 읽는 프로그램은 한 줄을 바랍니다."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join("\n".join(wrapped(line, width)) for line in text.split("\n"))
 
 
 def _pieces(words: Iterable[str], width: int) -> Iterator[str]:

@@ -23,7 +23,7 @@ import urllib.request
 from importlib import metadata
 from pathlib import Path
 
-from console_text import make_printable, with_particles
+from console_text import fitted, make_printable, with_particles
 from course.front import answer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
             return code
         python = python or ready_python(for_tests)
     except SetupFailed as error:
-        print(f"오류: {with_particles(str(error))}", file=sys.stderr)
+        print(fitted(f"오류: {with_particles(str(error))}", sys.stderr), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("설치를 멈췄습니다. 같은 명령을 다시 실행하면 이어서 설치합니다.", file=sys.stderr)

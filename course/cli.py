@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 
 from command_line import App, UsageError, explain_usage
-from console_text import make_printable
+from console_text import did_you_mean, fitted, make_printable
 from course.author import build as building
 from course.book.gone import clear_away, put_missing
 from course.book.leftovers import clear_leftovers
@@ -157,7 +158,9 @@ def status(
     elif as_json:
         print(json.dumps({**to_json(rows), "changed_checks": changed}, ensure_ascii=False, indent=2))
     else:
-        console.print(to_table(rows))
+        with console.capture() as captured:
+            console.print(to_table(rows))
+        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
         here = current_todo(tasks)
         for line in filter(None, (next_line(rows, here[0].name if here else ""), stretch_line(rows))):
             print(line)
@@ -369,8 +372,11 @@ def chosen(home: Home, where: list[str]) -> list[tuple[Task, list[str]]]:
         if ids:
             picked.append((task, ids))
     if not picked:
-        known = ", ".join(one for task in tasks for one in task.regions())
-        raise CourseError(f"'{words[0]}'에 맞는 단계나 TODO가 없습니다. 있는 TODO: {known}")
+        known = {one for task in tasks for one in task.regions()}
+        meant = re.sub("[^0-9]+", "-", words[0])  # 2_1이나 2.1
+        guess = did_you_mean(meant, {meant} & known or known)
+        steps = ", ".join(map(str, sorted({step.number for task in tasks for step in task.steps})))
+        raise CourseError(f"'{words[0]}'에 맞는 단계나 TODO가 없습니다.{guess} 있는 단계: {steps}")
     return picked
 
 
@@ -379,8 +385,18 @@ def show_verdicts(home: Home, verdicts: list[tuple[Path, Task, Verdict]], show_t
     asked = counted(verdicts)
     stretch = [one for one in verdicts if one not in asked]
     tried = [one for one in stretch if one[2].state != NOT_STARTED]
-    for folder, _, one in [*asked, *tried]:
-        show_verdict(console, home, folder, one, with_traceback=show_traceback)
+    tasks = list(dict.fromkeys(task.name for _, task, _ in verdicts))
+    for name in tasks:
+        if len(tasks) > 1:
+            console.print(f"\n{name}", style="bold")
+        for folder, task, one in [*asked, *tried]:
+            if task.name == name:
+                show_verdict(console, home, folder, one, with_traceback=show_traceback)
+    if len(tasks) > 1:
+        console.print()
+        for name in tasks:
+            own = [one for _, task, one in asked if task.name == name]
+            console.print(f"{name}: {sum(one.is_right for one in own)}/{len(own)}")
     right = sum(one.is_right for *_, one in asked)
     console.print(f"\n{right}/{len(asked)} 맞았습니다.", style="bold green" if right == len(asked) else "bold")
     if tried:
@@ -417,20 +433,26 @@ def main(arguments: list[str], home: Home | None = None) -> int:
             print(home.about_skipped(), file=sys.stderr)
         return code if isinstance(code, int) else 0
     except (CourseError, RegionError) as error:
-        print(f"오류: {error}", file=sys.stderr)
+        tell_error(f"오류: {error}")
         return getattr(error, "code", 1)
     except (OSError, UnicodeDecodeError) as error:  # 권한, 빈 디스크, 없어진 파일, UTF-8이 아닌 파일
-        print(
-            f"오류: 파일을 읽거나 쓰지 못했습니다({error}). 파일의 권한과 빈 디스크를 확인해 주세요.", file=sys.stderr
-        )
+        tell_error(f"오류: 파일을 읽거나 쓰지 못했습니다({error}). 파일의 권한과 빈 디스크를 확인해 주세요.")
     except UsageError as error:  # 잘못 적은 명령줄
         is_help = type(error).__name__ == "NoArgsIsHelpError"  # 오류가 곧 도움말입니다.
-        print(error if is_help else f"오류: {explain_usage(error, PROGRAM)}", file=sys.stderr)
+        if is_help:
+            typer.echo(error, err=True)  # 터미널이 아니면 굵은 글씨를 뺍니다.
+        else:
+            tell_error(f"오류: {explain_usage(error, PROGRAM)}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("멈췄습니다.", file=sys.stderr)
         return 130
     return 1
+
+
+def tell_error(text: str) -> None:
+    """표준 오류에, 터미널의 폭에 맞추어 적습니다."""
+    print(fitted(text, sys.stderr), file=sys.stderr)
 
 
 def tidy_up(home: Home, may_edit: bool) -> None:

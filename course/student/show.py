@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.padding import Padding
 from rich.style import Style
 from rich.text import Text
 
@@ -131,4 +130,7 @@ def _line_of(task: Task, region: Region) -> int:
 
 
 def _indented(console: Console, text: str, style: str = "") -> None:
-    console.print(Padding(Text(text, style=style), (0, 0, 0, 4)))
+    """네 칸 들여, 터미널의 폭에서 나누어 적습니다. 줄의 끝에 빈칸을 남기지 않습니다."""
+    for line in Text(text, style=style).wrap(console, max(console.width - 4, 1)):
+        line.rstrip()
+        console.print(Text("    ").append_text(line) if line else "", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -114,7 +115,7 @@ def test_check_for_editors_gives_file_line_and_column(run, workshop):
     ("words", "said"),
     [
         (["nope"], "있는 과제: tiny"),
-        (["tiny", "9"], "있는 TODO: 1-1, 1-2, 2-1"),
+        (["tiny", "9"], "있는 단계: 1, 2"),
         (["1-3"], "'1-3'"),
         (["tiny", ""], "''"),
         ([""], "과제 ''"),
@@ -144,6 +145,31 @@ def test_status_counts_what_is_done_in_each_step(run, asked):
         {"task": "task1-tiny", "step": "step1_numbers.py", "done": 0, "todos": 2},
         {"task": "task1-tiny", "step": "step2_quadruple.py", "done": 0, "todos": 1},
     ]
+
+
+def test_mistyped_todo_gets_a_guess_and_no_list(run, asked):
+    code, _, err = run("check", "tiny", "2_1")
+    assert code == 1
+    assert "혹시 2-1 인가요?" in err
+    assert "1-2" not in err
+
+
+def test_no_line_ends_in_a_blank_and_help_has_no_escapes_in_a_pipe(run, asked, workshop, capsys):
+    out = run("status")[1]
+    said = Verdict("1-1", WRONG, "틀렸습니다", says="긴 설명입니다. " * 20, printed=["", "  42  "])
+    cli.show_verdicts(workshop.home, [(workshop.task.exercise, workshop.task, said)])
+    out += capsys.readouterr().out
+    assert [line for line in out.splitlines() if line != line.rstrip()] == []
+    assert "\x1b" not in run()[2]
+
+
+def test_several_tasks_have_a_heading_and_a_count_each(workshop, capsys):
+    other = SimpleNamespace(name="task2-other", exercise=workshop.task.exercise, is_stretch=lambda _: False)
+    verdict = Verdict("1-1", RIGHT, "맞았습니다")
+    cli.show_verdicts(workshop.home, [(task.exercise, task, verdict) for task in (workshop.task, other)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.index("task1-tiny") < lines.index("task2-other") < lines.index("task1-tiny: 1/1")
+    assert lines[-1] == "2/2 맞았습니다."
 
 
 def test_status_takes_a_task_and_a_step(run, asked, workshop):

@@ -232,6 +232,7 @@ def test_reset_and_undo_tell_where_the_other_file_is(run, school):
     assert run("reset", "1")[1] == "이미 처음 모습입니다.\n"
     school.step1.write_text(school.step1.read_text(encoding="utf-8") + "# 더 쓴 것\n", encoding="utf-8")
     out = run("undo")[1]
+    assert out.startswith("reset 1을 물렀습니다: task1-tiny/step1_numbers.py\n")
     assert "무르기 전의 파일: .course" in out
     assert school.step1.read_text(encoding="utf-8") == SOLVED + "# 더 쓴 것\n"
 
