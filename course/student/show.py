@@ -41,24 +41,24 @@ def show_verdict(
     time = f"  {seconds:.2f}초" if seconds is not None else ""
     console.print(Text.assemble((f"{mark} {verdict.todo}", f"{color} bold"), f"  {verdict.title}", (time, "dim")))
     if verdict.file and verdict.line and not verdict.is_right:
-        _indented(console, f"{home.shown(folder / verdict.file)}:{verdict.line}", style="dim")
+        indented(console, f"{home.shown(folder / verdict.file)}:{verdict.line}", style="dim")
     if verdict.code:
         _show_code(console, verdict)
     for name, value in (("기대", verdict.expected), ("나온 값", verdict.got)):
         if value:
-            _indented(console, f"{name}: {value}")
+            indented(console, f"{name}: {value}")
     if verdict.says:
-        _indented(console, verdict.says)
+        indented(console, verdict.says)
     if verdict.printed:
-        _indented(console, "찍은 것:", style="dim")
+        indented(console, "찍은 것:", style="dim")
         for line in verdict.printed:
-            _indented(console, f"  {line}")
+            indented(console, f"  {line}")
     if verdict.idea:
-        _indented(console, f"관련된 개념: {verdict.idea}", style="dim")
+        indented(console, f"관련된 개념: {verdict.idea}", style="dim")
     if verdict.guide:
         _show_link(console, home, verdict.guide)
     if with_traceback and verdict.traceback:
-        _indented(console, verdict.traceback.rstrip(), style="dim")
+        indented(console, verdict.traceback.rstrip(), style="dim")
 
 
 def problem_line(home: Home, folder: Path, verdict: Verdict) -> str:
@@ -87,10 +87,10 @@ def _show_link(console: Console, home: Home, place: str) -> None:
 def _show_code(console: Console, verdict: Verdict) -> None:
     """멈춘 줄의 코드. 어느 칸인지 알고 한 줄에 들어가면 그 밑에 ^를 찍습니다."""
     prefix = f"{verdict.line} | " if verdict.line else "| "
-    _indented(console, prefix + verdict.code, style="bold")
+    indented(console, prefix + verdict.code, style="bold")
     room = console.width - 5 - len(prefix)
     if verdict.column is not None and cell_len(verdict.code) <= room:
-        _indented(console, " " * (len(prefix) + cell_len(verdict.code[: verdict.column])) + "^", style="red")
+        indented(console, " " * (len(prefix) + cell_len(verdict.code[: verdict.column])) + "^", style="red")
 
 
 def show_todo(
@@ -107,17 +107,17 @@ def show_todo(
     effort = answers.efforts.get(todo_id)
     more = f"  {effort}" if effort else ""
     console.print(Text.assemble((name, "bold"), f"  {region.goal}", (more, "dim")))
-    _indented(console, f"{task.name}/{task.step_of(todo_id).file_name}:{_line_of(task, region)}", style="dim")
+    indented(console, f"{task.name}/{task.step_of(todo_id).file_name}:{_line_of(task, region)}", style="dim")
     if region.hint:
-        _indented(console, f"힌트: {region.hint}")
+        indented(console, f"힌트: {region.hint}")
     hints = answers.hints.get(todo_id, [])
     for number, hint in enumerate(hints[:hints_seen], start=2):
-        _indented(console, f"힌트 {number}: {hint}")
+        indented(console, f"힌트 {number}: {hint}")
     if progress is None:
         return
     done, total = progress
     filled = round(30 * done / total) if total else 0
-    _indented(console, f"{'█' * filled}{'░' * (30 - filled)} {done}/{total}", style="green")
+    indented(console, f"{'█' * filled}{'░' * (30 - filled)} {done}/{total}", style="green")
 
 
 def _line_of(task: Task, region: Region) -> int:
@@ -129,7 +129,7 @@ def _line_of(task: Task, region: Region) -> int:
         return region.code_begin + 1
 
 
-def _indented(console: Console, text: str, style: str = "") -> None:
+def indented(console: Console, text: str, style: str = "") -> None:
     """네 칸 들여, 터미널의 폭에서 나누어 적습니다. 줄의 끝에 빈칸을 남기지 않습니다."""
     for line in Text(text, style=style).wrap(console, max(console.width - 4, 1)):
         line.rstrip()

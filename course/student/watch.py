@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from console_text import with_particles
@@ -35,7 +34,7 @@ from course.front import PROGRAM
 from course.home import CourseError, Home
 from course.student.edits import attempted, reset, reveal
 from course.student.progress import Progress
-from course.student.show import LEGEND, mark_of, show_todo, show_verdict
+from course.student.show import LEGEND, indented, mark_of, show_todo, show_verdict
 
 KEYS = {
     "h": "힌트",
@@ -204,7 +203,7 @@ class Watch:
         told = (task.name, todo_id) in self.explained  # 해답을 열며 이미 보여 주었습니다.
         self.explained.discard((task.name, todo_id))
         if not told and (why := self.answers[task.name].explanations.get(todo_id)):
-            self.console.print(Padding(Text(f"왜: {why}", style="dim"), (0, 0, 0, 4)))
+            indented(self.console, f"왜: {why}", style="dim")
 
     def right_in(self, task: Task) -> set[str]:
         return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.is_right}
