@@ -13,7 +13,7 @@ from typing import Any
 from console_text import make_printable
 from nlpbook.cli import EXIT_INTERRUPTED, EXIT_USER_ERROR, fail
 from nlpbook.errors import UserError
-from nlpbook.interrupt import terminated_like_interrupted
+from nlpbook.interrupt import postponed, terminated_like_interrupted
 from nlpbook.process import prepare_process
 from nlpbook.sweeps.config import read_sweep
 from nlpbook.sweeps.loop import run_trials
@@ -40,12 +40,15 @@ def load_object(target: str) -> Any:
 
 def work(spec: dict[str, Any], number: int) -> int:
     """적힌 탐색에서 자리를 가져와 합니다. 한 시도의 수를 돌려줍니다."""
-    found = load_object(spec["target"])
-    task = found.task() if hasattr(found, "task") else found  # Sweepable은 엔진을 늦게 부릅니다.
-    sweep = read_sweep(spec["sweep"], spec["metric"], spec["goal"])
-    results = SweepFolder(Path(spec["outputs"]), sweep.name, task.summarize)
-    storage = open_storage(os.environ.get(STORAGE) or None, results.journal, spec["heartbeat"])
-    search = Search.load(storage, sweep, spec["id"], results.pending, remaining=task.pieces.remaining)
+    with (
+        postponed()
+    ):  # 모듈을 읽는 동안 난 예외는 이따금 사라집니다(약한 참조의 콜백 안). 멈추라는 말은 읽고 나서 듣습니다.
+        found = load_object(spec["target"])
+        task = found.task() if hasattr(found, "task") else found  # Sweepable은 엔진을 늦게 부릅니다.
+        sweep = read_sweep(spec["sweep"], spec["metric"], spec["goal"])
+        results = SweepFolder(Path(spec["outputs"]), sweep.name, task.summarize)
+        storage = open_storage(os.environ.get(STORAGE) or None, results.journal, spec["heartbeat"])
+        search = Search.load(storage, sweep, spec["id"], results.pending, remaining=task.pieces.remaining)
     return run_trials(search, task.trial, results, spec["base"], task.pieces, number)
 
 

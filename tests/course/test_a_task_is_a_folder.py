@@ -70,6 +70,8 @@ also_right:
   - name: 차례를 바꿉니다
     code: |
       answer = 2 * number
+difficulty: 1
+minutes: 5
 hints:
   - 같은 수를 두 번 더하면 무엇이 될까요?
 explains: 두 배는 2를 곱한 것입니다.
@@ -168,4 +170,4 @@ def test_rules_of_the_repository_hold_for_the_new_task(copy):
     command = [*pytest_quietly, "tests/course/test_answers.py", "-k", "toy"]
     answers = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, encoding="utf-8")
     assert answers.returncode == 0, answers.stdout + answers.stderr
-    assert "8 passed" in answers.stdout
+    assert "9 passed" in answers.stdout

@@ -127,7 +127,7 @@ def test_status_tells_stretch_tasks_on_a_line_of_their_own(run, school):
 
 def test_page_counts_without_stretch_tasks_and_shows_them_last(tmp_path):
     facts = {"task": "task1-tiny", "goal": "", "title": "", "attempts": 0, "hints": 0, "revealed": False}
-    done = {**facts, "minutes": None, "file_hash": "", "state": RIGHT}
+    done = {**facts, "busy": None, "file_hash": "", "state": RIGHT}
     rows = [
         Row(step=FILE, todo="9-1", stretch=True, **{**done, "state": NOT_STARTED}),
         Row(step="a.py", todo="1-1", **done),

@@ -6,6 +6,7 @@ import logging
 import socket
 import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,7 +52,7 @@ def summarizer() -> Flask:
 
     step5 = load_step(ROOT / "solutions" / "task2-summarization", "step5_cli_and_serving")
     config = SummarizationConfig().merge({"generation.max_length": 5, "generation.num_beams": 1})
-    model, tokenizer = step5.load_model_and_tokenizer(config)
+    model, tokenizer = import_module("step1_config_and_model").load_model_and_tokenizer(config)
     limits = Limits(("#Person1#", "#Person2#"), turns=9, max_length=5, num_beams=1)
     return step5.build_web_app(step5.Summarizer(model, tokenizer, 40), limits, max_parallel=1)
 

@@ -128,7 +128,7 @@ def test_resuming_does_what_is_left(sweep_with, write_sweep, server):
 
 def test_a_missing_metric_stops_with_its_name(sweep_with, server):
     server.given = [config_of(0.1)] * 3
-    with pytest.raises(UserError, match="지표 other이"):
+    with pytest.raises(UserError, match="지표 other가"):
         sweep_with(
             PARAMETERS,
             request={"engine": "wandb", "count": 3},

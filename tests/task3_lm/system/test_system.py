@@ -495,7 +495,7 @@ def test_fine_tuning_starts_from_a_checkpoint_or_a_hugging_face_folder(trained, 
         assert (state["config"]["learning_rate"], state["config"]["min_lr"]) == (3e-5, pytest.approx(3e-6))
         assert abs(state["best_val_loss"] - before["best_val_loss"]) < 0.2  # 처음부터라면 손실이 훨씬 큽니다.
     wrong = ["--init_from", str(source), "--d_embed", "64", "--output", str(tmp_path)]
-    explained(run(STEP5, "train", *wrong), "d_embed이.*32인데.*--d_embed")
+    explained(run(STEP5, "train", *wrong), "d_embed가 32인데.*--d_embed")
     finished(run(STEP5, "test", *words({"output": tmp_path, "job_name": "fine"})))
 
 
