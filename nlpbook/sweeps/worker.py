@@ -40,9 +40,8 @@ def load_object(target: str) -> Any:
 
 def work(spec: dict[str, Any], number: int) -> int:
     """적힌 탐색에서 자리를 가져와 합니다. 한 시도의 수를 돌려줍니다."""
-    with (
-        postponed()
-    ):  # 모듈을 읽는 동안 난 예외는 이따금 사라집니다(약한 참조의 콜백 안). 멈추라는 말은 읽고 나서 듣습니다.
+    # 모듈을 읽는 동안 난 예외는 이따금 사라집니다(약한 참조의 콜백 안). 멈추라는 말은 다 읽고 나서 듣습니다.
+    with postponed():
         found = load_object(spec["target"])
         task = found.task() if hasattr(found, "task") else found  # Sweepable은 엔진을 늦게 부릅니다.
         sweep = read_sweep(spec["sweep"], spec["metric"], spec["goal"])
