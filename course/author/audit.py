@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import ast
 import copy
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from course.author.copies import solved_copy
 from course.book.regions import code_of, splice
 from course.book.tables import read_tables
 from course.book.tasks import Task
@@ -194,10 +192,7 @@ def audit(task: Task, todo_ids: list[str], checker: Checker, timeout: float = 20
         CourseError: 해답부터 검사를 통과하지 못할 때. 무엇이든 거르는 검사는 변이도 모두 거릅니다.
     """
     equivalents = known_equivalents(task)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for step in task.steps:
-            shutil.copy(task.solution / step.file_name, folder)
+    with solved_copy(task) as folder:
         for todo_id in todo_ids:
             file = folder / task.step_of(todo_id).file_name
             solution = file.read_text(encoding="utf-8")

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from course.author.audit import mutants
+from course.author.copies import solved_copy
 from course.book.regions import code_of, splice
 from course.book.tables import Answers
 from course.book.tasks import Task
@@ -61,11 +60,7 @@ def record(task: Task, todo_ids: list[str], checker: Checker, render: Render) ->
         render: (폴더, 판정) → 학생이 읽는 글.
     """
     answers = Answers.load(task)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve() / "answers"
-        folder.mkdir()
-        for step in task.steps:
-            shutil.copy(task.solution / step.file_name, folder)
+    with solved_copy(task) as folder:
         for todo_id in todo_ids:
             file = folder / task.step_of(todo_id).file_name
             solution = file.read_text(encoding="utf-8")

@@ -15,8 +15,6 @@ from __future__ import annotations
 import ast
 import math
 import platform
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -29,6 +27,7 @@ from rich.table import Table
 
 from console_text import with_particles
 from course.author.audit import known_equivalents, mutants
+from course.author.copies import solved_copy
 from course.book.regions import code_of, splice
 from course.book.tables import Answers
 from course.book.tasks import Task
@@ -86,10 +85,7 @@ def measured(task: Task, todo_ids: list[str], checker: Checker, device: str = "c
         CourseError: 해답부터 검사를 통과하지 못할 때.
     """
     answers = Answers.load(task)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for step in task.steps:
-            shutil.copy(task.solution / step.file_name, folder)
+    with solved_copy(task) as folder:
         for todo_id in todo_ids:
             trial = Trial(task, todo_id, folder, checker, device)
             rows = {key: Tolerance(todo_id, *key, found, 0.0) for key, (found, _) in trial.solution().items()}

@@ -10,12 +10,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from course.author.copies import solved_copy
 from course.author.record import TIMEOUT, Said
 from course.book.regions import splice
 from course.book.tasks import Task
@@ -95,11 +94,7 @@ def read_answers(folder: Path, task: Task, todo_ids: Iterable[str]) -> list[Unse
 
 def judged(task: Task, answers: Iterable[Unseen], checker: Checker, again: int = 1) -> Iterator[list[Said]]:
     """답마다, `again`번의 판정."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve() / "answers"
-        folder.mkdir()
-        for step in task.steps:
-            shutil.copy(task.solution / step.file_name, folder)
+    with solved_copy(task) as folder:
         for answer in answers:
             file = folder / task.step_of(answer.todo).file_name
             solution = file.read_text(encoding="utf-8")
