@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from course.book.regions import splice, to_exercise
-from course.checks.checker import Checker
-from tests.course.workshop import STEP1, STEP2, Workshop
+from tests.course.workshop import STEP1, STEP2, checking_workshop
 
 EXERCISE = to_exercise(STEP1)
 FORKS = hasattr(os, "fork") and sys.platform != "darwin"
@@ -17,9 +16,7 @@ FORKS = hasattr(os, "fork") and sys.platform != "darwin"
 
 @pytest.fixture(scope="module")
 def school(tmp_path_factory):
-    workshop = Workshop(tmp_path_factory.mktemp("school"))
-    workshop.install_engine()
-    with Checker(workshop.home) as workshop.checker:
+    with checking_workshop(tmp_path_factory.mktemp("school")) as workshop:
         yield workshop
 
 

@@ -9,9 +9,8 @@ import sys
 import pytest
 
 from course.book.regions import splice, to_exercise
-from course.checks.checker import Checker
 from course.home import CourseError
-from tests.course.workshop import ODD, STEP1, STEP2, Workshop
+from tests.course.workshop import ODD, STEP1, STEP2, checking_workshop
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="fork로 가두는 검사")
 
@@ -19,9 +18,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darw
 @pytest.fixture(scope="module")
 def school(tmp_path_factory):
     """도구까지 갖춘 작은 저장소와, 검사 프로세스 하나."""
-    workshop = Workshop(tmp_path_factory.mktemp("school"))
-    workshop.install_engine()
-    with Checker(workshop.home) as workshop.checker:
+    with checking_workshop(tmp_path_factory.mktemp("school")) as workshop:
         yield workshop
 
 

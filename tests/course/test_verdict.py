@@ -12,7 +12,6 @@ import yaml
 
 from course.book.regions import splice
 from course.checks import verdict as verdicts
-from course.checks.checker import Checker
 from course.checks.messages import (
     CRASH,
     ERROR,
@@ -29,7 +28,7 @@ from course.checks.messages import (
 from course.checks.plugin import describe
 from course.checks.verdict import BLOCKED, BROKEN, plainly
 from course.checks.words import CheckFailed
-from tests.course.workshop import STEP1, STEP2, Workshop
+from tests.course.workshop import STEP1, STEP2, Workshop, checking_workshop
 from todo import TodoNotDone, todo
 
 FOLDER = Path("/nowhere")
@@ -309,9 +308,7 @@ def test_a_result_that_fails_for_a_new_reason_still_points_where_it_did():
 
 @pytest.fixture(scope="module")
 def school(tmp_path_factory):
-    workshop = Workshop(tmp_path_factory.mktemp("school"))
-    workshop.install_engine()
-    with Checker(workshop.home) as workshop.checker:
+    with checking_workshop(tmp_path_factory.mktemp("school")) as workshop:
         yield workshop
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from course.book import manifest as trust
 from course.book.tasks import Task
 from course.book.untouched import untouched_text
+from course.checks.checker import Checker
 from course.home import ROOT, Home
 
 STEP1 = '''"""1단계 · 수"""
@@ -132,3 +135,12 @@ class Workshop:
         shutil.copytree(ROOT / "course", self.root / "course", ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("todo.py", "console_text.py", "command_line.py", "conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / name, self.root)
+
+
+@contextmanager
+def checking_workshop(root: Path) -> Iterator[Workshop]:
+    """도구까지 갖춘 작은 저장소와, 그것을 묻는 검사 프로세스 하나(`checker`)."""
+    workshop = Workshop(root)
+    workshop.install_engine()
+    with Checker(workshop.home) as workshop.checker:
+        yield workshop
