@@ -1,8 +1,9 @@
-"""탐색의 빠르기: 일꾼 하나와 둘, 시도마다의 덤, 일찍 멈추어 아끼는 검증.
+"""탐색의 빠르기와 메모리: 일꾼 하나와 둘, 시도마다의 덤, 일찍 멈추어 아끼는 검증, 시도 50개를 하는 일꾼의 메모리.
 
     python benchmarks/sweep_scaling.py workers          # 시도 열 개를 일꾼 하나(코어 모두)와 둘로 (4분쯤)
     python benchmarks/sweep_scaling.py overhead         # 시도가 하는 일이 없을 때, 시도 하나에 드는 시간 (30초쯤)
     python benchmarks/sweep_scaling.py pruning          # 시드 다섯에서, 멈추지 않은 탐색과 견줍니다 (20분쯤)
+    python benchmarks/sweep_scaling.py memory           # 한 일꾼이 짧은 시도 50개를 하는 동안의 메모리 (4분쯤)
 
 다른 일을 하지 않는 기계에서 잽니다. 일꾼의 시간에는 프로세스를 시작하고 모델을 읽는 시간도 들어갑니다.
 """
@@ -18,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +30,7 @@ from console_text import make_printable  # noqa: E402
 HOME = ROOT / "solutions" / "task2-summarization"
 QUICK = HOME / "configs" / "sweep" / "quick_test.yaml"
 TRIALS = 10
+LONG = 50
 
 
 def ran(step: str, *words: str) -> float:
@@ -114,12 +117,44 @@ def pruning(folder: Path) -> None:
     print(f"평균 {statistics.fmean(saved):.0%} 아낌, 0.01 안은 다섯 가운데 {near}")
 
 
+def memory(folder: Path) -> None:
+    """배치와 길이가 번갈아 바뀌는 짧은 시도 50개. 시도가 끝날 때마다 일꾼이 쓰는 메모리(RSS)를 봅니다."""
+    path = written(
+        folder,
+        "short",
+        method="random",
+        early_terminate=None,
+        parameters={
+            "data.max_train_samples": {"value": 32},
+            "training.num_train_epochs": {"value": 1},
+            "generation.max_length": {"values": [20, 40]},
+        },
+    )
+    outputs = folder / "outputs"
+    command = [sys.executable, str(HOME / "step7_parallel_sweep_runner.py"), "--single-parallel", str(path)]
+    command += ["--num-workers", "1", "--runs-per-worker", str(LONG), f"output_dir={outputs}"]
+    used: list[float] = []  # MiB
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:
+        parent = psutil.Process(run.pid)
+        while run.poll() is None:
+            time.sleep(0.1)
+            if not (outputs / "sweep_short" / "all_sweep_results.jsonl").is_file():
+                continue
+            finished = len(lines_of(outputs, "short"))
+            for worker in parent.children():
+                if finished > len(used):
+                    used += [worker.memory_info().rss / 2**20] * (finished - len(used))
+    print("시도가 끝날 때의 메모리(MiB): " + " ".join(f"{one:.0f}" for one in used))
+    early, late = (statistics.fmean(one) for one in (used[10:20], used[-10:]))
+    print(f"11~20번째의 평균 {early:.0f}, 마지막 열 개의 평균 {late:.0f} ({late / early - 1:+.1%})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("workers", "overhead", "pruning"))
+    parser.add_argument("what", choices=("workers", "overhead", "pruning", "memory"))
     what = parser.parse_args().what
     with tempfile.TemporaryDirectory() as folder:
-        {"workers": workers, "overhead": overhead, "pruning": pruning}[what](Path(folder))
+        {"workers": workers, "overhead": overhead, "pruning": pruning, "memory": memory}[what](Path(folder))
 
 
 if __name__ == "__main__":

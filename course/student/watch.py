@@ -76,6 +76,7 @@ class Watch:
     sure_to_reveal: tuple[str, str] | None = None
     explained: set[tuple[str, str]] = field(default_factory=set)  # 해답을 열며 까닭을 막 보여 준 것
     skipped: int = 0  # 쓸 수 없어 하지 못했다고 이미 말한 일의 수
+    shaken: set[tuple[str, str]] = field(default_factory=set)  # 맞았지만, 기대는 것이 멈춰 지금은 알 수 없는 것
     finished: tuple[Task, int] | None = None  # 막 마친 단계. 다음 단계에 손대기 전에는 r이 이것을 실행합니다.
 
     def __post_init__(self) -> None:
@@ -155,14 +156,17 @@ class Watch:
             affected = self.affected(task, names) if names else []
             edited = {one for one in affected if self.codes.get((task.name, one)) != before.get((task.name, one))}
             first = [todo_id for todo_id in affected if (task, todo_id) == self.current]
-            was_right, was_broken = self.right_in(task), self.broken_in(task)
+            was_right, was_stuck = self.right_in(task), self.stuck_in(task)
             if edited:
                 self.finished = None
             self.recheck(task, first, saved, edited)
             self.recheck(task, [todo_id for todo_id in affected if todo_id not in first], saved, edited)
-            if self.right_in(task) - was_right or was_broken - self.broken_in(task):  # 그것을 기다리던 것이 풀립니다.
+            if self.right_in(task) - was_right or was_stuck - self.stuck_in(task):  # 그것을 기다리던 것이 풀립니다.
                 own = [todo_id for other, todo_id in self.todos if other == task]
-                self.recheck(task, [one for one in own if self.verdicts[task.name, one].state == BLOCKED])
+                waiting = [one for one in own if self.verdicts[task.name, one].state == BLOCKED]
+                self.recheck(task, [one for one in waiting if (task.name, one) not in self.shaken])
+                self.look_at_shaken(task)
+            self.shake(task, self.stuck_in(task) - was_stuck)
             gained |= {(task.name, one) for one in self.right_in(task) - was_right}
         self.tell_skipped()
         task, todo_id = self.current
@@ -198,6 +202,30 @@ class Watch:
                 if verdict.is_right and before[todo_id] != verdict.state:
                     self.say_why(task, todo_id)
 
+    def shake(self, task: Task, stuck: set[str]) -> None:
+        """코드가 멈춘 TODO들에 기대던 맞은 답을 다시 봅니다. 하나하나가 아니라, 멈춘 것이 몇인지만 말합니다."""
+        if not stuck:
+            return
+        first = min(task.step_of(todo_id).number for todo_id in stuck)
+        right = sorted(self.right_in(task), key=_order)
+        self.check(task, [todo_id for todo_id in right if task.step_of(todo_id).number >= first])
+        lost = [todo_id for todo_id in right if not self.verdicts[task.name, todo_id].is_right]
+        self.shaken |= {(task.name, todo_id) for todo_id in lost}
+        if lost:
+            said = f"맞았던 {numbered(lost)}도 지금은 실행되지 않습니다. 이것을 고치면 다시 봅니다."
+            self.console.print(f"  {with_particles(said)}", style="dim", markup=False)
+
+    def look_at_shaken(self, task: Task) -> None:
+        """기대던 것이 나았으면, 맞았던 답들이 다시 맞는지 봅니다."""
+        waiting = sorted((todo_id for name, todo_id in self.shaken if name == task.name), key=_order)
+        if not waiting:
+            return
+        self.check(task, waiting)
+        back = [todo_id for todo_id in waiting if self.verdicts[task.name, todo_id].is_right]
+        self.shaken -= {(task.name, todo_id) for todo_id in back}
+        if back:
+            self.console.print(f"  다시 맞은 것: {numbered(back)}", style="dim", markup=False)
+
     def say_why(self, task: Task, todo_id: str) -> None:
         """맞은 답의 까닭. 해답을 열었을 때 보이는 것과 같습니다."""
         told = (task.name, todo_id) in self.explained  # 해답을 열며 이미 보여 주었습니다.
@@ -208,8 +236,10 @@ class Watch:
     def right_in(self, task: Task) -> set[str]:
         return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.is_right}
 
-    def broken_in(self, task: Task) -> set[str]:
-        return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.state == BROKEN}
+    def stuck_in(self, task: Task) -> set[str]:
+        """실행하면 멈추는 TODO들: 예외가 나거나, 아직(또는 다시) 빈 자리입니다."""
+        stuck = (BROKEN, NOT_STARTED)
+        return {todo_id for (name, todo_id), one in self.verdicts.items() if name == task.name and one.state in stuck}
 
     def affected(self, task: Task, names: set[str]) -> list[str]:
         """바뀐 파일에서 코드가 달라진 TODO들. 자리 밖이 바뀌었으면 그 단계의 것 모두. 지금의 TODO가 맨 앞입니다."""
@@ -401,6 +431,12 @@ class Watch:
         except subprocess.TimeoutExpired:
             self.console.print(f"{RUN_TIMEOUT:.0f}초가 지나도 끝나지 않아 멈췄습니다.", style="yellow")
         self.console.rule()
+
+
+def numbered(todo_ids: list[str]) -> str:
+    """한 줄에 적을 만큼의 번호: `TODO 2-1`, `TODO 2-1, 2-2, 3-1 들 12개`."""
+    named = ", ".join(todo_ids[:3])
+    return f"TODO {named} 들 {len(todo_ids)}개" if len(todo_ids) > 3 else f"TODO {named}"
 
 
 def _order(todo_id: str) -> tuple[int, ...]:

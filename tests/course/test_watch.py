@@ -234,6 +234,32 @@ def test_todo_blocked_by_an_exception_is_looked_at_again_when_it_is_gone(watchin
     assert "✓ 2-1" in save(watching, "step1_numbers.py", answering("1-1", "answer = wrong"))
 
 
+@pytest.mark.parametrize(
+    "earlier",
+    [answering("1-1", "answer = ((", STEP1), answering("1-1", 'todo("1-1")', STEP1)],
+    ids=["broken", "emptied"],
+)
+def test_right_answers_that_lean_on_a_stopped_one_lose_their_mark_until_it_runs(watching, earlier):
+    judge = watching.checker.judge
+
+    def leaning_on_the_first(folder, task, todo_id):
+        first = judge(folder, task, "1-1")
+        if todo_id != "1-1" and first.state in (BROKEN, NOT_STARTED):
+            return Verdict(todo_id, BLOCKED, "먼저 TODO 1-1을 고쳐야 합니다")
+        return judge(folder, task, todo_id)
+
+    watching.checker.judge = leaning_on_the_first
+    for name, text in (("step1_numbers.py", STEP1), ("step2_quadruple.py", STEP2)):
+        save(watching, name, text)
+    screen = save(watching, "step1_numbers.py", earlier)
+    assert {watching.verdicts["task1-tiny", one].state for one in ("1-2", "2-1")} == {BLOCKED}
+    assert screen.count("지금은 실행되지 않습니다") == 1
+    assert "2-1  먼저" not in screen
+    screen = save(watching, "step1_numbers.py", STEP1)
+    assert watching.verdicts["task1-tiny", "2-1"].state == RIGHT
+    assert "다시 맞은 것: TODO 1-2, 2-1" in screen
+
+
 def test_end_of_a_step_is_told_once_and_not_when_something_else_breaks(watching):
     for name, text in (("step1_numbers.py", STEP1), ("step2_quadruple.py", STEP2)):
         save(watching, name, text)
