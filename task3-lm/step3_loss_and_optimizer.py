@@ -80,17 +80,17 @@ def learning_rate_at(step: int, total_steps: int, config: LMConfig) -> float:
     시작합니다)
 
     Args:
-        step: 0 이상. `total_steps`부터는, 모두 warmup인 학습에서도, `min_lr`입니다.
+        step: 0 이상. `total_steps`부터는 `min_lr`입니다.
         total_steps: 학습 전체의 스텝 수.
         config: `learning_rate`(가장 높은 값), `min_lr`, `warmup_rate`.
     """
     highest = config.learning_rate
     lowest = config.min_lr
-    warmup = round(config.warmup_rate * total_steps)
+    warmup = min(round(config.warmup_rate * total_steps), total_steps - 1)  # 내려갈 스텝을 하나는 남깁니다.
     # [TODO 3-3] warmup 스텝까지는 곧게 올리고, total_steps까지는 코사인으로 내려 lr에 담으세요.
     # 힌트: (1 + cos(π × progress)) / 2는 progress가 0에서 1로 갈 때 1에서 0으로 갑니다. progress는 warmup번째
-    #       스텝에서 0, total_steps번째 스텝에서 1이고, 그 뒤로는 언제나 lowest입니다. warmup이 0이거나
-    #       total_steps와 같을 때에도 0으로 나누지 않으려면 무엇을 먼저 물어야 할까요?
+    #       스텝에서 0, total_steps번째 스텝에서 1이고, 그 뒤로는 언제나 lowest입니다. warmup이 0이면 첫 스텝은
+    #       어느 구간에 있나요?
     todo("3-3")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: lr
     # [END 3-3]
     return lr

@@ -262,19 +262,31 @@ class Trainer:
         return improved
 
     def save_checkpoint(self, best: bool = False) -> None:
-        """지금의 모든 상태를 last.pt에, 가장 좋으면 best_model.pt에도 저장합니다."""
+        """지금의 모든 상태를 last.pt에, 가장 좋으면 best_model.pt에도 저장합니다. 파일에는 열넷이 남습니다.
+
+        이름                      담는 것                               없으면
+        model_state_dict          self.model 그대로. Fabric이 바꿉니다  배운 것이 없습니다
+        optimizer_state_dict      self.optimizer 그대로                 AdamW가 기억하던 평균이 0이 됩니다
+        scheduler_state_dict      self.scheduler의 state_dict()         학습률이 처음으로 돌아갑니다
+        scaler_state_dict         아래의 scaler                         16-mixed가 배율을 처음부터 찾습니다
+        position                  self.position의 to_dict()             어느 배치부터 이어 갈지 모릅니다
+        best_val_loss, best_step  지금의 것                             가장 좋던 때를 잊습니다
+        bad_epochs                지금의 것                             조기 종료가 처음부터 다시 셉니다
+        sums                      아래의 sums                           이 에포크의 평균에서 앞부분이 빠집니다
+        history                   self.tracker의 history                학습 곡선이 여기에서 시작합니다
+        rng_states                아래의 everyone                       드롭아웃이 끄는 값이 달라집니다
+        config                    아래의 config                         모델의 모양을 알 수 없습니다
+        vocab_size                self.gpt의 것                         임베딩의 크기를 알 수 없습니다
+        tokenizer                 self.gpt.tokenizer의 to_text()        번호를 글로 바꿀 수 없습니다
+        """
         self.guard.check()
         run = self.run_folder
         config = portable(self.config.to_dict(), run and run.path)  # 경로는 폴더를 옮겨도 맞게 적습니다.
         scaler = self.fabric.strategy.precision.state_dict()  # 16-mixed가 손실을 키우는 배율
         everyone = all_rng_states(self.fabric)  # 난수는 프로세스마다 다릅니다.
         sums = self.fabric.all_reduce(self.sums.clone(), reduce_op="mean")  # 되읽는 것은 모두이므로, 합이 아니라 평균
-        # [TODO 4-7] 파일에 남길 것을 모두 state에 담으세요. 이름은 load_checkpoint가 찾는 것과 같아야 합니다.
-        # 힌트: 배운 것(model_state_dict, optimizer_state_dict, scheduler_state_dict, scaler_state_dict), 어디까지
-        #       왔는가(position, best_val_loss, bad_epochs, best_step, sums, history, rng_states), 어떤
-        #       모델인가(config, vocab_size, tokenizer)의 열넷입니다. 모델과 옵티마이저는 그대로(self.model) 담으면
-        #       Fabric이 state_dict로 바꿉니다. history는 self.tracker의 것, tokenizer는 self.gpt.tokenizer의
-        #       to_text()입니다.
+        # [TODO 4-7] 위의 표에 적은 열넷을 모두 그 이름으로 state에 담으세요.
+        # 힌트: 파일은 텐서와 수와 글, 그것들의 목록과 딕셔너리만 읽습니다. 그대로 담을 수 없는 것은 무엇일까요?
         todo("4-7")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: state
         # [END 4-7]
         if run is None:

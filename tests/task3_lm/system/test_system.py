@@ -561,6 +561,11 @@ def test_a_checkpoint_of_the_first_version_still_loads(trained, steps, tmp_path)
 # ── 손실이 무너질 때, 나아지지 않을 때 ──
 
 
+def test_a_schedule_of_nothing_but_warmup_still_comes_down(steps):
+    config = support.tiny_config(learning_rate=4.5, min_lr=1.2, warmup_rate=1.0)
+    assert [steps.step3.learning_rate_at(step, 4, config) for step in range(6)] == [1.5, 3.0, 4.5, 4.5, 1.2, 1.2]
+
+
 def test_a_learning_rate_far_too_high_stops_with_step_and_rate(tmp_path):
     done = run(STEP5, "train", *options(tmp_path, learning_rate=1e6, precision="32-true", save_every=1))
     explained(done, r"^오류: \d+스텝째에 손실이 (nan이|inf가) 되었습니다\(학습률 \d\.\de\+0\d\)")

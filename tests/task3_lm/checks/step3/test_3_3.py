@@ -157,7 +157,7 @@ def test_no_warmup_at_all(step3):
         forced = [HIGHEST, *[cosine(min(1.0, (s - 1) / 7)) for s in steps[1:]]]
         recognise(got, [("forced-warmup", forced)], atol=EXACT, idea=idea, expected=want)
         if matches(got[:4], [got[0]] * 4, EXACT):
-            fail(idea=idea, expected=show(want), got=shown, symptom="constant-at-the-edge", rate="0")
+            fail(idea=idea, expected=show(want), got=shown, symptom="constant-without-warmup")
     assert_close(got, want, atol=EXACT, idea=idea, message=message)
 
 
@@ -170,19 +170,6 @@ def test_warmup_is_a_whole_number_of_steps(step3):
     if matches(got[:3], [HIGHEST * (s + 1) / 3.6 for s in range(3)], EXACT):
         fail(idea="warmup", expected=show(want[:4]), got=show(got[:4]), symptom="unrounded")
     fail("warmup이 4스텝일 때의 학습률이 다릅니다.", idea="warmup", expected=show(want), got=show(got))
-
-
-@todo("3-3")
-def test_nothing_but_warmup(step3):
-    """warmup_rate가 1이면 마지막 스텝까지 올리고, total_steps부터는 lowest입니다. 학습을 마친 스케줄러가 묻습니다."""
-    got, rising = rates(step3, [0, 1, 2, 3, 4, 5, 6, 9], 4, 1.0), [1.125, 2.25, 3.375, 4.5]
-    message, idea, usual = "warmup_rate가 1일 때의 학습률이 다릅니다.", "warmup뿐", is_usual(step3)
-    if usual and matches(got[:4], [got[0]] * 4, EXACT):
-        fail(idea=idea, expected=show(rising), got=show(got[:4]), symptom="constant-at-the-edge", rate="1")
-    assert_close(got[:4], rising, atol=EXACT, idea=idea, message=message)
-    symptom = "top-after-warmup" if usual and not matches(got[4], LOWEST, EXACT) else None
-    message, want = "모두 warmup일 때 total_steps부터의 학습률이 lowest가 아닙니다.", [LOWEST] * 4
-    assert_close(got[4:], want, atol=EXACT, idea=idea, message=message, symptom=symptom)
 
 
 @todo("3-3")
