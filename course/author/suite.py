@@ -46,12 +46,13 @@ def stages(home: Home, pytest_arguments: list[str]) -> list[tuple[str, list[str]
 
 
 def in_parallel(environment: dict[str, str]) -> list[str]:
-    """코어마다 하나씩 나누어 돌리는 pytest의 인수. 프로세스마다 쓰레드를 하나만 쓰게 `environment`도 고칩니다.
+    """나누어 돌리는 pytest의 인수. 프로세스마다 쓰레드를 하나만 쓰게 `environment`도 고칩니다.
 
-    쓰레드 둘을 쓰는 프로세스 둘이 코어 둘을 다투면, 서로를 기다리느라 하나씩 돌 때보다 느립니다.
+    쓰레드 둘을 쓰는 프로세스 둘이 코어 둘을 다투면, 서로를 기다리느라 하나씩 돌 때보다 느립니다. 프로세스는 코어보다
+    하나 많습니다: 시험의 다섯에 하나쯤은 다른 프로세스나 사건을 기다리는 시간입니다.
     """
     environment.setdefault("OMP_NUM_THREADS", "1")
-    return ["-n", str(min(8, os.cpu_count() or 1)), "--dist", "loadgroup"]  # 프로세스마다 메모리를 1 GB쯤 씁니다.
+    return ["-n", str(min(8, (os.cpu_count() or 1) + 1)), "--dist", "loadgroup"]  # 프로세스마다 메모리를 1 GB쯤 씁니다.
 
 
 def has_cuda(python: str) -> bool:
