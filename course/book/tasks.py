@@ -49,6 +49,17 @@ class Step:
         return self.module.startswith("stretch")
 
 
+def subject_of(name: str) -> str:
+    """과제 폴더의 이름에서 번호를 뗀 것."""
+    return name.split("-", 1)[1]
+
+
+def short_name(name: str) -> str:
+    """명령에 적는 과제의 짧은 이름: 다섯 글자까지는 그대로, 길면 첫 세 글자."""
+    subject = subject_of(name)
+    return subject if len(subject) <= 5 else subject[:3]
+
+
 @dataclass(frozen=True)
 class Task:
     """과제 하나.
@@ -64,12 +75,12 @@ class Task:
     @property
     def subject(self) -> str:
         """폴더의 이름에서 번호를 뗀 것. 예: `"task2-summarization"` → `"summarization"`."""
-        return self.name.split("-", 1)[1]
+        return subject_of(self.name)
 
     @property
     def short(self) -> str:
-        """명령에 적는 짧은 이름: 다섯 글자까지는 그대로, 길면 첫 세 글자. 예: `"cls"`, `"sum"`."""
-        return self.subject if len(self.subject) <= 5 else self.subject[:3]
+        """명령에 적는 짧은 이름. 예: `"cls"`, `"sum"`."""
+        return short_name(self.name)
 
     @property
     def exercise(self) -> Path:

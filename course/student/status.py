@@ -12,7 +12,7 @@ from rich.table import Table
 
 from course.book.manifest import changed
 from course.book.tables import Answers, Effort
-from course.book.tasks import Task
+from course.book.tasks import Task, short_name
 from course.checks.checker import Checker
 from course.checks.verdict import RIGHT, Verdict
 from course.home import write_text
@@ -132,7 +132,7 @@ def to_table(rows: list[Row]) -> Table:
         done = sum(row.done for row in own)
         spent = minutes_of(own)
         table.add_row(
-            task,
+            short_name(task),
             step.removesuffix(".py"),
             f"{done}/{len(own)}",
             "█" * done + "░" * (len(own) - done),

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from course.author.build import build
+from course.book.tasks import all_tasks
 from course.checks.verdict import NOT_STARTED, RIGHT, WRONG, Verdict
 from course.home import ROOT, Home
 from course.student.progress import Progress, minutes
@@ -138,6 +139,18 @@ def test_table_fits_in_80_columns_without_color():
     assert "\x1b" not in text
     for part in ("step1_numbers", "1/2", "█░", "12분", "step2_quadruple", "0/1"):
         assert part in text
+
+
+def test_table_names_every_step_of_the_course_in_full():
+    rows = [
+        Row(task.name, step.file_name, f"{step.number}-{number}", "", NOT_STARTED, "", 9, 9, False, None, "")
+        for task in all_tasks(Home(ROOT))
+        for step in task.steps
+        for number in range(9)
+    ]
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(to_table(rows))
+    assert "…" not in console.file.getvalue()
 
 
 class Page(HTMLParser):
