@@ -7,7 +7,8 @@
     python step1_tokenizer_and_data.py 내글.txt      # 내 글로 해 봅니다
 
 배우는 것
-    - 바이트 단위 BPE(byte-level byte pair encoding): 모르는 토큰([UNK])이 되는 글자가 없습니다
+    - BPE(byte pair encoding)의 합치기 한 번: 라이브러리가 수천 번 되풀이할 일을 먼저 손으로 합니다(준비 운동, 1-0)
+    - 바이트 단위 BPE(byte-level BPE): 모르는 토큰([UNK])이 되는 글자가 없습니다
     - 나누기가 먼저, 창이 나중: 겹치는 창을 만든 뒤에 나누면 검증할 글을 이미 배운 셈이 됩니다
     - 입력과 정답: 같은 글을 한 칸 밀어 놓은 두 벌
     - 로더: 학습은 섞고, 검증은 섞지 않습니다
@@ -18,9 +19,12 @@
 import hashlib
 import json
 import math
+import re
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -37,6 +41,25 @@ from nlpbook.text import composed
 from todo import todo
 
 SMALL_TEXT_WINDOWS = 1_200  # 작은 글은 창이 이만큼은 되도록 겹칩니다. 배치 8개씩이면 한 에포크가 150스텝입니다.
+Word = tuple[bytes, ...]  # 낱말 하나를 나눈 조각들. 처음에는 조각마다 한 바이트입니다.
+Pair = tuple[bytes, bytes]
+
+
+def merge_most_common(words: Mapping[Word, int]) -> tuple[Pair, dict[Word, int]]:
+    """가장 자주 이웃한 두 조각을 하나로 합칩니다. (Sennrich 외 2016, 알고리즘 1)
+
+    Args:
+        words: 조각으로 나눈 낱말 → 글에 나온 횟수. 바꾸지 않습니다. 두 조각 넘는 낱말이 하나는 있습니다.
+
+    Returns:
+        (합친 두 조각, 합친 뒤의 낱말 → 횟수). 낱말의 차례와 횟수는 그대로이고, 그 짝이 없는 낱말도 남습니다.
+    """
+    # [TODO 1-0] 가장 많이 이웃한 두 조각을 pair에, 낱말마다 그 둘을 모두 붙인 딕셔너리를 merged에 담으세요.
+    # 힌트: 먼저 셉니다. 한 낱말에 세 번 나온 짝은 세 번이고, 다섯 번 나온 낱말의 짝은 다섯 배입니다. 횟수가 같은 짝이
+    #       여럿이면 바이트의 차례로 앞선 것(min)을 고릅니다.
+    todo("1-0")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: pair, merged
+    # [END 1-0]
+    return pair, merged
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:
@@ -200,8 +223,22 @@ class LMData:
         return DataLoader(dataset, batch_size=self.config.batch_size, num_workers=self.config.workers)
 
 
+def show_merges(corpus: TextCorpus, merges: int = 60) -> None:
+    counts = Counter(word for piece in corpus.pieces() for word in re.findall(r"\w+|[^\w\s]+", piece.text))
+    words: dict[Word, int] = {tuple(bytes([byte]) for byte in word.encode()): n for word, n in counts.items()}
+    before = sum(len(word) * count for word, count in words.items())
+    made: list[str] = []
+    while len(made) < merges and any(len(word) > 1 for word in words):  # 아주 짧은 글은 먼저 다 합쳐집니다.
+        (left, right), words = merge_most_common(words)
+        made.append((left + right).decode(errors="replace"))
+    after = sum(len(word) * count for word, count in words.items())
+    print(f"■ 글의 앞 {corpus.num_bytes:,}바이트에서 손으로 합치기 {len(made)}번: {before:,}조각 → {after:,}조각")
+    print("  글자가 된 것: " + " ".join(one for one in made if "�" not in one) + "\n")
+
+
 def main() -> None:
     config = LMConfig(data=sys.argv[1]) if len(sys.argv) > 1 else LMConfig()
+    show_merges(TextCorpus(config.data, config.data_home, max_bytes=60_000))
     data = LMData(config)
     print(f"■ 글: {data.corpus!r}")
     print(f"  학습 {data.train.num_bytes:,}바이트 = {len(data.train):,}토큰")

@@ -7,7 +7,7 @@
     python stretch9_tasks.py 9-2      # 하나만
 
 배우는 것
-    - 9-1 BPE의 합치기 한 번: 1단계에서 라이브러리가 수천 번 되풀이한 일
+    - 9-1 RMSNorm과 SwiGLU: LLaMA가 LayerNorm과 GELU 대신 쓰는 정규화와 MLP입니다
     - 9-2 RoPE(rotary position embedding): 위치를 더하지 않고 돌립니다. LLaMA부터 거의 모든 모델이 씁니다
     - 9-3 묶음 질의 어텐션(grouped-query attention): 글을 쓸 때의 캐시를 몇 분의 일로 줄입니다
     - 9-4 AdamW의 한 스텝: 3단계에서 부르기만 한 것의 속
@@ -17,38 +17,41 @@
 
 import math
 import sys
-from collections import Counter
-from collections.abc import Mapping
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nlpbook.cli import run_script
-from nlpbook.language.texts import TextCorpus
 from nlpbook.stretch import show_stretch
 from todo import todo
 
-Word = tuple[bytes, ...]  # 낱말 하나를 나눈 조각들. 처음에는 조각마다 한 바이트입니다.
-Pair = tuple[bytes, bytes]
 
+def gated_feed_forward(
+    x: Tensor, scale: Tensor, gate: Tensor, up: Tensor, down: Tensor, eps: float = 1e-6
+) -> tuple[Tensor, Tensor]:
+    """LLaMA의 블록에서 어텐션 다음에 오는 절반: RMSNorm을 지나 SwiGLU로. (Touvron 외 2023, "LLaMA", 2.2절)
 
-def merge_most_common(words: Mapping[Word, int]) -> tuple[Pair, dict[Word, int]]:
-    """가장 자주 이웃한 두 조각을 하나로 합칩니다. (Sennrich 외 2016, 알고리즘 1)
+    RMSNorm은 평균을 빼지 않고 크기만 맞춥니다. 자리마다, 벡터를 제곱의 평균의 제곱근(root mean square)으로 나누고
+    칸마다 scale을 곱합니다. (Zhang과 Sennrich 2019) SwiGLU는 넓히는 층이 둘입니다. gate를 지난 것에만 SiLU를 하고, up을
+    지난 것과 칸마다 곱해 down으로 줄입니다. (Shazeer 2020, 2절)
 
     Args:
-        words: 조각으로 나눈 낱말 → 글에 나온 횟수. 바꾸지 않습니다. 두 조각 넘는 낱말이 하나는 있습니다.
+        x: (배치, 길이, 차원). 바꾸지 않습니다.
+        scale: (차원,) RMSNorm이 배우는 크기.
+        gate, up: (넓힌 차원, 차원). `nn.Linear`의 weight와 같은 모양이고, 편향은 없습니다.
+        down: (차원, 넓힌 차원).
+        eps: 0으로 나누지 않게 제곱의 평균에 더하는 수.
 
     Returns:
-        (합친 두 조각, 합친 뒤의 낱말 → 횟수). 낱말의 차례와 횟수는 그대로이고, 그 짝이 없는 낱말도 남습니다.
+        (정규화한 x, SwiGLU의 결과), 둘 다 x와 같은 모양. 결과를 x에 더하는 것은 블록의 일입니다.
     """
-    # [TODO 9-1] 가장 많이 이웃한 두 조각을 pair에, 낱말마다 그 둘을 모두 붙인 딕셔너리를 merged에 담으세요.
-    # 힌트: 먼저 셉니다. 한 낱말에 세 번 나온 짝은 세 번이고, 다섯 번 나온 낱말의 짝은 다섯 배입니다. 횟수가 같은 짝이
-    #       여럿이면 바이트의 차례로 앞선 것(min)을 고릅니다.
-    todo("9-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: pair, merged
+    # [TODO 9-1] RMSNorm을 지난 x를 normed에, 그것이 SwiGLU를 지난 값을 mixed에 담으세요.
+    # 힌트: SiLU(t) = t·sigmoid(t)는 functional.silu이고, 가중치를 곱하는 것은 functional.linear(x, gate)입니다.
+    #       자리마다 수가 하나 나오는 평균을 (배치, 길이, 차원)인 x와 나누려면 어느 축이 남아 있어야 할까요?
+    todo("9-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: normed, mixed
     # [END 9-1]
-    return pair, merged
+    return normed, mixed
 
 
 def rotate(x: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
@@ -130,33 +133,31 @@ def adamw_step(
     return new_weight, new_mean, new_square
 
 
-def show_merges(merges: int = 60) -> None:
-    text = "".join(piece.text for piece in TextCorpus("lm-sample", max_bytes=60_000).pieces())
-    counts = Counter(text.split())
-    words: dict[Word, int] = {tuple(bytes([byte]) for byte in word.encode()): n for word, n in counts.items()}
-    total = sum(counts.values())
-
-    def pieces_per_word() -> float:
-        return sum(len(word) * count for word, count in words.items()) / total
-
-    print(f"■ 9-1 바이트에서 시작한 합치기 {merges}번: 낱말 하나가 {pieces_per_word():.1f}조각", end="")
-    made = []
-    for _ in range(merges):
-        (left, right), words = merge_most_common(words)
-        made.append(left + right)
-    print(f" → {pieces_per_word():.1f}조각")
-    whole = [one.decode() for one in made if _is_text(one)]
-    parts = [one.hex() for one in made if not _is_text(one)]
-    print(f"  글자가 된 것 {len(whole)}개: {' '.join(whole[:24])} …")
-    print(f"  아직 글자의 일부인 것 {len(parts)}개: {' '.join(parts[:12])} …\n")
-
-
-def _is_text(piece: bytes) -> bool:
-    try:
-        piece.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def show_gate(steps: int = 500, width: int = 8) -> None:
+    x = torch.tensor([1.0, 3.0, 5.0, 7.0])
+    ones = torch.ones(4)
+    normed, _ = gated_feed_forward(x, ones, torch.eye(4), torch.eye(4), torch.eye(4))
+    print("■ 9-1 벡터 (1, 3, 5, 7)은 RMSNorm과 LayerNorm에서")
+    for name, vector in (("RMSNorm", normed), ("LayerNorm", functional.layer_norm(x, (4,)))):
+        print(f"  {name:<9}  " + "  ".join(f"{one:+.3f}" for one in vector.tolist()))
+    print(f"  이웃한 두 칸의 곱을 {steps}스텝 배운 뒤의 손실")
+    generator = torch.Generator().manual_seed(7)
+    scale = torch.ones(width)
+    for name, shapes in (("GELU", [(32, width), (width, 32)]), ("SwiGLU", [(21, width), (21, width), (width, 21)])):
+        weights = [(torch.randn(one, generator=generator) / one[1] ** 0.5).requires_grad_() for one in shapes]
+        optimizer = torch.optim.AdamW(weights, lr=1e-2)
+        for _ in range(steps):
+            x = functional.rms_norm(torch.randn(256, width, generator=generator), (width,))
+            if name == "GELU":
+                mixed = functional.linear(functional.gelu(functional.linear(x, weights[0])), weights[1])
+            else:
+                _, mixed = gated_feed_forward(x, scale, *weights)
+            loss = functional.mse_loss(mixed, x * x.roll(1, dims=-1))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        print(f"  {name:<9}  파라미터 {sum(one.numel() for one in weights)}개   손실 {loss.item():.4f}")
+    print()
 
 
 def show_rotation() -> None:
@@ -207,7 +208,7 @@ def show_adamw(steps: int = 200) -> None:
     print()
 
 
-SHOWS = {"9-1": show_merges, "9-2": show_rotation, "9-3": show_groups, "9-4": show_adamw}
+SHOWS = {"9-1": show_gate, "9-2": show_rotation, "9-3": show_groups, "9-4": show_adamw}
 
 
 def main() -> None:

@@ -1,177 +1,180 @@
-"""9-1의 검사: BPE의 합치기 한 번."""
+"""9-1의 검사: RMSNorm과 SwiGLU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
-from course.checks.recognising import Wrong, explained, recognise, require_value, when
-from course.checks.side_effects import no_side_effects
-from course.checks.words import fail, todo
+import pytest
+import torch
+from torch.nn import functional
 
-Word = tuple[bytes, ...]
-Merged = tuple[tuple[bytes, bytes], dict[Word, int]]
+from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
+from course.checks.side_effects import no_side_effects, on_one_device
+from course.checks.words import assert_close, close, fail, matches, todo
+from tests.task3_lm.checks.step9.common import normal
 
-
-def word(text: str) -> Word:
-    """점으로 나눈 조각들. 예: `"a.b.ab"` → `(b"a", b"b", b"ab")`."""
-    return tuple(piece.encode() for piece in text.split("."))
-
-
-# 모두 세면 (b, c)가 23번으로 가장 많습니다. 횟수를 보지 않으면 (x, y)가, 낱말마다 한 번만 세면 (q, r)이 가장 많습니다.
-WORDS = {
-    word("b.c.b.c.b.c.b"): 7,
-    word("b.c.d"): 2,
-    word("x.y.k"): 3,
-    word("x.y.m"): 3,
-    word("x.y.n"): 3,
-    word("x.y.o"): 3,
-    word("x.y.p"): 3,
-    word("q.r.s"): 17,
-    word("lone"): 5,
-    word("c.b"): 1,
-}
-DOUBLED = {word("a.a.a.a.a.z"): 6, word("a.a.y.a.a"): 4, word("a.ab"): 3}  # 합친 것이 겹치면 안 됩니다.
-LONG = {word("h.e.llo.w"): 5, word("llo.w.h.e.llo.w"): 11, word("h.e"): 13}  # 이미 여러 바이트인 조각
-TIED = {word("s.t.q"): 8, word("m.n.q"): 8, word("t.s.m"): 1}
+BATCH, LENGTH, WIDTH, WIDE, EPS = 3, 5, 7, 11, 0.09  # eps가 커야, 더한 곳이 다르면 값도 다릅니다.
+NORM_ATOL = 2e-2  # einsum으로 제곱하면 bf16의 차이가 5e-3쯤이고, 가장 가까운 실수는 0.1쯤입니다.
+ATOL = 6e-2  # 행렬곱이 셋이라 bf16의 차이는 4e-2쯤이고, 가장 가까운 실수는 0.2쯤입니다.
+NAMES = ("x", "scale", "gate", "up", "down")
+Tensors = list[torch.Tensor]
 
 
-def pairs_of(pieces: Word) -> Iterator[tuple[bytes, bytes]]:
-    for index in range(len(pieces) - 1):
-        yield pieces[index], pieces[index + 1]
+def made(device: str, batch: int, length: int, width: int, wide: int, seed: int) -> Tensors:
+    """x, scale, gate, up, down. x의 평균은 0이 아니고, scale은 1이 아닙니다."""
+    shapes = ((batch, length, width), (width,), (wide, width), (wide, width), (width, wide))
+    x, scale, gate, up, down = (normal(*shape, seed=seed + i) for i, shape in enumerate(shapes))
+    parts = 0.5 * x + 0.4, 1.3 + 0.3 * scale, 0.5 * gate, 0.5 * up, 0.5 * down
+    return [one.to(device) for one in parts]
 
 
-def counted(words: dict[Word, int], weight: Callable[[int], int] = lambda count: count, once: bool = False) -> dict:
-    """짝 → 횟수."""
-    counts: dict[tuple[bytes, bytes], int] = {}
-    for pieces, count in words.items():
-        for pair in dict.fromkeys(pairs_of(pieces)) if once else pairs_of(pieces):
-            counts[pair] = counts.get(pair, 0) + weight(count)
-    return counts
+def normed_by_torch(x: torch.Tensor, scale: torch.Tensor, eps: float) -> torch.Tensor:
+    return functional.rms_norm(x.double(), scale.shape, scale.double(), eps).float()
 
 
-def first_of(counts: dict) -> tuple[bytes, bytes]:
-    return sorted(counts, key=lambda pair: (-counts[pair], pair))[0]
+def mixed_by_hand(normed: torch.Tensor, weights: Sequence[torch.Tensor], opened: Any = None) -> torch.Tensor:
+    """칸마다의 곱을 `down`으로 줄인 것. `opened`는 (문, 넓힌 것)을 섞는 법입니다."""
+    gate, up, down = weights
+    doors = torch.einsum("bld,wd->blw", normed.double(), gate.double())
+    wide = torch.einsum("bld,wd->blw", normed.double(), up.double())
+    inside = opened(doors, wide) if opened else doors * doors.sigmoid() * wide
+    return torch.einsum("blw,dw->bld", inside, down.double()).float()
 
 
-def joined(pieces: Word, pair: tuple[bytes, bytes], limit: int | None = None) -> Word:
-    """짝을 앞에서부터 `limit`번까지 붙인 것."""
-    made: list[bytes] = []
-    index = done = 0
-    while index < len(pieces):
-        if pieces[index : index + 2] == pair and (limit is None or done < limit):
-            made.append(b"".join(pair))
-            index, done = index + 2, done + 1
-        else:
-            made.append(pieces[index])
-            index += 1
-    return tuple(made)
+def reference(x: torch.Tensor, scale: torch.Tensor, *weights: torch.Tensor, eps: float) -> Tensors:
+    normed = normed_by_torch(x, scale, eps)
+    return [normed, mixed_by_hand(normed, weights)]
 
 
-def overlapping(pieces: Word, pair: tuple[bytes, bytes]) -> Word:
-    """짝이 나올 때마다 붙이되, 붙인 조각을 한 번 더 쓴 것."""
-    made = [b"".join(two) if two == pair else two[0] for two in pairs_of(pieces)]
-    return tuple(made if pieces[-2:] == pair else [*made, pieces[-1]])
+def wrong_norms(x: torch.Tensor, scale: torch.Tensor, eps: float) -> Wrong:
+    """헷갈리기 쉬운 정규화들."""
+    square = x.square().mean(-1, keepdim=True)
+    size = (square + eps).sqrt()
+    centred = x - x.mean(-1, keepdim=True)
+    yield "centred", functional.layer_norm(x, scale.shape, scale, eps=eps)
+    yield "centred", centred / size * scale
+    yield "centred", centred / (centred.square().mean(-1, keepdim=True).sqrt() + eps) * scale
+    yield "no-root", x / (square + eps) * scale
+    yield "sum-not-mean", x / (x.square().sum(-1, keepdim=True) + eps).sqrt() * scale
+    yield "sum-not-mean", x / (x.norm(dim=-1, keepdim=True) + eps) * scale
+    yield "sum-not-mean", functional.normalize(x, dim=-1) * scale
+    yield "eps-outside", x / (square.sqrt() + eps) * scale
+    for other in (0.0, 1e-5, 1e-6):
+        yield "no-eps", x / (square + other).sqrt() * scale
+    yield "no-scale", x / size
+    yield "scale-plus-one", x / size * (1 + scale)
+    for axes in ((0,), (1,), (0, 1), (1, 2), (0, 1, 2)):
+        yield "other-axis", x / (x.square().mean(axes, keepdim=True) + eps).sqrt() * scale
+    yield "multiplied", x * size * scale
+    yield "only-scaled", x * scale
+    yield "only-scaled", x
 
 
-def unskipped(pieces: Word, pair: tuple[bytes, bytes]) -> Word:
-    """짝이 나올 때마다 붙이되, 붙인 다음에 뒤의 조각을 건너뛰지 않은 것."""
-    return tuple(b"".join(pair) if pieces[at : at + 2] == pair else one for at, one in enumerate(pieces))
+def wrong_mixes(x: torch.Tensor, normed: torch.Tensor, weights: Tensors) -> Wrong:
+    """헷갈리기 쉬운 섞기들."""
+    silu = functional.silu
+    gate, up, down = weights
+    yield "gate-swapped", mixed_by_hand(normed, (up, gate, down))
+    others = (torch.sigmoid, torch.relu, functional.gelu, lambda t: functional.gelu(t, approximate="tanh"), torch.tanh)
+    for other in others:
+        yield "other-gate", mixed_by_hand(normed, weights, lambda doors, wide, other=other: other(doors) * wide)
+    yield "no-silu", mixed_by_hand(normed, weights, lambda doors, wide: doors * wide)
+    yield "one-branch", mixed_by_hand(normed, weights, lambda doors, wide: silu(doors))
+    yield "one-branch", mixed_by_hand(normed, weights, lambda doors, wide: silu(wide))
+    yield "silu-after", mixed_by_hand(normed, weights, lambda doors, wide: silu(doors * wide))
+    yield "both-silu", mixed_by_hand(normed, weights, lambda doors, wide: silu(doors) * silu(wide))
+    yield "added-branches", mixed_by_hand(normed, weights, lambda doors, wide: silu(doors) + wide)
+    right = mixed_by_hand(normed, weights)
+    yield "residual-too", x + right
+    yield "residual-too", normed + right
+    yield "not-normed", mixed_by_hand(x, weights)
 
 
-def as_text(pieces: Word, pair: tuple[bytes, bytes]) -> Word:
-    """조각들을 빈칸으로 이은 글에서 짝을 바꾼 것."""
-    return tuple(b" ".join(pieces).replace(b" ".join(pair), b"".join(pair)).split(b" "))
+@pytest.fixture
+def tensors(device):
+    return made(device, BATCH, LENGTH, WIDTH, WIDE, seed=71)
 
 
-def merged_with(words: dict[Word, int], pair: tuple[bytes, bytes], join: Callable = joined) -> Merged:
-    return pair, {join(pieces, pair): count for pieces, count in words.items()}
-
-
-def right(words: dict[Word, int]) -> Merged:
-    return merged_with(words, first_of(counted(words)))
-
-
-def wrong_merges(words: dict[Word, int]) -> Wrong:
-    """헷갈리기 쉬운 합치기들."""
-    counts = counted(words)
-    pair, merged = right(words)
-    yield "unweighted", merged_with(words, first_of(counted(words, weight=lambda count: 1)))
-    yield "once-per-word", merged_with(words, first_of(counted(words, once=True)))
-    yield "rarest", merged_with(words, sorted(counts, key=lambda one: (counts[one], one))[0])
-    yield "first-only", merged_with(words, pair, lambda pieces, pair: joined(pieces, pair, limit=1))
-    yield "overlap", merged_with(words, pair, overlapping)
-    yield "overlap", merged_with(words, pair, unskipped)
-    yield "overlap", merged_with(words, pair, lambda pieces, pair: unskipped(pieces, pair)[:-1])
-    yield "inside-pieces", merged_with(words, pair, as_text)
-    yield "lost-words", (pair, {pieces: count for pieces, count in merged.items() if b"".join(pair) in pieces})
-    yield "not-merged", (pair, dict(words))
-    yield "counts-changed", (pair, dict.fromkeys(merged, 1))
-    yield "counts-changed", (pair, dict.fromkeys(merged, counts[pair]))
-
-
-def shown(merged: Merged, other: Merged) -> str:
-    """학생에게 보일 짧은 글: `other`와 다른 낱말 둘까지."""
-    pair, words = merged
-    different = [one for one in words.items() if one not in other[1].items()] or list(words.items())
-    some = [b".".join(pieces).decode() + f":{count}" for pieces, count in different[:2]]
-    return f"{b'+'.join(pair).decode()}, 낱말 {len(words)}개, {' '.join(some)} …"
-
-
-def _first(merged: Any) -> str:
-    """딕셔너리면 첫 키, 아니면 그 종류."""
-    return repr(next(iter(merged), None))[:60] if isinstance(merged, dict) else type(merged).__name__
-
-
-def merge(load: Any, words: dict[Word, int]) -> Merged:
-    """학생이 합친 것."""
-    module, given = load(9), dict(words)
-    empty = {"idea": "이웃한 짝", "expected": "낱말마다의 이웃한 짝"}
+def feed(load: Any, tensors: Tensors, eps: float = EPS) -> Tensors:
+    """학생의 [정규화한 x, 섞은 값]."""
+    module = load(9)
+    given = [one if one.requires_grad else one.clone() for one in tensors]
+    (batch, length, width), wide = tensors[0].shape, len(tensors[2])
+    rows = batch * length
+    sizes = rf"\(?{rows}x{width} and {wide}x{width}|\(?{rows}x{wide} and {width}x{wide}"
+    apart = rf"tensor a \({width}\) must match the size of tensor b \({length}\)"
     with (
-        explained(when("min\\(\\)|max\\(\\)|empty sequence|list index out of range", "no-pairs", **empty)),
-        no_side_effects(inputs={"words": given}),
+        explained(
+            when(sizes, "not-transposed", idea="가중치의 모양", expected=f"({wide}, {width})와 ({width}, {wide})"),
+            when(apart, "no-keepdim", idea="남은 축", expected=f"({batch}, {length}, 1)", got=f"({batch}, {length})"),
+        ),
+        no_side_effects(inputs=dict(zip(NAMES, given, strict=True)), random_state=True),
+        on_one_device("x와 같은 장치"),
     ):
-        pair, merged = module.merge_most_common(given)
-    require_value(pair, "pair")
-    require_value(merged, "merged")
-    if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(one, bytes) for one in pair)):
-        fail(idea="짝", expected="(bytes, bytes)", got=repr(pair)[:60], symptom="not-a-pair")
-    if not isinstance(merged, dict) or not all(isinstance(one, tuple) for one in merged):
-        fail(idea="낱말", expected="조각의 튜플을 키로 하는 딕셔너리", got=_first(merged), symptom="not-words")
-    return pair, dict(merged)
+        normed, mixed = module.gated_feed_forward(*given, eps=eps)
+    shape = tuple(tensors[0].shape)
+    for name, got in (("normed", normed), ("mixed", mixed)):
+        require_tensor(got, name)
+        require_shape(got, shape, idea="모양", what=name, wrong={(*shape[:2], wide): "not-narrowed"})
+    return [normed, mixed]
 
 
-def require_right(load: Any, words: dict[Word, int], idea: str, message: str) -> None:
-    got, want = merge(load, words), right(words)
-    if got != want:
-        recognise(got, wrong_merges(words), idea=idea, expected=shown(want, got), shown=shown(got, want))
-        fail(message, idea=idea, expected=shown(want, got), got=shown(got, want))
+def feeds_rightly(load: Any, tensors: Tensors) -> bool:
+    return all(close(*pair, ATOL) for pair in zip(feed(load, tensors), reference(*tensors, eps=EPS), strict=True))
 
 
-@todo("9-1")
-def test_most_common_pair_is_merged_everywhere(load):
-    """횟수까지 센 가장 흔한 짝이, 나오는 곳마다 하나가 됩니다."""
-    require_right(load, WORDS, "짝의 횟수", "가장 흔한 짝을 합친 것과 다릅니다.")
+def require_norm(got: torch.Tensor, want: torch.Tensor, tensors: Tensors, eps: float) -> None:
+    if not close(got, want, NORM_ATOL):
+        recognise(got, wrong_norms(tensors[0], tensors[1], eps), atol=NORM_ATOL, idea="RMSNorm", expected=want)
+        assert_close(got, want, atol=NORM_ATOL, idea="RMSNorm", message="정규화한 x가 기대와 다릅니다.")
 
 
-@todo("9-1")
-def test_pieces_are_used_once(load):
-    """a a a a a는 aa aa a입니다."""
-    require_right(load, DOUBLED, "겹치는 짝", "같은 조각이 이어질 때 합친 것이 다릅니다.")
+def require_mix(got: torch.Tensor, want: Tensors, tensors: Tensors) -> None:
+    if not close(got, want[1], ATOL):
+        recognise(got, wrong_mixes(tensors[0], want[0], tensors[2:]), atol=ATOL, idea="SwiGLU", expected=want[1])
+        assert_close(got, want[1], atol=ATOL, idea="SwiGLU", message="SwiGLU의 결과가 기대와 다릅니다.")
 
 
 @todo("9-1")
-def test_pieces_of_many_bytes_are_merged_too(load):
-    """이미 합쳐진 조각도 하나의 조각입니다."""
-    require_right(load, LONG, "조각", "여러 바이트인 조각이 있을 때 합친 것이 다릅니다.")
+def test_norm_divides_by_the_root_mean_square(load, tensors):
+    """자리마다 제곱의 평균의 제곱근으로 나누고 scale을 곱합니다."""
+    require_norm(feed(load, tensors)[0], reference(*tensors, eps=EPS)[0], tensors, EPS)
 
 
 @todo("9-1")
-def test_tie_goes_to_the_smaller_bytes(load):
-    """횟수가 같으면 바이트의 차례로 앞선 것입니다."""
-    for words in (TIED, dict(reversed(TIED.items()))):
-        got, want = merge(load, words), right(words)
-        if got[0] != want[0] and counted(words).get(got[0]) == 8:
-            more = {"expected": b"+".join(want[0]).decode(), "got": b"+".join(got[0]).decode()}
-            fail(idea="횟수가 같을 때", symptom="other-tie", **more)
-        require_right(load, words, "횟수가 같을 때", "횟수가 같은 짝이 있을 때 합친 것이 다릅니다.")
+def test_one_branch_is_the_gate_of_the_other(load, tensors):
+    """SiLU를 한 gate가 up에 칸마다 곱해지고, down이 줄입니다."""
+    got, want = feed(load, tensors), reference(*tensors, eps=EPS)
+    if close(got[0], want[0], NORM_ATOL):  # 정규화가 틀렸으면 앞의 검사가 말합니다.
+        require_mix(got[1], want, tensors)
+
+
+@todo("9-1")
+@pytest.mark.parametrize(("shape", "eps"), [((1, 1, 4, 10), 0.17), ((2, 6, 9, 3), 0.02)])
+def test_every_shape_and_eps(load, device, shape, eps):
+    """한 자리뿐이어도, 넓힌 차원이 더 좁아도, eps가 달라도 됩니다."""
+    tensors = made(device, *shape, seed=83)
+    got, want = feed(load, tensors, eps), reference(*tensors, eps=eps)
+    require_norm(got[0], want[0], tensors, eps)
+    require_mix(got[1], want, tensors)
+
+
+@todo("9-1")
+def test_gradients_match_the_reference(load, tensors):
+    """기울기는 두 결과에서 x와 네 가중치까지 닿습니다."""
+    if not sound(lambda: feeds_rightly(load, tensors)):
+        return
+    push = normal(BATCH, LENGTH, WIDTH, seed=91).to(tensors[0].device)
+    leaves, own = ([one.clone().requires_grad_() for one in tensors] for _ in range(2))
+    for one in feed(load, leaves):
+        if one.requires_grad:
+            (one * push).sum().backward(retain_graph=True)
+    for one in reference(*own, eps=EPS):
+        (one * push).sum().backward(retain_graph=True)
+    for name, leaf, want in zip(NAMES, leaves, own, strict=True):
+        if leaf.grad is None or matches(leaf.grad, torch.zeros_like(leaf), 1e-6):
+            fail(idea="기울기", expected="0이 아닌 기울기", got=f"{name}에 없음", symptom="cut-graph", name=name)
+        scale = float(want.grad.abs().max())
+        message = f"{name}에 닿은 기울기가 기대와 다릅니다."
+        assert_close(leaf.grad / scale, want.grad / scale, atol=ATOL, idea="기울기", message=message)
