@@ -213,7 +213,7 @@ class Trainer:
             metrics: 이름 → 값. 예: `{"val_loss": 0.41, "val_acc": 0.83}`.
         """
         weights = self.model.lang_model.state_dict()
-        # [TODO 4-5] saver가 고르는 값(saver.metric)을 꺼내, 남길 만하면 가중치와 값, 스텝 수를 저장하세요.
+        # [TODO 4-5] 이름이 self.saver.metric인 값을 metrics에서 꺼내, 남길 만하면 가중치와 값, 스텝 수를 저장하세요.
         # 힌트: self.saver.is_worth_keeping(값)과 self.saver.save_best(가중치, 값, 스텝 수)가 있습니다. 고르는 값의
         #       이름은 설정(saving_mode)에 따라 val_acc일 수도, val_loss일 수도 있습니다.
         todo("4-5")  # 여기를 지우고 채워 주세요.

@@ -45,7 +45,7 @@ def test_what_crosses_does_not_grow_with_the_corpus(model):
 
 
 def test_a_copy_inside_the_process_keeps_its_texts(model):
-    dataset = model.dataset("train")
+    dataset = model.train_dataloader().dataset
     for twin in (copy.copy(dataset), copy.deepcopy(dataset)):
         assert twin.examples == dataset.examples
         assert [*twin] == [*dataset]

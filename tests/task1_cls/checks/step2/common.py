@@ -18,13 +18,11 @@ import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader, default_collate
 
-from course.checks.recognising import Explanation, explained, when
+from course.checks.recognising import Explanation, explained, recognise, when
 from course.checks.side_effects import ModesKept, SettingsKept
-from course.checks.words import CheckFailed, assert_equal, close, fail
+from course.checks.words import CheckFailed, assert_equal, close, fail, known_as
 from course.checks.workspace import workspace
-from nlpbook.classification.datasets import ClassificationDataset
-from nlpbook.classification.nsmc import NsmcCorpus
-from nlpbook.rows import IntegerRows
+from nlpbook.classification.nsmc import ClassificationExample, NsmcCorpus
 from tests.task1_cls.checks import support
 from todo import TodoNotDone
 
@@ -50,6 +48,9 @@ def distinct_reviews() -> Path:
         for i in range(start, start + count):
             text = " ".join([words[i % 7], words[7 + i // 7], *words[20 : 20 + i % 5]])
             odd = {3: "", 6: "" if name != "train" else text, 5: words[7 + i // 7], 9: f"{text} {support.LONG_TEXT}"}
+            if name == "test":  # 글자는 적고 토큰은 많은 것, 글자는 많고 토큰은 적은 것
+                by_letters = sorted(words, key=len)
+                odd |= {7: " ".join(by_letters[:9]), 8: " ".join(by_letters[-7:])}
             text = odd.get(i - start, text)
             lines.append(f"{i}\t{text}\t{i * i % 3 % 2 if text else 0}")
         (folder / f"ratings_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
@@ -72,7 +73,7 @@ def bare(load, device: str = "cpu", **learning: Any) -> Any:
     LightningModule.__init__(model)
     model.config = support.tiny_config(learning_rate=LR, weight_decay=DECAY, **learning)
     model.config.data.home, model.config.data.name = str(distinct_reviews().parent), distinct_reviews().name
-    model.data = NsmcCorpus(model.config)
+    model.data = Corpus(model.config)
     model.lm_tokenizer = tokenizer()
     return model.to(device)
 
@@ -112,27 +113,34 @@ def reference(mode: str) -> list[tuple[tuple[int, ...], int]]:
     return [(tuple(one), int(label)) for one, label in zip(ids, labels, strict=True)]
 
 
-RAW = "데이터셋의 항목이 토큰 번호가 아닙니다."
 MANY = 3001  # 작은 말뭉치에서는 드러나지 않는 상한(100개, 1000개, …)보다 많은 수
 
 
-class ManyReviews(ClassificationDataset):
-    """예문이 `MANY`개인 데이터셋. 파일을 만들지 않도록 한 갈래의 예문을 되풀이합니다."""
+@known_as("NsmcCorpus")
+class Corpus(NsmcCorpus):
+    """어느 갈래를 몇 번 읽었는지 세는 말뭉치. `many`를 켜면 갈래마다 예문을 되풀이해 `MANY`개를 줍니다."""
 
-    def __init__(self, few: ClassificationDataset) -> None:
-        again = [number % len(few) for number in range(MANY)]
-        self.mode, self.input_ids = few.mode, IntegerRows([few[i]["input_ids"] for i in again])
-        self.examples, self.labels = [few.examples[i] for i in again], [few.labels[i] for i in again]
-        self._labels = torch.tensor(self.labels)
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.many = False
+        self.reads: Counter[str] = Counter()
+
+    def get_examples(self, mode: str, config: Any = None) -> list[ClassificationExample]:
+        self.reads["valid" if mode == "val" else mode] += 1
+        few = super().get_examples(mode, config)
+        return [few[number % len(few)] for number in range(MANY)] if self.many else few
 
 
 def make(load, mode: str, training: bool = True, many: bool = False, **hardware: Any) -> Any:
-    """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다. `many`면 `self.dataset`이 예문 `MANY`개를 줍니다."""
+    """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다. `many`면 말뭉치의 예문이 `MANY`개입니다."""
+    return made(load, mode, training, many, **hardware)[0]
+
+
+def made(load, mode: str, training: bool = True, many: bool = False, **hardware: Any) -> tuple[Any, int]:
+    """`make`의 로더와, 그것을 만드느라 그 갈래의 예문을 읽은 횟수."""
     model = bare(load)
     model.train(training).collate = Collating()
-    if many:
-        small = model.dataset
-        model.dataset = lambda mode: ManyReviews(small(mode))
+    model.data.many = many
     for name, value in hardware.items():
         setattr(model.config.hardware, name, value)
     name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
@@ -147,7 +155,7 @@ def make(load, mode: str, training: bool = True, many: bool = False, **hardware:
     settings.check()
     modes.check()
     check_readable(loader)
-    return loader
+    return loader, model.data.reads[mode]
 
 
 def stops(size: int) -> list[Explanation]:
@@ -155,6 +163,7 @@ def stops(size: int) -> list[Explanation]:
     positive = "ValueError: batch_size should be a positive.*=(?P<got>.*)$"
     one_of_two = {"idea": "sampler", "expected": "둘 중 하나", "got": "둘 다"}
     modes = "train, valid, test 가운데 하나"
+    corpus = {"idea": "데이터셋", "expected": "말뭉치"}
     return [
         when("ValueError: batch_sampler option is mutually exclusive", "batches-twice", **one_of_two),
         when(r": (?P<got>\S+) attribute should not be set after", "set-after", idea="DataLoader", expected="새 로더"),
@@ -162,6 +171,7 @@ def stops(size: int) -> list[Explanation]:
         when("ValueError: .*mutually exclusive with shuffle", "both", **one_of_two),
         when(positive, "batch-size", idea="배치 크기", expected=str(size)),
         when("ValueError: mode는.*: (?P<got>.*)$", "unknown-mode", idea="갈래", expected=modes),
+        when(r"'?(?P<got>\w+)'?(?: object)? has no attribute '?get_examples", "swapped-arguments", **corpus),
         when("TypeError: .*features", "collate-called", idea="함수를 건네기", expected="함수", got="호출"),
         explain_corpus_without_length,
     ]
@@ -206,9 +216,10 @@ def batches(loader: DataLoader) -> list[list[tuple[tuple[int, ...], int]]]:
         try:
             items = [loader.dataset[i] for i in indices]
         except IndexError:
-            count = len(loader.dataset)
-            got = f"{max(indices)}번"
-            fail(idea="sampler", expected=f"0~{count - 1}번", got=got, symptom="foreign-sampler")
+            more = {"idea": "sampler", "expected": f"0~{len(loader.dataset) - 1}번", "got": f"{max(indices)}번"}
+            lengths = sorted(len(one["input_ids"]) for one in dataset_items(loader))
+            symptom = "lengths-as-order" if sorted(flat(list(loader.batch_sampler))) == lengths else "foreign-sampler"
+            fail("sampler가 데이터셋에 없는 번호를 냈습니다.", symptom=symptom, **more)
         if not all(isinstance(one, Mapping) and "input_ids" in one and "labels" in one for one in items):
             got = type(items[0]).__name__
             fail(idea="데이터셋", expected="dict", got=got, symptom="raw-examples")
@@ -292,9 +303,12 @@ def check_sizes(loader: DataLoader, mode: str) -> None:
 
 def check_elsewhere(load, mode: str) -> None:
     """로더는 모듈의 모드나 장치의 수에 따라 달라지지 않고, 배치 크기는 설정이 바뀌면 따라 바뀝니다."""
-    usual = make(load, mode)
+    usual, reads = made(load, mode)
     if not right_loader(usual, mode, size_of(mode)):
         return  # 언제나 틀린 것은 다른 검사들이 말합니다.
+    if reads > 1:
+        fail(idea="데이터셋", expected="한 번", got=f"{reads}번", symptom="read-again")
+    check_kept_whole(usual.dataset)
     if (got := changed(lambda: make(load, mode, training=False), mode, size_of(mode))) is not None:
         fail(idea="train/eval", expected="같은 로더", got=got, symptom="by-mode")
     if (got := changed(lambda: make(load, mode, devices=3, strategy="ddp"), mode, size_of(mode))) is not None:
@@ -313,10 +327,18 @@ def check_elsewhere(load, mode: str) -> None:
         fail(idea="num_workers", expected=WORKERS, got=got, symptom="no-workers")
 
 
+def check_kept_whole(dataset: Any) -> None:
+    """뒤의 단계는 데이터셋에서 길이(lengths)와 글(examples)을 읽습니다. 다른 것으로 감싸면 둘이 보이지 않습니다."""
+    missing = [name for name in ("lengths", "examples") if not hasattr(dataset, name)]
+    if missing:
+        more = {"expected": "ClassificationDataset", "got": type(dataset).__name__, "missing": ", ".join(missing)}
+        fail(idea="데이터셋", symptom="wrapped", **more)
+
+
 def check_no_limit(loader: DataLoader, mode: str) -> None:
-    """예문이 많아도 모두 읽는지. 데이터셋을 따로 만든 답에는 작은 말뭉치뿐이라 볼 것이 없습니다."""
+    """예문이 많아도 모두 읽는지."""
     held, read = len(loader.dataset), len(flat(list(loader.batch_sampler)))
-    if held != SPLITS[mode] and read < MANY:
+    if min(held, read) < MANY:
         fail(idea="예문의 수", expected=f"{MANY}개", got=f"{min(held, read)}개", symptom="capped")
 
 
@@ -324,11 +346,13 @@ def right_loader(loader: DataLoader, mode: str, size: int) -> bool:
     """예문, 배치 크기, 순서가 모두 옳은지."""
     first, second = batches(loader), batches(loader)
     in_order = [reference(mode)[i : i + size] for i in range(0, SPLITS[mode], size)]
-    if mode != "train":
-        return loader.batch_sampler.batch_size == size and first == second == in_order
-    whole = all(Counter(flat(one)) == Counter(reference(mode)) for one in (first, second))
     sizes = sorted(map(len, first), reverse=True) == [len(one) for one in in_order]
-    return loader.batch_sampler.batch_size == size and whole and sizes and first != second != in_order != first
+    whole = all(Counter(flat(one)) == Counter(reference(mode)) for one in (first, second))
+    if loader.batch_sampler.batch_size != size or not sizes or not whole:
+        return False
+    if mode == "train":
+        return first != second != in_order != first
+    return first == second and (first == in_order if mode == "valid" else is_longest_first(flat(first)))
 
 
 def changed(remake: Callable[[], Any], mode: str, size: int) -> str | None:
@@ -373,7 +397,42 @@ def check_in_file_order(loader: DataLoader) -> None:
         )
 
 
-OTHER = "self.collate가 묶은 배치와 다릅니다."
+def is_longest_first(read: list[tuple[tuple[int, ...], int]]) -> bool:
+    """토큰의 수가 줄어들기만 하는가. 길이가 같은 것끼리의 차례는 묻지 않습니다."""
+    lengths = [len(ids) for ids, _ in read]
+    return lengths == sorted(lengths, reverse=True)
+
+
+def check_longest_first(loader: DataLoader, mode: str) -> None:
+    """토큰이 많은 예문부터, 몇 번을 읽어도 같은 순서로 읽는지."""
+    items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
+    first, second = flat(batches(loader)), flat(batches(loader))
+    if first != second:
+        fail(idea="sampler", expected="긴 예문부터", got="뒤섞인 순서", symptom="shuffled")
+    if items != reference(mode) and Counter(items) == Counter(reference(mode)):
+        fail(idea="데이터셋", expected="파일 순서의 데이터셋", got="다시 늘어놓은 데이터셋", symptom="rearranged")
+    if is_longest_first(first):
+        return
+    got = f"토큰 {', '.join(str(len(ids)) for ids, _ in first[:6])}, …개"
+    letters = [letters_of().get(ids, 0) for ids, _ in first]
+    wrong = [
+        ("file-order", first == items[: len(first)]),
+        ("shortest-first", is_longest_first(first[::-1])),
+        ("by-letters", letters == sorted(letters, reverse=True)),
+    ]
+    recognise(True, wrong, idea="sampler", expected="긴 예문부터", shown=got)
+    fail("토큰이 많은 예문부터 읽지 않습니다.", idea="sampler", expected="긴 예문부터", got=got)
+
+
+@cache
+def letters_of() -> dict[tuple[int, ...], int]:
+    """토큰 번호들 → 그 글의 글자 수. 모든 갈래의 것입니다."""
+    found = {}
+    for mode in SPLITS:
+        lines = (distinct_reviews() / f"ratings_{mode}.txt").read_text(encoding="utf-8").splitlines()[1:]
+        texts = [line.split("\t")[1] for line in lines]
+        found |= {ids: len(text) for (ids, _), text in zip(reference(mode), texts, strict=True)}
+    return found
 
 
 def check_collate(loader: DataLoader, mode: str) -> None:

@@ -7,7 +7,7 @@ from nlpbook.loaders import evaluation_loader
 from tests.task1_cls.checks.step2.common import (
     check_collate,
     check_elsewhere,
-    check_in_file_order,
+    check_longest_first,
     check_sizes,
     check_split,
     make,
@@ -27,10 +27,10 @@ def test_test_loader_uses_the_evaluation_batch_size(load):
 
 
 @todo("2-4")
-def test_test_order_is_the_files(load):
-    """평가는 파일 순서 그대로이고, 5단계가 길이순으로 다시 읽어도 예문이 빠지지 않습니다."""
+def test_longest_examples_come_first(load):
+    """평가는 긴 예문부터이고, 5단계가 프로세스에 나누어 다시 읽어도 예문이 빠지지 않습니다."""
     loader = make(load, "test")
-    check_in_file_order(loader)
+    check_longest_first(loader, "test")
     order = list(evaluation_loader(loader).sampler)
     assert_equal(sorted(order), list(range(len(loader.dataset))), idea="sampler", message="빠진 예문이 있습니다.")
 
