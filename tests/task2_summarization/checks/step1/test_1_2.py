@@ -212,6 +212,23 @@ def test_a_file_may_be_inherited_twice(walk, family, tmp_path, case):
     assert_equal(got, want, idea=IDEA, message="같은 파일을 두 길로 물려받을 때의 값이 다릅니다.")
 
 
+@todo("1-2")
+def test_files_of_the_same_name_are_different_files(walk, tmp_path):
+    """다른 폴더에 있는 같은 이름의 파일은 다른 파일입니다."""
+    (tmp_path / "shared").mkdir()
+    write(tmp_path / "shared", mine="training: {logging_steps: 61}")
+    files = write(tmp_path, mine="inherits: shared/mine.yaml\ngeneral: {seed: 71}")
+    try:
+        got = values_of(walk(files["mine"]))
+    except UserError as error:
+        if "맴" not in str(error):
+            raise
+        fail(idea="경로", expected="설정", got="맴돈다는 오류", symptom="same-name")
+    if "training" in got:  # 부모의 값을 읽지 않은 것은 첫 검사가 말합니다.
+        want = {"training": {"logging_steps": 61}, "general": {"seed": 71}}
+        assert_equal(got, want, idea=IDEA, message="이름이 같은 다른 파일을 물려받을 때의 값이 다릅니다.")
+
+
 CIRCLES = {
     "저를 물려받음": ({"mine": "inherits: mine.yaml"}, ["mine"]),
     "둘이 서로를": ({"mine": "inherits: other.yaml", "other": "inherits: mine.yaml"}, ["mine", "other"]),

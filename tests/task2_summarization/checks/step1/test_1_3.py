@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import Wrong, explained, recognise, require_value, sound
+from course.checks.recognising import Wrong, explained, recognise, require_value, sound, when
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
-from nlpbook.settings import UnknownSetting
+from nlpbook.settings import UnknownSetting, WrongValue
 from nlpbook.summarization.config import SummarizationConfig
 from nlpbook.summarization.config_files import (
     command_line_layer,
@@ -23,7 +23,7 @@ from nlpbook.summarization.config_files import (
     resolved,
     trial_layer,
 )
-from nlpbook.summarization.layers import Layer, config_of
+from nlpbook.summarization.layers import Layer, Sourced, config_of
 from tests.task2_summarization.checks.step1.common import Tree, layered, merged, shallow, write
 
 IDEA = "앞서는 순서"
@@ -95,7 +95,7 @@ def loading(step1, setting, monkeypatch) -> Callable[..., Any]:
         monkeypatch.setenv(name, value)
 
     def load(*args: Any, **more: Any) -> Any:
-        with explained(blame_raw_layer):
+        with explained(blame_raw_layer, blame_inner_source):
             return step1.load_config(*args, **more)
 
     return load
@@ -112,6 +112,12 @@ def blame_raw_layer(error: Exception) -> None:
     """시도나 환경 변수의 짧은 이름을 옮기지 않고 그대로 얹었으면 그렇다고 말합니다."""
     if isinstance(error, UnknownSetting) and error.name in {*TRIAL, *ENVIRONMENT}:
         fail(idea="층", expected="묶음 안의 이름", got=error.name, symptom="raw-layer")
+
+
+def blame_inner_source(error: Exception) -> None:
+    """값과 온 곳의 짝(`Sourced`)을 떼지 않은 채 설정으로 바꾸었으면 그렇다고 말합니다."""
+    if isinstance(error, WrongValue) and isinstance(error.value, Sourced):
+        fail(idea="값이 온 곳", expected=f"{error.value.value!r}", got=f"{error.value}", symptom="source-inside")
 
 
 def layers_of(path: Path) -> dict[str, Layer]:
@@ -151,6 +157,7 @@ def wrong_results(path: Path) -> Wrong:
         ("no-parents", of([own_layer(path), *every[1:]])),
         ("other-file", of([own_layer(path.with_name("quick.yaml")), *every[1:]])),
         ("no-file", of(layers[name] for name in NAMES if name != "file")),
+        ("only-file", of([every[0]])),
         *[("not-piled", of([every[0], one])) for one in every[1:]],
         ("no-environment", of(layers[name] for name in NAMES if name != "environment")),
         ("no-command-line", of(layers[name] for name in NAMES if name != "command-line")),
@@ -188,6 +195,36 @@ def turned(order: tuple[str, ...]) -> tuple[str, str]:
             if order.index(low) > order.index(high):
                 return low, high
     raise AssertionError(order)
+
+
+@todo("1-3")
+@pytest.mark.parametrize("kind", ["이름 → 값", "한 번만 훑을 수 있는 것"])
+def test_overrides_of_every_promised_kind_are_read(loading, setting, kind):
+    """overrides는 딕셔너리(이름 → 값)일 수도, 말들을 하나씩 내는 것(Iterable)일 수도 있습니다."""
+    pairs = {"training.num_train_epochs": 19, "generation.num_beams": 9}
+    words = [f"{name}={value}" for name, value in pairs.items()]
+    if not sound(lambda: looked_at(loading(setting, list(words), environment={})) == typed(setting, pairs)):
+        return  # 목록일 때 틀린 것은 앞의 검사가 말합니다.
+    given = dict(pairs) if kind == "이름 → 값" else iter(words)
+    names_only = f"모양이 아닙니다: {next(iter(pairs))}\\."
+    known = when(names_only, "names-only", idea="딕셔너리", expected="이름 → 값", got="이름뿐인 말들")
+    with explained(known):
+        config = require_config(loading(setting, given, environment={}))
+    got, want = looked_at(config), typed(setting, pairs)
+    if got == want:
+        return
+    name = next(name for name in LOOKED_AT if got[name] != want[name])
+    expected, shown = f"{name} {want[name]}", f"{name} {got[name]}"
+    left = [dict(list(pairs.items())[seen:]) for seen in range(1, len(pairs) + 1)]  # 앞의 말들은 이미 꺼냈습니다.
+    is_used = kind != "이름 → 값" and got in [typed(setting, one) for one in left]
+    symptom = "used-up" if is_used else None
+    message = "" if symptom else "명령줄에 적은 것이 설정과 다릅니다."
+    fail(message, idea="Iterable", expected=expected, got=shown, symptom=symptom)
+
+
+def typed(path: Path, pairs: dict[str, Any]) -> Tree:
+    """파일 위에 이것들만 적었을 때의 값들."""
+    return of([layers_of(path)["file"], command_line_layer(pairs)])
 
 
 @todo("1-3")

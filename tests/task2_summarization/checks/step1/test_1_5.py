@@ -69,7 +69,7 @@ def test_every_tag_is_a_token_of_the_vocabulary(registering):
         *[("more-than-tag", {f"{tag}{more}" for tag in NEW_TAGS}) for more in (":", ": ", " ")],
         ("more-than-tag", {f" {tag}" for tag in NEW_TAGS}),
     ]
-    shown = ", ".join(sorted(added)) or "없음"
+    shown = ", ".join(one if one == one.strip() else repr(one) for one in sorted(added)) or "없음"
     expected = ", ".join(NEW_TAGS)
     recognise(added, wrong, idea=IDEA, expected=expected, shown=shown)
     if not added & set(NEW_TAGS) and all(re.fullmatch(r"#Person\d+#", one) for one in added):

@@ -21,6 +21,7 @@ from tests.task2_summarization.checks import support
 
 CAPS = (19, 41, 163, 601)  # 모두 긴 글보다 짧고, 토크나이저가 저장해 둔 상한이나 흔한 수(128, 512)와 다릅니다.
 IGNORED = -100
+ENDS = {number for number, token in support.SPECIAL.items() if token in ("<s>", "</s>")}
 Encode = Callable[[Any, str, int], Any]  # encode_dialogue나 encode_summary
 
 
@@ -43,8 +44,15 @@ def check_encoding(encode: Encode, text: str, cap: int, name: str, adds_start: b
     wrong = [*more, *wrong_encodings(text, cap, adds_start)]
     said = {"expected": summed_up(want), "shown": summed_up(got), "cap": cap, "count": len(got)}
     recognise(got, wrong, idea="토큰 번호", **said)
+    for letters in range(cap - 3, cap + 4):  # 시작과 끝의 자리를 남기느라 조금 더하거나 뺀 것도 있습니다.
+        if got == support.encoded(text[:letters], None, adds_start):
+            fail(idea="토큰 번호", got=summed_up(got), symptom="characters", **{**said, "cap": letters})
     if got == support.encoded(text, len(got), adds_start):
         fail(idea="max_length", expected=f"{len(want)}개", got=f"{len(got)}개", symptom="other-cap", cap=cap)
+    inside = [place for place, one in enumerate(got[1:-1], 1) if one in ENDS]
+    if inside and not set(want[1:-1]) & ENDS:
+        shown = f"{inside[0]}번째에 {words_of([got[inside[0]]])}"
+        fail(idea="시작과 끝", expected="처음과 마지막에만", got=shown, symptom="specials-inside", name=name)
     pairs = zip(got, want, strict=False)
     where = next((i for i, (one, two) in enumerate(pairs) if one != two), min(len(got), len(want)))
     message = f"{name}의 {where}번째 토큰부터 다릅니다."
@@ -103,10 +111,14 @@ def require_ids(got: Any, name: str) -> list[int]:
         fail(idea="토크나이저", expected="[번호, …]", got="[[번호, …]]", symptom="nested", name=name)
     if isinstance(got, list) and got and got[0] is None:
         fail(idea="시작 토큰", expected="번호", got="None", symptom="start-by-hand", name=name)
-    if isinstance(got, list) and any(isinstance(one, str) for one in got):
-        fail(idea="토큰 번호", expected="번호(int)", got=f"글 {got[:2]}", symptom="strings", name=name)
-    if not isinstance(got, list) or any(type(one) is not int for one in got):
+    if not isinstance(got, list):
         fail(idea="토큰 번호", expected="[번호, …]", got=type(got).__name__, symptom="not-list", name=name)
+    place, odd = next(((place, one) for place, one in enumerate(got) if type(one) is not int), (0, 0))
+    if isinstance(odd, str):
+        fail(idea="토큰 번호", expected="번호(int)", got=f"글 {odd!r}({place}번째)", symptom="strings", name=name)
+    if odd is None or type(odd) is not int:
+        kind = "None" if odd is None else type(odd).__name__
+        fail(idea="토큰 번호", expected="[번호, …]", got=f"{place}번째가 {kind}인 목록", symptom="not-list", name=name)
     return got
 
 

@@ -19,7 +19,9 @@ def check(load):
 
     def checked(text: str, cap: int, adds_start: bool = True) -> None:
         lines: Wrong = [("first-line", support.encoded(one, cap, adds_start)) for one in text.splitlines()[:1]]
-        check_encoding(encode, text, cap, "ids", adds_start, lines)
+        words = support.tokenizer().convert_tokens_to_ids(text.split())
+        whole: Wrong = [("whole-words", words[:cap])] if words else []
+        check_encoding(encode, text, cap, "ids", adds_start, [*lines, *whole])
 
     return checked
 

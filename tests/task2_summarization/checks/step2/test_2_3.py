@@ -24,12 +24,21 @@ DEFAULT_CAPS = (512, 128)
 
 def encode_dialogue(tokenizer: Any, dialogue: str, max_len: int) -> list[int]:
     """학생의 2-1 자리에 대신 두는 것."""
+    require_order("encode_dialogue", tokenizer, dialogue)
     return tokenizer(dialogue, truncation=True, max_length=max_len)["input_ids"]
 
 
 def encode_summary(tokenizer: Any, summary: str, max_len: int) -> list[int]:
     """학생의 2-2 자리에 대신 두는 것."""
+    require_order("encode_summary", tokenizer, summary)
     return tokenizer(summary, truncation=True, max_length=max_len)["input_ids"]
+
+
+def require_order(name: str, tokenizer: Any, text: Any) -> None:
+    """토크나이저와 글의 차례를 바꾸어 건넸으면 그렇다고 말합니다."""
+    if isinstance(tokenizer, str) and hasattr(text, "convert_tokens_to_ids"):
+        got = f"{name}(글, 토크나이저, …)"
+        fail(idea="인수의 차례", expected=f"{name}(토크나이저, 글, …)", got=got, symptom="arguments-turned")
 
 
 @pytest.fixture
@@ -58,7 +67,7 @@ def items_of(dataset: Any) -> list[Mapping[str, list[int]]]:
     items = require_value(dataset.items, "self.items")
     if not isinstance(items, list):
         kind = type(items).__name__
-        fail("self.items가 목록이 아닙니다.", idea="목록", expected="딕셔너리의 목록", got=kind)
+        fail(idea="목록", expected="딕셔너리의 목록", got=kind, symptom="not-list")
     if not items:
         kept = any(list(one) == DIALOGUES for one in vars(dataset).values() if isinstance(one, (list, tuple)))
         symptom = "text-kept" if kept else "empty-items"
@@ -116,6 +125,9 @@ def test_every_summary_is_cut_at_its_own_cap(make):
     missing = [index for index, item in enumerate(items) if "labels" not in item]
     if missing == [SUMMARIES.index("")]:
         fail(idea="None과 빈 글", expected="labels", got="없음", symptom="empty-summary")
+    if missing and len(missing) < len(items):
+        got = ", ".join(f"{index}번" for index in missing)
+        fail(idea="짝", expected="항목마다 labels", got=got, symptom="some-unlabelled")
     if missing:
         fail(idea="이름", expected="labels", got=", ".join(items[missing[0]]), symptom="other-names")
     got = [item["labels"] for item in items]

@@ -73,6 +73,7 @@ def wrong_inputs(labels: Tensor, pad_id: int, start_id: int) -> Wrong:
         ("blanks-left", raw),
         *[("shifted-left", torch.cat([filled[:, 1:], end], dim=1)) for end in [*ends, filled[:, :1]]],
         *[("shifted-left", torch.cat([labels[:, 1:], end], dim=1)) for end in [*ends, first]],
+        ("shifted-left", torch.cat([torch.full_like(first, start_id), filled[:, 2:], ends[1]], dim=1)),
         ("start-is-pad", want.masked_fill(torch.arange(labels.shape[1]) == 0, pad_id)),
         ("no-start", filled.roll(1, dims=1)),
         ("no-start", labels.roll(1, dims=1)),
@@ -92,6 +93,9 @@ def wrong_inputs(labels: Tensor, pad_id: int, start_id: int) -> Wrong:
             torch.cat([torch.full_like(first, start_id), filled[:, :1].expand(-1, labels.shape[1] - 1)], dim=1),
         ),
         *[("one-start", one) for one in begun_once(want, pad_id)],
+        ("only-start", torch.full_like(labels, start_id)),
+        ("below-pad", raw.clamp(min=pad_id)),
+        ("inner-start", torch.cat([want[:, :1], want[:, 1:].masked_fill(want[:, 1:] == start_id, pad_id)], dim=1)),
     ]
 
 

@@ -55,6 +55,9 @@ def collate(load):
                 got=tuple(mask.shape),
                 symptom="end-masked",
             )
+        if mask.shape != ids.shape and mask.shape[1] == len(rows) and bool((mask == 1).all()):
+            shapes = {"expected": f"{tuple(ids.shape)}", "got": f"{tuple(mask.shape)}"}
+            fail(idea="배치의 모양", symptom="mask-of-batch", **shapes)
         assert_equal(tuple(mask.shape), tuple(ids.shape), idea="배치의 모양", message="두 텐서의 모양이 다릅니다.")
         return ids, mask
 
@@ -136,6 +139,8 @@ def wrong_masks(rows: list[list[int]], pad_id: int) -> Wrong:
     return [
         ("mask-of-ids", ids != pad_id),
         ("mask-of-zeros", ids != 0),
+        ("mask-of-zeros", filled(rows, 0) != 0),
+        ("one-more", torch.arange(want.shape[1]) <= want.sum(dim=1, keepdim=True)),
         ("end-masked", want * (want.cumsum(dim=1) < want.sum(dim=1, keepdim=True))),
         *[("mask-of-scores", (1 - want) * low) for low in (float(torch.finfo(torch.float32).min), -1e9, -1e4)],
         ("mask-of-places", want * want.cumsum(dim=1)),

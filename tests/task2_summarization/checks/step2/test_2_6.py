@@ -93,7 +93,7 @@ def wrong_labels(count: int, pad_id: int, start_id: int) -> Wrong:
         ("first-summary", filled([rows[0]] * count, IGNORED)),
         ("start-ignored", torch.cat([torch.full_like(want[:, :1], IGNORED), want[:, 1:]], dim=1)),
         ("end-ignored", want.masked_fill(want == 5, IGNORED)),
-        *[("other-fill", filled(rows, one)) for one in (0, 1, -1, start_id)],
+        ("end-dropped", filled([row[:-1] for row in rows], IGNORED)),
         ("left", filled(rows, IGNORED, left=True)),
         ("dialogue-width", torch.cat([want, pads], dim=1)),
         ("labels-of-dialogue", filled(DIALOGUES[:count], IGNORED)),
@@ -121,6 +121,9 @@ def wrong_inputs(pad_id: int, start_id: int) -> Wrong:
         ("not-shifted", with_pads),
         ("shifted-twice", shifted(want, pad_id, start_id)),
         ("ids-swapped", shifted(labels, start_id, pad_id)),
+        ("ignored-left", shifted(labels, IGNORED, start_id)),
+        ("ignored-left", filled([[start_id, *row[:-1]] for row in SUMMARIES], IGNORED)),
+        ("shifted-left", torch.cat([with_pads[:, 1:], torch.full_like(labels[:, :1], start_id)], dim=1)),
         ("same-id", shifted(labels, pad_id, pad_id)),
         ("same-id", shifted(labels, start_id, start_id)),
         ("inputs-shifted", shifted(ids, pad_id, start_id)),
@@ -132,8 +135,11 @@ def wrong_inputs(pad_id: int, start_id: int) -> Wrong:
 def test_the_decoder_reads_the_labels_shifted_once(collate):
     """디코더의 입력은 라벨을 한 번 민 것입니다."""
     for pad_id, start_id in ((PAD, START), (OTHER_PAD, OTHER_START)):
-        got = collate(pad_id=pad_id, start_id=start_id)["decoder_input_ids"]
-        want = shifted(filled(SUMMARIES, IGNORED), pad_id, start_id)
+        batch = collate(pad_id=pad_id, start_id=start_id)
+        got, labels = batch["decoder_input_ids"], filled(SUMMARIES, IGNORED)
+        if not torch.equal(batch["labels"], labels):
+            return  # 라벨이 틀린 것은 앞의 검사가 말합니다. 민 것이 다른 까닭도 그것일 수 있습니다.
+        want = shifted(labels, pad_id, start_id)
         judge(got, want, wrong_inputs(pad_id, start_id), "decoder_input_ids")
 
 
@@ -148,11 +154,20 @@ def is_of_own_numbers(got: Tensor, want: Tensor) -> bool:
     return bool((got[rest] == want[rest]).all()) and all(len(got[one].unique()) == 1 for one in places)
 
 
+def is_of_other_fill(got: Tensor, want: Tensor) -> bool:
+    """라벨의 빈칸만, 모두 같은 다른 번호로 바뀌었는가."""
+    blanks = want == IGNORED
+    same = got.shape == want.shape and bool((got[~blanks] == want[~blanks]).all())
+    return same and len(got[blanks].unique()) == 1
+
+
 def judge(got: Tensor, want: Tensor, wrong: Wrong, name: str) -> None:
     """틀렸으면 무엇을 했는지 말합니다. 첫 줄을 보입니다."""
     if got.shape != want.shape or not torch.equal(got.to(want.dtype), want):
         more = {"expected": f"{want[0].tolist()}", "shown": f"{got[0].tolist()}" if got.dim() else f"{got}"}
         recognise(got, wrong, atol=0, idea="라벨의 배치", name=name, **more)
+        if name == "labels" and is_of_other_fill(got, want):
+            fail(idea="번호", expected=more["expected"], got=more["shown"], symptom="other-fill")
         if name == "decoder_input_ids" and is_of_own_numbers(got, want):
             fail(idea="번호", expected=more["expected"], got=more["shown"], symptom="own-numbers")
         shapes = f"{tuple(want.shape)}", f"{tuple(got.shape)}"

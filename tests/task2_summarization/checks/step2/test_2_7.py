@@ -98,7 +98,8 @@ def test_every_example_appears_once(group):
 def test_batches_have_the_given_size(group):
     """배치는 batch_size개씩이고, 더 작은 것은 마지막 하나뿐입니다."""
     for count, size in ((COUNT, SIZE), (EVEN_COUNT, EVEN_SIZE)):
-        sizes = sorted((len(batch) for batch in group(count, size)), reverse=True)
+        batches = group(count, size)
+        sizes = sorted(map(len, batches), reverse=True)
         want = [size] * (count // size) + [count % size] * (count % size > 0)
         if sizes == want:
             continue
@@ -109,6 +110,10 @@ def test_batches_have_the_given_size(group):
             fail(idea="배치 크기", symptom="too-big", **said)
         if sizes[0] < size:
             fail(idea="배치 크기", symptom="too-small", **said)
+        if 0 in sizes:
+            fail(idea="배치 크기", symptom="empty-ones", **{**said, "got": f"{sizes.count(0)}개"})
+        if {*map(frozenset, batches)} == small_pools(count, size):
+            fail(idea="무리", symptom="pool-of-examples", **{**said, "got": f"{POOL}개"})
         small = f"{sum(one < size for one in sizes)}개"
         fail("작은 배치가 여럿입니다.", idea="배치 크기", expected=f"{len(want)}배치", got=f"작은 것 {small}")
 
@@ -119,6 +124,12 @@ def cut(order: Sequence[int], pool: int, size: int, key: Callable[[int], object]
         nearby = list(order[start : start + pool])
         nearby = nearby if key is None else sorted(nearby, key=key)
         yield from (frozenset(nearby[first : first + size]) for first in range(0, len(nearby), size))
+
+
+def small_pools(count: int, size: int) -> set[frozenset[int]]:
+    """무리를 배치 `POOL`개가 아니라 예문 `POOL`개씩 떼었을 때의 배치들."""
+    lengths = lengths_of(count)
+    return set(cut(order_of(count, 5), POOL, size, lambda index: lengths[index]))
 
 
 def again_shuffled(count: int, seed: int) -> list[int]:
@@ -154,6 +165,8 @@ def known_groupings(count: int, size: int, seed: int) -> list[tuple[str, set[fro
         ("by-label", cut(order, pool, size, lambda index: lengths[index][::-1])),
         ("by-index", cut(order, pool, size, lambda index: index)),
         ("order-twice", cut(order, pool, size, lambda index: lengths[order[index]])),
+        ("lengths-of-places", cut(order, pool, size, lambda index: lengths[order.index(index) % pool])),
+        ("lengths-of-places", cut(order, pool, size, lambda index: lengths[order.index(index)])),
         ("shuffled-again", cut(again_shuffled(count, seed), pool, size, pair)),
         ("places-not-numbers", places(order, pool, size, lengths)),
         ("by-sum", cut(order, pool, size, lambda index: sum(lengths[index]))),

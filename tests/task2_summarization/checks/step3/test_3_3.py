@@ -130,6 +130,7 @@ def wrong_values() -> Wrong:
     ]  # 빈칸에서 나누므로 둘은 같습니다.
     sizes = [len(one.split()) for one in REFERENCES]
     written = [len(one.split()) for one in PREDICTIONS]
+    letters = [list(map(len, one)) for one in (REFERENCES, PREDICTIONS)]
     both = [one + other for one, other in zip(sizes, written, strict=True)]
     return [
         ("precision", [sum(one.precision for one in many) / len(many) for many in every]),
@@ -137,6 +138,7 @@ def wrong_values() -> Wrong:
         ("not-divided", [sum(one.fmeasure for one in many) for many in every]),
         ("divided-by-kinds", [sum(one.fmeasure for one in many) / len(KEYS) for many in every]),
         *[("joined", one) for one in joined],
+        ("used-up", [right[0], 0.0, 0.0]),
         ("last-pair", [many[-1].fmeasure for many in every]),
         ("first-pair", [many[0].fmeasure for many in every]),
         ("best-pair", [max(one.fmeasure for one in many) for many in every]),
@@ -146,7 +148,7 @@ def wrong_values() -> Wrong:
         *[("rounded", [round(100 * one, digits) / 100 for one in right]) for digits in (1, 2, 3)],
         *[
             ("by-length", [weighted([one.fmeasure for one in many], weights) for many in every])
-            for weights in (sizes, written, both)
+            for weights in (sizes, written, both, *letters)
         ],
         ("mean-of-both", [sum((one.precision + one.recall) / 2 for one in many) / len(many) for many in every]),
         *[("other-average", [average([one.fmeasure for one in many]) for many in every]) for average in AVERAGES],
@@ -197,6 +199,25 @@ def is_right(got: dict[str, float], want: Sequence[float]) -> bool:
 
 
 @todo("3-3")
+def test_equal_texts_stand_for_themselves(score):
+    """같은 참조나 같은 예측이 여럿이어도 짝은 저마다 하나입니다."""
+    if not sound(lambda: is_right(score(PREDICTIONS, REFERENCES), values())):
+        return
+    repeated = (["가 나 다", "가 나 라 마", "바 사", "바 사"], ["가 나 다 라", "가 나 다 라", "바 아", "사 바 사"])
+    got, want = [score(*repeated)[key] for key in KEYS], values(*repeated)
+    if close(got, want, ATOL):
+        return
+    predictions, references = repeated
+    pairs = list(zip(predictions, references, strict=True))
+    kept = [{other: (one, other) for one, other in pairs}, {one: (one, other) for one, other in pairs}]
+    wrong = [("pairs-merged", values(*map(list, zip(*one.values(), strict=True)))) for one in kept]
+    said = {"expected": shown_as(want), "shown": shown_as(got)}
+    recognise(got, wrong, atol=ATOL, idea="짝", **said)
+    message = "같은 글이 여럿일 때의 점수가 짝들의 평균이 아닙니다."
+    fail(message, idea="짝", expected=said["expected"], got=said["shown"])
+
+
+@todo("3-3")
 def test_a_single_pair_is_its_own_mean(score):
     """짝이 하나면 평균은 그 짝의 F1입니다."""
     if not sound(lambda: is_right(score(PREDICTIONS, REFERENCES), values())):
@@ -233,6 +254,7 @@ def test_the_two_totals_are_the_sum_and_the_mean_of_the_three(score):
         ("sum-counted-too", [total, total / 2]),  # (셋 + 합) / 4
         ("combined-over-pairs", [total, total / pairs]),
         ("mean-of-the-mean", [total / 3, total / 9]),
+        *[("one-for-all", [3 * one, one]) for one in three],
         *[("other-mean", [total, one]) for one in other_means(three)],
     ]
     recognise(came, wrong, atol=ATOL, idea="두 가지 합", expected=expected, shown=shown)
@@ -250,12 +272,19 @@ def other_means(three: Sequence[float]) -> list[float]:
     ]
 
 
+UNEQUAL = {
+    "예측이 하나 많음": ([*PREDICTIONS, "하나 더"], REFERENCES),
+    "참조가 하나 많음": (PREDICTIONS, [*REFERENCES, "하나 더"]),
+    "예측이 없음": ([], REFERENCES),
+    "참조가 없음": (PREDICTIONS, []),
+}
+
+
 @todo("3-3")
-@pytest.mark.parametrize("longer", ["예측", "참조"])
-def test_lists_of_different_lengths_stop_it(score, longer):
-    """짝이 맞지 않으면 ValueError입니다. 남는 것을 말없이 버리지 않습니다."""
-    extra = ["하나 더"]
-    given = (PREDICTIONS + extra, REFERENCES) if longer == "예측" else (PREDICTIONS, REFERENCES + extra)
+@pytest.mark.parametrize("case", UNEQUAL)
+def test_lists_of_different_lengths_stop_it(score, case):
+    """짝이 맞지 않으면 ValueError입니다. 남는 것을 말없이 버리지 않습니다. 한쪽이 비어 있어도 그렇습니다."""
+    given = UNEQUAL[case]
     try:
         with explained(blame_other_error):
             got = score(*given)
@@ -263,10 +292,14 @@ def test_lists_of_different_lengths_stop_it(score, longer):
         return
     shown = f"rouge1 {got['rouge1']:.4f}"
     symptom = None
-    if matches([got[key] for key in KEYS], values(), ATOL):
+    came = [got[key] for key in KEYS]
+    if matches(came, values(), ATOL):
         symptom = "not-strict"
+    elif matches(came, [0.0] * len(KEYS), ATOL):
+        symptom = "zero-for-unequal"
     message = "" if symptom else "길이가 다른 두 목록에서 점수가 나왔습니다."
-    fail(message, idea="짝", expected="ValueError", got=shown, symptom=symptom)
+    sizes = " ".join(f"{name} {len(one)}개" for name, one in zip(("예측", "참조"), given, strict=True))
+    fail(message, idea="짝", expected="ValueError", got=shown, symptom=symptom, sizes=sizes)
 
 
 def blame_other_error(error: Exception) -> None:
