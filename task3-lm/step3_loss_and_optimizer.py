@@ -6,6 +6,7 @@
     python step3_loss_and_optimizer.py     # 손실과 지표, decay 묶음의 표, 학습률 곡선의 그림 (약 4초)
 
 배우는 것
+    - AdamW의 한 스텝: 뒤에서 부르기만 할 것을 먼저 손으로 씁니다(준비 운동, 3-0)
     - 교차 엔트로피(cross entropy): 정답에 준 확률의 로그에 음의 부호를 붙인 것
     - 혼란도(perplexity), 정확도(accuracy), 그리고 토크나이저가 달라도 견줄 수 있는 바이트당 비트(bits per byte)
     - weight decay는 행렬에만: 정규화 층과 편향을 0으로 끌어당기면 층의 크기 조절이 망가집니다
@@ -32,6 +33,41 @@ from nlpbook.cli import run_script
 from nlpbook.language.config import LMConfig
 from nlpbook.paths import OUTPUT, shown
 from todo import todo
+
+
+def adamw_step(
+    weight: Tensor,
+    grad: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    step: int,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """AdamW의 한 스텝. `torch.optim.AdamW`와 같은 값이 됩니다. (Loshchilov와 Hutter 2019, 알고리즘 2)
+
+    Args:
+        weight: 가중치. 바꾸지 않습니다.
+        grad: 이번 스텝의 기울기, 같은 모양.
+        mean, square: 지금까지의 기울기와 그 제곱의 이동평균. 처음에는 0이고, 바꾸지 않습니다.
+        step: 몇 번째 스텝인가. 1부터 셉니다.
+        lr: 학습률.
+        betas: 두 이동평균이 옛것을 남기는 비율.
+        eps: 나누는 수가 0이 되지 않게 제곱근에 더하는 수.
+        weight_decay: 가중치를 0으로 당기는 세기. 학습률을 곱해 씁니다.
+
+    Returns:
+        (새 가중치, 새 mean, 새 square). 두 이동평균은 치우침을 고치기 전의 것입니다.
+    """
+    beta1, beta2 = betas
+    # [TODO 3-0] 두 이동평균을 새로 구해 new_mean과 new_square에, 한 스텝 고친 가중치를 new_weight에 담으세요.
+    # 힌트: 이동평균은 0에서 시작해 처음 몇 스텝은 너무 작으므로, 쓸 때 (1 - beta의 step제곱)으로 나눕니다. 가중치
+    #       감쇠(weight decay)는 기울기에 섞지 않고, 고치기 전의 가중치를 lr·weight_decay의 비율만큼 줄입니다.
+    todo("3-0")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: new_mean, new_square, new_weight
+    # [END 3-0]
+    return new_weight, new_mean, new_square
 
 
 def compute_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -164,7 +200,30 @@ def accuracy_of(logits: Tensor, targets: Tensor) -> Tensor:
     return accuracy
 
 
+def show_adamw(steps: int = 200) -> None:
+    generator = torch.Generator().manual_seed(7)
+    inputs = torch.randn(64, 5, generator=generator, dtype=torch.float64)
+    targets = inputs @ torch.tensor([1.5, -2.0, 0.5, 0.0, 3.0], dtype=torch.float64)
+    options = {"lr": 0.05, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
+    theirs = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    optimizer = AdamW([theirs], **options)
+    ours, mean, square = torch.zeros(3, 5, dtype=torch.float64)
+    print("■ 직선을 맞히는 두 옵티마이저: 손으로 쓴 것과 torch.optim.AdamW")
+    for step in range(1, steps + 1):
+        optimizer.zero_grad()
+        loss = functional.mse_loss(inputs @ theirs, targets)
+        loss.backward()
+        optimizer.step()
+        grad = 2 * inputs.T @ (inputs @ ours - targets) / len(targets)
+        ours, mean, square = adamw_step(ours, grad, mean, square, step, **options)
+        if step in (1, steps):
+            apart = (ours - theirs.detach()).abs().max()
+            print(f"  {step:>3}스텝   손실 {loss.item():7.4f}   두 가중치의 가장 큰 차이 {apart:.0e}")
+    print()
+
+
 def main() -> None:
+    show_adamw()
     config = LMConfig()
     data = LMData(config)
     torch.manual_seed(config.seed)

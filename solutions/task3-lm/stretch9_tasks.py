@@ -10,7 +10,7 @@
     - 9-1 RMSNorm과 SwiGLU: LLaMA가 LayerNorm과 GELU 대신 쓰는 정규화와 MLP입니다
     - 9-2 RoPE(rotary position embedding): 위치를 더하지 않고 돌립니다. LLaMA부터 거의 모든 모델이 씁니다
     - 9-3 묶음 질의 어텐션(grouped-query attention): 글을 쓸 때의 캐시를 몇 분의 일로 줄입니다
-    - 9-4 AdamW의 한 스텝: 3단계에서 부르기만 한 것의 속
+    - 9-4 추측 디코딩(speculative decoding): 작은 모델이 앞질러 쓴 것을 큰 모델이 한꺼번에 검사합니다
 
 하지 않는 것: 2단계의 GPT에 끼워 넣기. 하나를 끝냈다면 스스로 해 보세요. 6단계의 GPT-2로는 더 옮길 수 없게 됩니다.
 """
@@ -111,43 +111,36 @@ def grouped_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return mixed
 
 
-def adamw_step(
-    weight: Tensor,
-    grad: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    step: int,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """AdamW의 한 스텝. `torch.optim.AdamW`와 같은 값이 됩니다. (Loshchilov와 Hutter 2019, 알고리즘 2)
+def accept_drafts(target: Tensor, draft: Tensor, tokens: Tensor, uniform: Tensor) -> tuple[int, Tensor, int]:
+    """추측한 토큰을 몇 개까지 받아들이고, 그다음 토큰을 어디에서 뽑을지 정합니다. (Leviathan 외 2023, 알고리즘 1)
+
+    작은 모델이 토큰 몇 개를 앞질러 쓰면(추측) 큰 모델은 그것을 한 번에 읽어 자리마다의 확률을 냅니다. 추측 x는 차례로
+    (큰 모델의 x의 확률 / 작은 모델의 x의 확률)의 확률로 받아들이고(1을 넘으면 언제나), 처음 거절한 곳에서 그칩니다.
+    거절한 자리의 토큰은 큰 모델의 확률이 작은 모델의 것보다 큰 만큼에 비례하게 다시 뽑고, 모두 받아들였으면 큰 모델의
+    마지막 확률에서 하나를 더 뽑습니다. 그러면 쓴 글의 분포가 큰 모델이 혼자 쓴 것과 같습니다.
 
     Args:
-        weight: 가중치. 바꾸지 않습니다.
-        grad: 이번 스텝의 기울기, 같은 모양.
-        mean, square: 지금까지의 기울기와 그 제곱의 이동평균. 처음에는 0이고, 바꾸지 않습니다.
-        step: 몇 번째 스텝인가. 1부터 셉니다.
-        lr: 학습률.
-        betas: 두 이동평균이 옛것을 남기는 비율.
-        eps: 나누는 수가 0이 되지 않게 제곱근에 더하는 수.
-        weight_decay: 가중치를 0으로 당기는 세기. 학습률을 곱해 씁니다.
+        target: (추측 수 + 1, 어휘) 큰 모델의 확률. target[i]는 tokens[i]의 자리, 마지막 줄은 추측 다음 자리의 것입니다.
+        draft: (추측 수, 어휘) 작은 모델의 확률. tokens[i]는 draft[i]에서 뽑은 것입니다.
+        tokens: (추측 수,) int64, 추측한 토큰들.
+        uniform: (추측 수 + 1,) 0 이상 1 미만의 고른 난수. tokens[i]에는 uniform[i]를, 다음 토큰에는 마지막 것을 씁니다.
 
     Returns:
-        (새 가중치, 새 mean, 새 square). 두 이동평균은 치우침을 고치기 전의 것입니다.
+        (받아들인 수, 다음 토큰의 분포 (어휘,), 거기에서 뽑은 다음 토큰).
     """
-    beta1, beta2 = betas
-    # [TODO 9-4] 두 이동평균을 새로 구해 new_mean과 new_square에, 한 스텝 고친 가중치를 new_weight에 담으세요.
-    # 힌트: 이동평균은 0에서 시작해 처음 몇 스텝은 너무 작으므로, 쓸 때 (1 - beta의 step제곱)으로 나눕니다. 가중치
-    #       감쇠(weight decay)는 기울기에 섞지 않고, 고치기 전의 가중치를 lr·weight_decay의 비율만큼 줄입니다.
-    new_mean = beta1 * mean + (1 - beta1) * grad
-    new_square = beta2 * square + (1 - beta2) * grad**2
-    direction = new_mean / (1 - beta1**step)
-    scale = (new_square / (1 - beta2**step)).sqrt() + eps
-    new_weight = weight - lr * weight_decay * weight - lr * direction / scale
+    # [TODO 9-4] 받아들인 추측의 수를 kept에, 다음 토큰의 분포를 rest에 담으세요.
+    # 힌트: 0.3의 확률로 일어나게 하려면 고른 난수가 0.3보다 작은지 봅니다. 모두 받아들였을 때 draft에 그다음 줄이
+    #       있나요? 분포라면 음수가 없고 합이 1이어야 합니다.
+    kept = 0
+    while kept < len(tokens) and uniform[kept] < target[kept, tokens[kept]] / draft[kept, tokens[kept]]:
+        kept += 1
+    rest = target[kept]  # (어휘,)
+    if kept < len(tokens):
+        surplus = (rest - draft[kept]).clamp(min=0)
+        rest = surplus / surplus.sum()
     # [END 9-4]
-    return new_weight, new_mean, new_square
+    token = (rest.cumsum(dim=0) <= uniform[-1]).sum().clamp(max=len(rest) - 1)  # 쌓은 확률이 난수를 처음 넘는 칸
+    return int(kept), rest, int(token)
 
 
 def show_gate(steps: int = 500, width: int = 8) -> None:
@@ -203,29 +196,27 @@ def show_groups(heads: int = 12, width: int = 64, layers: int = 12, length: int 
     print()
 
 
-def show_adamw(steps: int = 200) -> None:
+def show_speculation(rounds: int = 2_000, guesses: int = 4) -> None:
     generator = torch.Generator().manual_seed(7)
-    inputs = torch.randn(64, 5, generator=generator, dtype=torch.float64)
-    targets = inputs @ torch.tensor([1.5, -2.0, 0.5, 0.0, 3.0], dtype=torch.float64)
-    options = {"lr": 0.05, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
-    theirs = torch.zeros(5, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.AdamW([theirs], **options)
-    ours, mean, square = torch.zeros(3, 5, dtype=torch.float64)
-    print("■ 9-4 직선을 맞히는 두 옵티마이저: 손으로 쓴 것과 torch.optim.AdamW")
-    for step in range(1, steps + 1):
-        optimizer.zero_grad()
-        loss = functional.mse_loss(inputs @ theirs, targets)
-        loss.backward()
-        optimizer.step()
-        grad = 2 * inputs.T @ (inputs @ ours - targets) / len(targets)
-        ours, mean, square = adamw_step(ours, grad, mean, square, step, **options)
-        if step in (1, 10, steps):
-            apart = (ours - theirs.detach()).abs().max()
-            print(f"  {step:>3}스텝   손실 {loss.item():8.4f}   두 가중치의 가장 큰 차이 {apart:.1e}")
+    target = torch.tensor([0.45, 0.25, 0.15, 0.1, 0.05])
+    print(f"■ 9-4 추측 {guesses}개씩 {rounds:,}번: 큰 모델을 한 번 부를 때 쓰는 토큰의 수와, 처음 쓴 토큰의 비율")
+    print("  큰 모델의 확률              " + "  ".join(f"{one:.2f}" for one in target.tolist()))
+    for name, draft in (("비슷한", [0.4, 0.3, 0.12, 0.12, 0.06]), ("엉뚱한", [0.05, 0.1, 0.15, 0.25, 0.45])):
+        guess = torch.tensor(draft)
+        first = torch.zeros(len(target))
+        written = 0
+        for _ in range(rounds):
+            tokens = torch.multinomial(guess, guesses, replacement=True, generator=generator)
+            uniform = torch.rand(guesses + 1, generator=generator)
+            kept, _, token = accept_drafts(target.expand(guesses + 1, -1), guess.expand(guesses, -1), tokens, uniform)
+            written += kept + 1
+            first[tokens[0] if kept else token] += 1
+        shares = "  ".join(f"{one:.2f}" for one in (first / rounds).tolist())
+        print(f"  {name} 작은 모델   {written / rounds:.1f}토큰   {shares}")
     print()
 
 
-SHOWS = {"9-1": show_gate, "9-2": show_rotation, "9-3": show_groups, "9-4": show_adamw}
+SHOWS = {"9-1": show_gate, "9-2": show_rotation, "9-3": show_groups, "9-4": show_speculation}
 
 
 def main() -> None:

@@ -29,6 +29,11 @@ SENTENCES = [
 ]
 
 
+def normal(*shape: int, seed: int) -> torch.Tensor:
+    """어느 장치에서나 같은 정규분포의 값."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
 @cache
 def tiny_text() -> Path:
     """줄마다 서로 다른 60줄짜리 글."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
 from course.checks.side_effects import no_side_effects, on_one_device
 from course.checks.words import assert_close, close, fail, matches, todo
-from tests.task3_lm.checks.step9.common import normal
+from tests.task3_lm.checks.support import normal
 
 BATCH, LENGTH, WIDTH, WIDE, EPS = 3, 5, 7, 11, 0.09  # eps가 커야, 더한 곳이 다르면 값도 다릅니다.
 NORM_ATOL = 2e-2  # einsum으로 제곱하면 bf16의 차이가 5e-3쯤이고, 가장 가까운 실수는 0.1쯤입니다.

@@ -10,7 +10,8 @@ import torch
 from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
 from course.checks.side_effects import no_side_effects, on_one_device
 from course.checks.words import assert_close, close, fail, matches, show, todo
-from tests.task3_lm.checks.step9.common import ATOL, normal
+from tests.task3_lm.checks.step9.common import ATOL
+from tests.task3_lm.checks.support import normal
 
 BATCH, HEADS, LENGTH, WIDTH = (
     2,

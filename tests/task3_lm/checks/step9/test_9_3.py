@@ -12,7 +12,8 @@ from torch.nn import functional
 from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, sound, when
 from course.checks.side_effects import no_side_effects, on_one_device
 from course.checks.words import assert_close, close, fail, matches, todo
-from tests.task3_lm.checks.step9.common import ATOL, normal
+from tests.task3_lm.checks.step9.common import ATOL
+from tests.task3_lm.checks.support import normal
 
 BATCH, HEADS, KEY_HEADS, LENGTH, WIDTH = 2, 12, 3, 5, 7  # 묶음은 4개씩. 모두 다릅니다.
 NAMES = ("query", "key", "value")

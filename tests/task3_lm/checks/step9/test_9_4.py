@@ -1,166 +1,227 @@
-"""9-4의 검사: AdamW의 한 스텝."""
+"""9-4의 검사: 추측 디코딩의 받아들이기."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 
-from course.checks.recognising import Wrong, recognise, require_shape, require_tensor, require_value, sound
-from course.checks.side_effects import no_side_effects
-from course.checks.words import assert_close, close, todo
-from tests.task3_lm.checks.step9.common import normal
+from course.checks.recognising import Wrong, explained, recognise, require_shape, require_tensor, when
+from course.checks.side_effects import no_side_effects, on_one_device
+from course.checks.words import assert_close, close, fail, show, todo
 
-ATOL = 1e-5  # 값은 1쯤이고 행렬곱이 없어 차이는 1e-7쯤입니다. 가장 가까운 실수는 1e-3 넘게 다릅니다.
-OPTIONS = {"lr": 0.17, "betas": (0.83, 0.94), "eps": 0.05, "weight_decay": 0.6}
-NAMES = ("new_weight", "new_mean", "new_square")
+GUESSES, VOCAB, ROUNDS = 6, 11, 40
+ATOL = 1e-4  # 확률이라 1보다 작고, 나눗셈과 뺄셈뿐이라 차이는 1e-7쯤입니다.
+FAR = 0.03  # 난수가 받아들일 확률에서 이보다는 떨어져 있습니다.
 
 
-def by_torch(grads: list[torch.Tensor], weight: torch.Tensor, **options: Any) -> list[list[torch.Tensor]]:
-    """기울기마다 `torch.optim.AdamW`가 한 스텝 고친 뒤의 [가중치, mean, square]."""
-    leaf = weight.clone().requires_grad_()
-    optimizer = torch.optim.AdamW([leaf], foreach=False, **{**OPTIONS, **options})
-    made = []
-    for grad in grads:
-        leaf.grad = grad.clone()
-        optimizer.step()
-        state = optimizer.state[leaf]
-        made.append([leaf.detach().clone(), state["exp_avg"].clone(), state["exp_avg_sq"].clone()])
+@dataclass(frozen=True)
+class Round:
+    """추측 한 번. `ratio`는 토큰마다의 (큰 모델의 확률 / 작은 모델의 확률)입니다."""
+
+    target: torch.Tensor
+    draft: torch.Tensor
+    tokens: torch.Tensor
+    uniform: torch.Tensor
+
+    @property
+    def shares(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """추측한 토큰들의 확률: 큰 모델의 것과 작은 모델의 것."""
+        at = self.tokens[:, None]
+        return self.target[:-1].gather(1, at)[:, 0], self.draft.gather(1, at)[:, 0]
+
+    @property
+    def ratio(self) -> torch.Tensor:
+        large, small = self.shares
+        return large / small
+
+    @property
+    def kept(self) -> int:
+        return until_refused(self.uniform[:-1] < self.ratio)
+
+    @property
+    def rest(self) -> torch.Tensor:
+        kept = self.kept
+        return self.target[-1] if kept == len(self.tokens) else share(self.target[kept] - self.draft[kept])
+
+
+def until_refused(accepted: torch.Tensor) -> int:
+    """처음으로 거절하기 전까지의 수."""
+    return next((i for i, one in enumerate(accepted.tolist()) if not one), len(accepted))
+
+
+def share(surplus: torch.Tensor) -> torch.Tensor:
+    """양수인 것들에 비례하는 분포."""
+    positive = torch.where(surplus > 0, surplus, torch.zeros_like(surplus))
+    return positive / positive.sum()
+
+
+def drawn_rounds(device: str, guesses: int = GUESSES, vocab: int = VOCAB, count: int = ROUNDS) -> list[Round]:
+    """닮은 두 모델의 추측들. 난수가 받아들일 확률에 너무 가까운 것은 버립니다."""
+    generator = torch.Generator().manual_seed(5)
+    made: list[Round] = []
+    while len(made) < count:
+        scores = 1.3 * torch.randn(guesses + 1, vocab, generator=generator)
+        draft = (scores[:-1] + 0.6 * torch.randn(guesses, vocab, generator=generator)).softmax(-1)
+        tokens = torch.multinomial(draft, 1, generator=generator)[:, 0]
+        uniform = torch.rand(guesses + 1, generator=generator)
+        one = Round(scores.softmax(-1), draft, tokens, uniform)
+        if (one.uniform[:-1] - one.ratio).abs().min() > FAR:
+            made.append(Round(*(part.to(device) for part in (one.target, draft, tokens, uniform))))
     return made
 
 
-def updated(
-    weight: torch.Tensor,
-    mean: torch.Tensor,
-    square: torch.Tensor,
-    step: int,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    fixed: tuple[bool, bool] = (True, True),
-    inside: bool = False,
-) -> torch.Tensor:
-    """두 이동평균에서 구한 가중치. `fixed`는 치우침을 고쳤는지, `inside`는 eps를 제곱근 안에 더했는지."""
-    if fixed[0]:
-        mean = mean / (1 - betas[0] ** step)
-    if fixed[1]:
-        square = square / (1 - betas[1] ** step)
-    below = (square + eps).sqrt() if inside else square.sqrt() + eps
-    return weight * (1 - lr * weight_decay) - lr * mean / below
+def wrong_counts(rounds: list[Round]) -> Wrong:
+    """헷갈리기 쉬운 규칙마다, 추측들에서 받아들인 수."""
+
+    def counted(rule: Callable[[Round], Any]) -> list[int]:
+        made = [rule(one) for one in rounds]
+        return [one if isinstance(one, int) else until_refused(one) for one in made]
+
+    yield "target-only", counted(lambda one: one.uniform[:-1] < one.shares[0])
+    yield "draft-only", counted(lambda one: one.uniform[:-1] < one.shares[1])
+    yield "upside-down", counted(lambda one: one.uniform[:-1] < 1 / one.ratio)
+    yield "flipped", counted(lambda one: one.uniform[:-1] > one.ratio)
+    yield "flipped", counted(lambda one: one.uniform[:-1] > one.ratio.clamp(max=1))
+    yield "no-chance", counted(lambda one: one.ratio >= 1)
+    yield "no-chance", counted(lambda one: one.target[:-1].argmax(-1) == one.tokens)
+    yield "counts-all", counted(lambda one: int((one.uniform[:-1] < one.ratio).sum()))
+    yield "off-by-one", counted(lambda one: one.kept + 1)
+    yield "off-by-one", counted(lambda one: min(one.kept + 1, len(one.tokens)))
+    yield "off-by-one", counted(lambda one: one.kept - 1)
+    yield "off-by-one", counted(lambda one: max(one.kept - 1, 0))
+    for at in (0, -1):
+        yield "other-number", counted(lambda one, at=at: one.uniform[at] < one.ratio)
+    yield "other-number", counted(lambda one: one.uniform[1:] < one.ratio)
+    yield (
+        "next-row",
+        counted(lambda one: one.uniform[:-1] < one.target[1:].gather(1, one.tokens[:, None])[:, 0] / one.shares[1]),
+    )
 
 
-def wrong_weights(weight: torch.Tensor, grad: torch.Tensor, before: list[torch.Tensor], step: int) -> Wrong:
-    """헷갈리기 쉬운 스텝들의 새 가중치."""
-    (beta1, beta2), lr, decay = OPTIONS["betas"], OPTIONS["lr"], OPTIONS["weight_decay"]
-    mean, square = beta1 * before[0] + (1 - beta1) * grad, beta2 * before[1] + (1 - beta2) * grad**2
-    no_decay = {**OPTIONS, "weight_decay": 0.0}
-    pulled = grad + decay * weight
-    mixed = beta1 * before[0] + (1 - beta1) * pulled, beta2 * before[1] + (1 - beta2) * pulled**2
-    yield "adam-l2", updated(weight, *mixed, step, **no_decay)
-    for fixed in ((False, False), (False, True), (True, False)):
-        yield "no-correction", updated(weight, mean, square, step, fixed=fixed, **OPTIONS)
-    yield "eps-inside", updated(weight, mean, square, step, inside=True, **OPTIONS)
-    plain = updated(weight, mean, square, step, **no_decay)
-    yield "decay-after", plain * (1 - lr * decay)
-    yield "no-decay", plain
-    yield "decay-without-lr", plain - decay * weight
-    yield "decay-up", plain + lr * decay * weight
-    for other in (step - 1, step + 1):
-        yield "other-step", updated(weight, mean, square, other, **OPTIONS)
-    yield "no-power", updated(weight, mean, square, 1, **OPTIONS)
-    yield "uphill", weight * (2 - lr * decay) - plain
-    yield "old-averages", updated(weight, *before, step, **OPTIONS)
-    yield "grad-only", weight * (1 - lr * decay) - lr * grad / ((square / (1 - beta2**step)).sqrt() + OPTIONS["eps"])
-    for root in (square / (1 - beta2**step), torch.ones_like(square)):
-        yield "no-root", weight * (1 - lr * decay) - lr * mean / (1 - beta1**step) / (root + OPTIONS["eps"])
+def wrong_rests(rounds: list[Round]) -> Wrong:
+    """헷갈리기 쉬운 분포들. 거절한 자리의 것입니다."""
+
+    def stacked(rule: Callable[[Round], torch.Tensor]) -> torch.Tensor:
+        return torch.stack([rule(one) for one in rounds])
+
+    def surplus(one: Round) -> torch.Tensor:
+        return one.target[one.kept] - one.draft[one.kept]
+
+    def without_token(one: Round) -> torch.Tensor:
+        left = one.target[one.kept].clone()
+        left[one.tokens[one.kept]] = 0
+        return left
+
+    yield "target-again", stacked(lambda one: one.target[one.kept])
+    yield "draft-again", stacked(lambda one: one.draft[one.kept])
+    yield "not-shared", stacked(lambda one: surplus(one).clamp(min=0))
+    yield "negative", stacked(surplus)
+    yield "absolute", stacked(lambda one: surplus(one).abs() / surplus(one).abs().sum())
+    yield "absolute", stacked(lambda one: surplus(one).abs())
+    yield "reversed", stacked(lambda one: share(-surplus(one)))
+    yield "reversed", stacked(lambda one: (-surplus(one)).clamp(min=0))
+    yield "softmax", stacked(lambda one: surplus(one).softmax(-1))
+    yield "softmax", stacked(lambda one: surplus(one).clamp(min=0).softmax(-1))
+    yield "without-token", stacked(without_token)
+    yield "without-token", stacked(lambda one: without_token(one) / without_token(one).sum())
+    yield "last-row", stacked(lambda one: one.target[-1])
+    for row in (1, -1):
+        yield "other-row", stacked(lambda one, row=row: share(one.target[one.kept + row] - one.draft[one.kept]))
+        yield "other-row", stacked(lambda one, row=row: one.target[one.kept + row])
+    yield "other-row", stacked(lambda one: share(one.target[one.kept - 1] - one.draft[one.kept - 1]))
 
 
-def wrong_averages(grad: torch.Tensor, before: torch.Tensor, beta: float, other: float, step: int) -> Wrong:
-    """헷갈리기 쉬운 이동평균들. `grad`는 더할 것(기울기나 그 제곱)입니다."""
-    right = beta * before + (1 - beta) * grad
-    yield "corrected-kept", right / (1 - beta**step)
-    yield "betas-swapped", other * before + (1 - other) * grad
-    yield "weights-swapped", (1 - beta) * before + beta * grad
-    yield "summed", beta * before + grad
-    yield "summed", before + (1 - beta) * grad
-    yield "not-kept", before
-    yield "not-kept", grad
+def wrong_bonuses(rounds: list[Round]) -> Wrong:
+    """모두 받아들인 다음의, 헷갈리기 쉬운 분포들."""
+    yield "bonus-subtracted", torch.stack([share(one.target[-1] - one.draft[-1]) for one in rounds])
+    yield "bonus-subtracted", torch.stack([share(one.target[-2] - one.draft[-1]) for one in rounds])
+    yield "bonus-row", torch.stack([one.target[-2] for one in rounds])
+    yield "bonus-row", torch.stack([one.draft[-1] for one in rounds])
 
 
-def one_step(load: Any, weight: Any, grad: Any, mean: Any, square: Any, step: int, **options: Any) -> list[Any]:
-    """학생의 한 스텝: [가중치, mean, square]."""
-    module = load(9)
-    given = {"weight": weight.clone(), "grad": grad.clone(), "mean": mean.clone(), "square": square.clone()}
-    with no_side_effects(inputs=given, random_state=True):
-        made = module.adamw_step(**given, step=step, **{**OPTIONS, **options})
-    for name, got in zip(NAMES, made, strict=True):
-        require_value(got, name)
-        require_tensor(got, name)
-        require_shape(got, tuple(weight.shape), idea="원소마다의 셈", what=name)
-    return list(made)
+@pytest.fixture(scope="module")
+def rounds(device):
+    return drawn_rounds(device)
 
 
-@pytest.fixture
-def run(device):
-    """가중치, 기울기 다섯, 그리고 PyTorch의 스텝마다의 값."""
-    shape = (4, 3)
-    weight = 1.3 * normal(*shape, seed=61).to(device)
-    grads = [0.7 * normal(*shape, seed=62 + i).to(device) for i in range(5)]
-    return weight, grads, by_torch(grads, weight)
+def accept(load: Any, one: Round) -> tuple[int, torch.Tensor]:
+    """학생의 (받아들인 수, 다음 토큰의 분포)."""
+    module, guesses = load(9), len(one.tokens)
+    given = {name: getattr(one, name).clone() for name in ("target", "draft", "tokens", "uniform")}
+    past = rf"index {guesses} is out of bounds for dimension 0 with size {guesses}"
+    lengths = "only one element tensors can be converted|a Tensor with \\d+ elements cannot be converted to Scalar"
+    with (
+        explained(
+            when(past, "past-the-guesses", idea="모두 받아들였을 때", expected=f"추측 {guesses}개까지"),
+            when(lengths, "kept-not-a-number", idea="받아들인 수", expected="수 하나"),
+        ),
+        no_side_effects(inputs=given, random_state=True),
+        on_one_device("target과 같은 장치"),
+    ):
+        kept, rest, _ = module.accept_drafts(**given)
+    require_tensor(rest, "rest")
+    vocab = one.target.size(1)
+    wrong = {(guesses, vocab): "whole-table", (guesses + 1, vocab): "whole-table"}
+    require_shape(rest, (vocab,), idea="다음 토큰의 분포", what="rest", wrong=wrong)
+    return kept, rest
 
 
-def steps_rightly(load: Any, run: Any, at: int) -> bool:
-    weight, grads, want = run
-    got = one_step(load, *(want[at - 1][0], grads[at], *want[at - 1][1:]), step=at + 1)
-    return all(close(one, other, ATOL) for one, other in zip(got, want[at], strict=True))
+def require_count(load: Any, rounds: list[Round]) -> None:
+    got, want = [accept(load, one)[0] for one in rounds], [one.kept for one in rounds]
+    if got != want:
+        at = next(i for i, pair in enumerate(zip(got, want, strict=True)) if pair[0] != pair[1])
+        expected, came = f"{want[at]}개", f"{got[at]}개"
+        ratio, uniform = show(rounds[at].ratio.clamp(max=1)), show(rounds[at].uniform[:-1])
+        wrong, idea = wrong_counts(rounds), "받아들이기"
+        recognise(got, wrong, idea=idea, expected=expected, shown=came, ratio=ratio, uniform=uniform)
+        about = f"받아들일 확률이 {ratio}이고 난수가 {uniform}일 때 받아들인 수가 다릅니다."
+        fail(about, idea=idea, expected=expected, got=came)
 
 
-@todo("9-4")
-def test_step_matches_pytorch(load, run):
-    """네 번째 스텝의 세 값이 torch.optim.AdamW와 같습니다."""
-    weight, grads, want = run
-    before, grad = want[2], grads[3]
-    got = one_step(load, before[0], grad, *before[1:], step=4)
-    beta1, beta2 = OPTIONS["betas"]
-    if not close(got[1], want[3][1], ATOL):
-        pulled = beta1 * before[1] + (1 - beta1) * (grad + OPTIONS["weight_decay"] * before[0])
-        wrong = [("adam-l2-averages", pulled), *wrong_averages(grad, before[1], beta1, beta2, 4)]
-        recognise(got[1], wrong, atol=ATOL, idea="이동평균", expected=want[3][1], name="new_mean")
-        assert_close(got[1], want[3][1], atol=ATOL, idea="이동평균", message="new_mean이 기대와 다릅니다.")
-    if not close(got[2], want[3][2], ATOL):
-        not_squared = beta2 * before[2] + (1 - beta2) * grad
-        recognise(got[2], [("not-squared", not_squared)], atol=ATOL, idea="제곱의 이동평균", expected=want[3][2])
-        wrong = wrong_averages(grad**2, before[2], beta2, beta1, 4)
-        recognise(got[2], wrong, atol=ATOL, idea="제곱의 이동평균", expected=want[3][2], name="new_square")
-        assert_close(got[2], want[3][2], atol=ATOL, idea="이동평균", message="new_square가 기대와 다릅니다.")
-    if not close(got[0], want[3][0], ATOL):
-        wrong = wrong_weights(before[0], grad, before[1:], 4)
-        recognise(got[0], wrong, atol=ATOL, idea="AdamW", expected=want[3][0])
-        assert_close(got[0], want[3][0], atol=ATOL, idea="AdamW", message="new_weight가 기대와 다릅니다.")
-
-
-@todo("9-4")
-def test_first_step_from_nothing(load, run):
-    """처음에는 두 이동평균이 0입니다."""
-    weight, grads, want = run
-    if not sound(lambda: steps_rightly(load, run, 3)):
-        return
-    nothing = torch.zeros_like(weight)
-    got = one_step(load, weight, grads[0], nothing, nothing, step=1)
-    for name, one, other in zip(NAMES, got, want[0], strict=True):
-        assert_close(one, other, atol=ATOL, idea="첫 스텝", message=f"첫 스텝의 {name}가 기대와 다릅니다.")
+def rests(load: Any, rounds: list[Round]) -> torch.Tensor | None:
+    """학생의 분포들. 받아들인 수가 틀렸으면 첫 검사가 말하므로 None입니다."""
+    made = [accept(load, one) for one in rounds]
+    right = all(kept == one.kept for (kept, _), one in zip(made, rounds, strict=True))
+    return torch.stack([rest for _, rest in made]) if right else None
 
 
 @todo("9-4")
-def test_other_numbers_give_other_steps(load, run):
-    """네 수를 건네받은 대로 씁니다."""
-    weight, grads, _ = run
-    if not sound(lambda: steps_rightly(load, run, 3)):
-        return
-    for changed in ({"lr": 0.31}, {"betas": (0.71, 0.88)}, {"eps": 0.4}, {"weight_decay": 0.23}):
-        want = by_torch(grads[:2], weight, **changed)
-        got = one_step(load, want[0][0], grads[1], *want[0][1:], step=2, **changed)
-        message = f"{next(iter(changed))}를 다르게 건네면 가중치가 기대와 다릅니다."
-        assert_close(got[0], want[1][0], atol=ATOL, idea="옵티마이저의 설정", message=message)
+def test_guesses_are_kept_until_the_first_refusal(load, rounds):
+    """앞에서부터, 난수가 두 확률의 비율보다 작은 동안 받아들입니다."""
+    require_count(load, rounds)
+
+
+@todo("9-4")
+def test_a_refused_place_is_drawn_from_what_the_target_has_more_of(load, rounds):
+    """거절한 자리의 분포는 큰 모델의 확률이 더 큰 만큼에 비례합니다."""
+    refused = [one for one in rounds if one.kept < len(one.tokens)]
+    got, want = rests(load, refused), torch.stack([one.rest for one in refused])
+    if got is not None and not close(got, want, ATOL):
+        recognise(got, wrong_rests(refused), atol=ATOL, idea="남은 분포", expected=want[0], shown=got[0])
+        assert_close(got, want, atol=ATOL, idea="남은 분포", message="거절한 자리의 분포가 기대와 다릅니다.")
+
+
+@todo("9-4")
+def test_one_more_is_drawn_when_all_are_kept(load, rounds):
+    """모두 받아들였으면 큰 모델의 마지막 확률 그대로입니다."""
+    whole = [one for one in rounds if one.kept == len(one.tokens)]
+    got, want = rests(load, whole), torch.stack([one.rest for one in whole])
+    if got is not None and not close(got, want, ATOL):
+        recognise(got, wrong_bonuses(whole), atol=ATOL, idea="하나 더", expected=want[0], shown=got[0])
+        assert_close(got, want, atol=ATOL, idea="하나 더", message="모두 받아들인 다음의 분포가 기대와 다릅니다.")
+
+
+@todo("9-4")
+@pytest.mark.parametrize(("guesses", "vocab"), [(1, 5), (9, 4)])
+def test_any_number_of_guesses(load, device, guesses, vocab):
+    """추측이 하나뿐이어도, 어휘보다 많아도 됩니다."""
+    rounds = drawn_rounds(device, guesses, vocab, count=12)
+    require_count(load, rounds)
+    got = rests(load, rounds)
+    want = torch.stack([one.rest for one in rounds])
+    assert got is not None
+    assert_close(got, want, atol=ATOL, idea="남은 분포", message=f"추측이 {guesses}개일 때의 분포가 다릅니다.")
