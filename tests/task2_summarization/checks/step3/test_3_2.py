@@ -87,12 +87,15 @@ def wrong_texts(ids: Tensor) -> list[tuple[str, Any]]:
     filled = [[support.PAD if one == IGNORED else one for one in row] for row in rows]
     whole = tuple(support.SPECIAL)
     tokenizer = support.tokenizer()
+    kept = [text_of(row, keep=whole) for row in filled]
     return [
-        ("special-kept", [text_of(row, keep=whole) for row in filled]),
+        ("special-kept", kept),
+        ("special-kept", [one.replace(support.SPECIAL[support.PAD], "").strip() for one in kept]),
         *[("marks-left", [glue.join(tokens_of(row)).strip() for row in rows]) for glue in (" ", "")],
         ("cut-at-ignored", [text_of(until(row, support.PAD)) for row in filled]),
         ("zero-for-ignored", replaced(ids, 0)),
         *[("other-fill", replaced(ids, one)) for one in (1, 2, 3, 4)],
+        ("wrapped", replaced(ids, IGNORED % len(tokenizer))),
         ("hundred", replaced(ids, -IGNORED)),
         ("last-token", replaced(ids, len(tokenizer) - 1)),
         ("tags-lost", [text_of(row, drop=tag_ids()) for row in rows]),
@@ -100,6 +103,7 @@ def wrong_texts(ids: Tensor) -> list[tuple[str, Any]]:
         ("zero-lost", [text_of(row, drop=(0,)) for row in rows]),
         ("cut-at-ignored", [text_of(until(row, IGNORED)) for row in rows]),
         ("cut-at-end", [text_of(until(row, support.END)) for row in rows]),
+        ("cut-at-end", [one.split(support.SPECIAL[support.END])[0].strip() for one in kept]),
         ("all-padding", [""] * len(rows)),
         ("first-row", [text_of(rows[0])]),
     ]
@@ -137,6 +141,8 @@ def check(decode: Any, ids: Tensor, want: list[str]) -> None:
     if len(got) != len(want):
         expected, shown = f"글 {len(want)}개", f"글 {len(got)}개"
     recognise(got, wrong_texts(ids), idea=IDEA, expected=expected, shown=shown)
+    if got == [one for one in want if one]:
+        fail(idea="배치", expected=expected, got=shown, symptom="empties-dropped")
     flat = " ".join(one for one in want if one)
     if len(got) != len(want) and "".join("".join(got).split()) == "".join(flat.split()):
         fail(idea="배치", expected=expected, got=shown, symptom="one-by-one")

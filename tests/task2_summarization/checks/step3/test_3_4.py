@@ -59,6 +59,9 @@ class Padded:
 
 def decode(tokenizer: Any, ids: Any) -> list[str]:
     """학생의 3-2 자리에 대신 두는 것."""
+    if isinstance(tokenizer, Tensor) and hasattr(ids, "convert_tokens_to_ids"):
+        got = "decode(번호들, 토크나이저)"
+        fail(idea="인수의 차례", expected="decode(토크나이저, 번호들)", got=got, symptom="arguments-turned")
     rows = ids.tolist() if isinstance(ids, Tensor) else ids
     return [text_of(row) for row in rows]
 
@@ -218,6 +221,8 @@ def test_every_dialogue_gets_its_own_summary(writing):
     if any(writing.training):
         fail(idea="train/eval", expected="평가 모드", got="학습 모드", symptom="written-in-training")
     recognise(got, wrong_texts(), idea="차례와 글", expected=expected, shown=shown, count=len(got))
+    if all(isinstance(one, str) for one in got) and sorted(got) == sorted(want):
+        fail(idea="제자리", expected=expected, got=shown, symptom="misplaced")
     if any(isinstance(one, list) for one in got):
         fail(idea="제자리", expected=expected, got=shown, symptom="lists-stored")
     if any(isinstance(one, Tensor) for one in got):
