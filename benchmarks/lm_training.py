@@ -110,7 +110,8 @@ def plain(setting: Setting) -> tuple[float, float]:
 
 def _sdpa(self: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     dropout = self.attention_dropout.p if self.training else 0.0
-    return functional.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
+    mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 def hugging_face(setting: Setting) -> tuple[float, float]:

@@ -210,11 +210,11 @@ class CachedReader:
     def _attend(
         attention: CausalSelfAttention, memory: LayerMemory, bias: Tensor | None, start: int, x: Tensor
     ) -> Tensor:
-        """어텐션의 세 동작 가운데 나누기와 합치기는 그대로이고, 섞기만 기억까지 봅니다. x는 (글, 새 길이, 차원)."""
+        """2단계의 어텐션과 같되, 섞을 때 기억까지 봅니다. 평가 모드라 드롭아웃은 없습니다. x는 (글, 새 길이, 차원)."""
         query, key, value = attention.heads(x)  # (글, 헤드, 새 길이, 차원/헤드)
         keys, values = memory.append(key, value, start)  # (글, 헤드, 지금까지, 차원/헤드)
         mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias)
-        return attention.merge(mixed)
+        return attention.projection(mixed.transpose(1, 2).flatten(2))
 
 
 def left_padded(prompts: list[list[int]], end_id: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ GPT-2의 가중치를 그대로 옮겨 담습니다.
     python step2_gpt_model.py     # 부품과 파라미터 수, 그리고 아무것도 배우지 않은 모델의 첫 글 (약 3초)
 
 배우는 것
+    - 층 정규화(layer normalization): 자리마다 벡터의 평균을 0으로, 분산을 1로 맞춥니다
     - 인과 어텐션(causal self-attention): 자리마다 앞의 자리들만 봅니다. 뒤를 보면 답을 베끼는 것입니다
     - 블록: 정규화 → 어텐션 → 더하기, 정규화 → MLP → 더하기 (pre-norm residual)
     - 가중치 묶기(weight tying): 토큰을 벡터로 바꾸는 표와 벡터를 토큰으로 바꾸는 표는 하나입니다
@@ -13,7 +14,8 @@ GPT-2의 가중치를 그대로 옮겨 담습니다.
 
 하지 않는 것: 학습. 3단계에서 손실과 옵티마이저를, 4단계에서 루프를 만듭니다.
 
-출처: Vaswani 외 2017 "Attention Is All You Need", Radford 외 2019 "Language Models are Unsupervised Multitask Learners"
+출처: Ba 외 2016 "Layer Normalization", Vaswani 외 2017 "Attention Is All You Need",
+      Radford 외 2019 "Language Models are Unsupervised Multitask Learners"
 """
 
 import math
@@ -30,6 +32,32 @@ from nlpbook.errors import UserError
 from nlpbook.language.config import LMConfig
 from nlpbook.language.layers import Dropout
 from nlpbook.language.tokens import TextTokenizer
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """자리마다 그 자리의 벡터를 정규화합니다: γ · (x − μ) / √(σ² + ε) + β. (Ba 외 2016, 식 3과 4)
+
+    μ와 σ²은 벡터 하나의 평균과, 차이의 제곱을 모두 더해 값의 수 n으로 나눈 분산입니다. 라이브러리가 하는 일을 한 번
+    손으로 적어 보는 자리라 PyTorch의 `layer_norm`은 부르지 않습니다. 모델은 `nn.LayerNorm`을 씁니다: 한 번에 셈해
+    빠르고, autocast로 정밀도를 낮춘 곳에서도 평균과 분산은 float32로 구합니다.
+
+    Args:
+        x: (배치, 길이, 차원). 바꾸지 않습니다.
+        weight: (차원,) 배우는 크기 γ.
+        bias: (차원,) 배우는 편향 β.
+        eps: 벡터의 값이 모두 같을 때에도 0으로 나누지 않게 하는 작은 수 ε.
+
+    Returns:
+        정규화한 normalized, x와 같은 모양.
+    """
+    # [TODO 2-0] x의 벡터마다 평균과 분산을 구해 정규화하고, weight를 곱하고 bias를 더해 normalized에 담으세요.
+    # 힌트: 벡터는 마지막 축에 있습니다. 그 축을 줄여 구한 평균을 x에서 빼려면 줄어든 축을 어떻게 남겨야 할까요?
+    #       Tensor.var는 따로 적지 않으면 n과 n-1 가운데 무엇으로 나눌까요? eps는 근호의 안과 밖 가운데 어디인가요?
+    mean = x.mean(dim=-1, keepdim=True)  # (배치, 길이, 1)
+    variance = (x - mean).square().mean(dim=-1, keepdim=True)
+    normalized = (x - mean) / (variance + eps).sqrt() * weight + bias
+    # [END 2-0]
+    return normalized
 
 
 class CausalSelfAttention(nn.Module):
@@ -52,7 +80,8 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(배치, 길이, 차원) → (배치, 길이, 차원)."""
         query, key, value = self.heads(x)
-        return self.merge(self.attend(query, key, value))
+        mixed = self.attend(query, key, value)
+        return self.output_dropout(self.projection(mixed))
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """질의(query), 열쇠(key), 값(value)을 헤드마다 나눕니다.
@@ -75,54 +104,48 @@ class CausalSelfAttention(nn.Module):
         return query, key, value
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """자리마다 앞의 자리들(자신을 포함)의 값을 섞습니다.
+        """자리마다 앞의 자리들(자신을 포함)의 값을 섞고, 나누었던 헤드를 다시 잇습니다.
 
         Args:
             query, key, value: (배치, 헤드, 길이, 차원/헤드).
 
         Returns:
-            섞인 값 mixed, 같은 모양.
+            섞어서 이은 값 mixed, (배치, 길이, 차원). 0번 헤드의 값이 맨 앞에 옵니다.
         """
         length = query.size(-2)
-        # [TODO 2-2] 질의와 열쇠의 내적으로 어텐션 가중치를 구하되 뒤는 가리고, 그것으로 값을 섞어 mixed에 담으세요.
-        # 힌트: 내적은 헤드 차원의 제곱근으로 나눕니다. self.allowed[:length, :length]가 거짓인 곳의 점수를 -inf로
-        #       채우면 softmax가 0이 됩니다. softmax는 어느 축을 따라 합이 1이 되어야 할까요? 값을 섞기 전의
-        #       가중치에는 self.attention_dropout을 겁니다.
+        # [TODO 2-2] 뒤를 가린 어텐션 가중치로 값을 섞은 다음, 나누었던 헤드를 다시 이어 mixed에 담으세요.
+        # 힌트: 질의와 열쇠의 내적은 헤드 차원의 제곱근으로 나눕니다. self.allowed[:length, :length]가 거짓인 곳의
+        #       점수를 -inf로 채우면 softmax가 0이 됩니다. softmax는 어느 축을 따라 합이 1이 되어야 할까요? 값을 섞기
+        #       전의 가중치에는 self.attention_dropout을 겁니다. 잇기는 2-1의 두 동작(나누기, 축 옮기기)을 거꾸로
+        #       하는 것입니다. 무엇부터 되돌려야 할까요?
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))  # (배치, 헤드, 길이, 길이)
         scores = scores.masked_fill(~self.allowed[:length, :length], float("-inf"))
         weights = self.attention_dropout(scores.softmax(dim=-1))
-        mixed = weights @ value
+        mixed = (weights @ value).transpose(1, 2).flatten(2)  # (배치, 길이, 차원)
         # [END 2-2]
         return mixed
 
-    def merge(self, mixed: Tensor) -> Tensor:
-        """헤드들을 다시 이어 붙이고 한 번 섞습니다. (배치, 헤드, 길이, 차원/헤드) → (배치, 길이, 차원)."""
-        return self.output_dropout(self.projection(mixed.transpose(1, 2).flatten(2)))
-
-
-class MLP(nn.Module):
-    """자리마다 따로 하는 계산: 네 배로 넓혔다가 되돌립니다."""
-
-    def __init__(self, config: LMConfig) -> None:
-        super().__init__()
-        self.expand = nn.Linear(config.d_embed, 4 * config.d_embed)
-        self.projection = nn.Linear(4 * config.d_embed, config.d_embed)
-        self.dropout = Dropout(config.dropout)
-        self.approximate = "tanh" if config.activation == "gelu_new" else "none"
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.projection(functional.gelu(self.expand(x), approximate=self.approximate)))
-
 
 class Block(nn.Module):
-    """트랜스포머 블록 하나."""
+    """트랜스포머 블록 하나: 자리들을 섞는 어텐션과, 자리마다 따로 셈하는 MLP.
+
+    Args:
+        config: `d_embed`, `dropout`, `activation`과, 어텐션이 쓰는 것을 씁니다.
+    """
 
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.d_embed)
         self.attention = CausalSelfAttention(config)
         self.norm2 = nn.LayerNorm(config.d_embed)
-        self.mlp = MLP(config)
+        self.mlp = nn.ModuleDict(
+            {
+                "expand": nn.Linear(config.d_embed, 4 * config.d_embed),
+                "projection": nn.Linear(4 * config.d_embed, config.d_embed),
+                "dropout": Dropout(config.dropout),
+            }
+        )
+        self.approximate = "tanh" if config.activation == "gelu_new" else "none"  # functional.gelu의 인수
 
     def forward(self, x: Tensor, attend: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """(배치, 길이, 차원) → 같은 모양.
@@ -132,10 +155,14 @@ class Block(nn.Module):
             attend: 어텐션 대신 쓸 함수. 5단계의 KV 캐시가 씁니다. 주지 않으면 이 블록의 어텐션입니다.
         """
         attend = attend or self.attention
-        # [TODO 2-3] x에 attend의 결과를, 이어서 self.mlp의 결과를 더하세요. 둘 다 정규화한 x를 읽습니다.
-        # 힌트: 정규화는 attend와 mlp에 들어가는 쪽에만 걸립니다. 더해지는 x는 그대로 흘러야 기울기도 그대로 흐릅니다.
+        # [TODO 2-3] x에 attend의 결과를, 이어서 MLP의 결과를 더하세요. 둘 다 정규화한 x를 읽습니다.
+        # 힌트: 정규화는 attend와 MLP에 들어가는 쪽에만 걸립니다. 더해지는 x는 그대로 흘러야 기울기도 그대로 흐릅니다.
+        #       MLP는 self.mlp.expand로 네 배 넓힌 것을 functional.gelu로 구부리고, self.mlp.projection으로 되돌려
+        #       self.mlp.dropout을 거는 것입니다. 구부리는 것이 없다면 두 선형 층은 무엇과 같을까요? gelu에는
+        #       approximate=self.approximate도 건넵니다.
         x = x + attend(self.norm1(x))
-        x = x + self.mlp(self.norm2(x))
+        wide = functional.gelu(self.mlp.expand(self.norm2(x)), approximate=self.approximate)  # (배치, 길이, 4×차원)
+        x = x + self.mlp.dropout(self.mlp.projection(wide))
         # [END 2-3]
         return x
 
@@ -249,6 +276,14 @@ def generate_text(
 def main() -> None:
     config = LMConfig()
     data = LMData(config)
+    torch.manual_seed(config.seed)
+    x = 3 * torch.randn(2, 5, config.d_embed) + 1  # (배치, 길이, 차원)
+    weight = torch.randn(config.d_embed)
+    bias = torch.randn(config.d_embed)
+    library = functional.layer_norm(x, (config.d_embed,), weight, bias)
+    difference = (layer_norm(x, weight, bias) - library).abs().max()
+    print(f"■ 손으로 적은 LayerNorm과 torch.nn.functional.layer_norm의 가장 큰 차이: {difference:.0e}\n")
+
     torch.manual_seed(config.seed)
     model = GPT(config, len(data.tokenizer), data.tokenizer)
 

@@ -41,12 +41,12 @@ def scatter(module: nn.Module, scale: float = 0.6, seed: int = 5) -> None:
 
 # nanoGPT, minGPT, Hugging Face가 같은 것을 부르는 이름들. 옮겨 적은 코드가 여기에서 멈춥니다.
 FOREIGN = (
-    "_init_weights|_tie_weights|attn|attn_dropout|bias|block_size|c_attn|c_fc|c_proj|config|drop|embed_dim|embed_tokens|"
-    "flash|get_input_embeddings|get_output_embeddings|h|head|head_dim|k_proj|key|layers|ln_1|ln_2|ln_f|mask|n_embd|n_head|"
-    "n_layer|pos_emb|q_proj|query|resid_dropout|residual_dropout|split_size|tie_weights|tok_emb|transformer|tril|"
-    "v_proj|value|wpe|wte"
+    "_init_weights|_tie_weights|act|attn|attn_dropout|bias|block_size|c_attn|c_fc|c_proj|config|drop|embed_dim|"
+    "embed_tokens|fc1|fc2|flash|gelu|get_input_embeddings|get_output_embeddings|h|head|head_dim|k_proj|key|layers|"
+    "ln_1|ln_2|ln_f|mask|mlpf|n_embd|n_head|n_layer|pos_emb|q_proj|query|resid_dropout|residual_dropout|split_size|"
+    "tie_weights|tok_emb|transformer|tril|v_proj|value|wpe|wte"
 )
-OURS = "'(?:CausalSelfAttention|MLP|Block|GPT)'"
+OURS = "'(?:CausalSelfAttention|Block|ModuleDict|GPT)'"
 
 
 FOREIGN_NAME = when(

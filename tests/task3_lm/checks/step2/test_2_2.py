@@ -1,4 +1,4 @@
-"""2-2의 검사: 앞의 자리들의 값을 섞기."""
+"""2-2의 검사: 앞의 자리들의 값을 섞고 헤드를 다시 잇기."""
 
 from __future__ import annotations
 
@@ -43,8 +43,17 @@ def tensors(device):
     return [1.5 * normal(BATCH, HEADS, LENGTH, WIDTH, seed=20 + i).to(device) for i in range(3)]
 
 
+def joined(mixed: torch.Tensor) -> torch.Tensor:
+    """헤드마다 섞은 것을 0번 헤드부터 옆으로 이은 것. (배치, 길이, 헤드 × 차원/헤드)."""
+    return torch.cat(mixed.unbind(1), dim=-1)
+
+
+def reference(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    return joined(functional.scaled_dot_product_attention(query, key, value, is_causal=True))
+
+
 def mix(attention: Any, *tensors: torch.Tensor) -> torch.Tensor:
-    """학생의 attend가 섞은 것."""
+    """학생의 attend가 섞어 이은 것."""
     unlike = "(must match|match the existing|expandable|expanded size|broadcast)"
     cut = rf"{unlike}.*\b{MAX_LENGTH}\b|\b{MAX_LENGTH}\b.*{unlike}"
     product = "Expected size for first two|mat1 and mat2|batch1|size mismatch|inconsistent"
@@ -54,6 +63,8 @@ def mix(attention: Any, *tensors: torch.Tensor) -> torch.Tensor:
         when(r"must match .* dimension [01]$", "key-not-transposed", **axes),
         when(r"must match .* dimension [23]$", "elementwise", idea="칸끼리의 곱", expected="행렬곱(@)"),
         when(product, "key-not-transposed", **axes),
+        when("view size is not", "view-after-transpose", idea="view와 reshape", expected="reshape이나 flatten"),
+        when(r"shape '\[.*\]' is invalid", "wrong-size", idea="축의 크기", expected="(배치, 길이, 헤드 × 차원/헤드)"),
         FOREIGN_NAME,
     ):
         given, allowed = [one.clone() for one in tensors], attention.allowed
@@ -68,25 +79,29 @@ def mix(attention: Any, *tensors: torch.Tensor) -> torch.Tensor:
     batch, heads, length, width = tensors[2].shape
     wrong = {
         (batch, heads, length, length): "no-value",
-        (batch, length, heads, width): "merged-early",
-        (batch, length, heads * width): "merged-early",
+        (batch, length, heads * length): "no-value",
+        (batch, heads, length, width): "not-joined",
+        (batch, length, heads, width): "not-joined",
+        (batch, length, width): "heads-lost",
     }
-    require_shape(got, (batch, heads, length, width), idea="값 섞기", what="mixed", wrong=wrong)
+    if got.numel() == tensors[2].numel():
+        wrong.setdefault(tuple(got.shape), "other-axes")
+    require_shape(got, (batch, length, heads * width), idea="헤드 잇기", what="mixed", wrong=wrong)
     return got
 
 
 def mixes_rightly(attention: Any, tensors: list[torch.Tensor]) -> bool:
-    return close(mix(attention, *tensors), functional.scaled_dot_product_attention(*tensors, is_causal=True), ATOL)
+    return close(mix(attention, *tensors), reference(*tensors), ATOL)
 
 
 def attended(scores: torch.Tensor, allowed: torch.Tensor, value: torch.Tensor, dim: int = -1) -> torch.Tensor:
-    """점수를 가려 섞은 것. 볼 것이 하나도 없는 자리는 NaN입니다."""
+    """점수를 가려 헤드마다 섞은 것. 볼 것이 하나도 없는 자리는 NaN입니다."""
     return scores.masked_fill(~allowed, -math.inf).softmax(dim) @ value
 
 
 @torch.no_grad()
 def wrong_mixes(query: Any, key: Any, value: Any) -> Wrong:
-    """헷갈리기 쉬운 섞기들."""
+    """헷갈리기 쉬운 섞기들, 헤드마다."""
     raw = query @ key.transpose(-2, -1)
     scores, ones = raw / math.sqrt(WIDTH), torch.ones(LENGTH, LENGTH, dtype=torch.bool, device=query.device)
     past = ones.tril()
@@ -118,6 +133,20 @@ def wrong_mixes(query: Any, key: Any, value: Any) -> Wrong:
     ]
 
 
+@torch.no_grad()
+def wrong_joins(attention: Any, mixed: torch.Tensor) -> Wrong:
+    """옳게 섞은 것을 헷갈리기 쉽게 이은 것들."""
+    batch, heads, length, width = mixed.shape
+    shape = batch, length, heads * width
+    right = joined(mixed)
+    return [
+        ("join-view-only", mixed.reshape(shape)),
+        ("join-interleaved", mixed.permute(0, 2, 3, 1).reshape(shape)),
+        ("heads-reversed", joined(mixed.flip(1))),
+        ("projected-early", attention.projection(right)),
+    ]
+
+
 def recognise_wrong_mask(got: torch.Tensor, query: Any, key: Any, value: Any) -> None:
     """볼 것이 하나도 없는 자리를 만드는 가림. 그 자리의 값은 NaN, 0, 평균 가운데 하나라 빼고 봅니다."""
     ones = torch.ones(LENGTH, LENGTH, dtype=torch.bool, device=query.device)
@@ -128,28 +157,33 @@ def recognise_wrong_mask(got: torch.Tensor, query: Any, key: Any, value: Any) ->
         (ones.tril(-1), slice(1, None), "self-hidden", "앞의 자리들만"),
     ]
     for allowed, rows, symptom, seen in cases:
-        if matches(got[..., rows, :], attended(scores, allowed, value)[..., rows, :], ATOL):
+        if matches(got[:, rows], joined(attended(scores, allowed, value))[:, rows], ATOL):
             fail(idea="인과 가림", expected=expected, got=seen, symptom=symptom)
 
 
 @todo("2-2")
 def test_mixed_values_match_the_reference(attention, tensors):
-    """PyTorch의 scaled_dot_product_attention(is_causal=True)과 같습니다."""
-    got = mix(attention, *tensors)
-    want = functional.scaled_dot_product_attention(*tensors, is_causal=True)
+    """PyTorch의 scaled_dot_product_attention(is_causal=True)을 이은 것과 같습니다."""
+    got, want = mix(attention, *tensors), reference(*tensors)
     if close(got, want, ATOL):
         return
     recognise_wrong_mask(got, *tensors)
-    recognise(got, wrong_mixes(*tensors), atol=ATOL, idea="인과 어텐션", expected=want)
+    wrong = [(symptom, joined(one)) for symptom, one in wrong_mixes(*tensors)]
+    recognise(got, wrong, atol=ATOL, idea="인과 어텐션", expected=want)
+    mixed = functional.scaled_dot_product_attention(*tensors, is_causal=True)
+    recognise(got, wrong_joins(attention, mixed), atol=ATOL, idea="헤드 잇기", expected=want)
+    if matches(got.flatten().sort().values, want.flatten().sort().values, 1e-4):
+        more = {"expected": "제자리에 있는 값", "got": "자리가 뒤섞인 값"}
+        fail(idea="헤드 잇기", symptom="scrambled", **more)
     if not got.isfinite().all():
         count = f"{int((~got.isfinite()).sum())}개가 수가 아님"
-        if matches(got[..., -1, :], want[..., -1, :], ATOL) and got[..., :-1, :].isnan().all():
+        if matches(got[:, -1], want[:, -1], ATOL) and got[:, :-1].isnan().all():
             say = {"expected": "-inf", "got": "inf"}
             fail(idea="softmax와 -inf", symptom="positive-inf", **say)
         fail(idea="softmax와 -inf", expected="모두 유한한 수", got=count, symptom="not-finite")
     query, key, value = tensors
     again = mix(attention, query, key, value + torch.arange(LENGTH, device=value.device)[:, None].eq(LENGTH - 1) * 9.0)
-    if not matches(again[..., :-1, :], got[..., :-1, :], ATOL):
+    if not matches(again[:, :-1], got[:, :-1], ATOL):
         more = {"expected": "앞의 자리들과 자신", "got": "뒤의 자리까지"}
         fail(idea="인과 가림", symptom="leak", **more)
     assert_close(got, want, atol=ATOL, idea="인과 어텐션", message="섞은 값이 기대와 다릅니다.")
@@ -165,19 +199,20 @@ def test_the_future_changes_nothing(attention, tensors):
     for place in range(1, LENGTH):
         later = torch.arange(LENGTH, device=query.device)[:, None] >= place
         changed = mix(attention, query, torch.where(later, key + 2, key), torch.where(later, value + 1000, value))
-        if not close(changed[..., :place, :], before[..., :place, :], 1e-3):
+        if not close(changed[:, :place], before[:, :place], 1e-3):
             got = f"{place}번째부터 바꾸자 그 앞의 값이 달라짐"
             fail(idea="인과 가림", expected="달라지지 않음", got=got, symptom="weak-mask")
 
 
 @todo("2-2")
-def test_far_apart_scores_stay_finite(attention, tensors, device):
+def test_far_apart_scores_stay_finite(load, attention, tensors, device):
     """점수가 아주 작아도 뒤의 자리는 섞이지 않고, 값은 유한합니다."""
     if not sound(lambda: mixes_rightly(attention, tensors)):
         return
-    query, key = torch.full((1, 1, 3, 4), 30.0), torch.full((1, 1, 3, 4), -30.0)  # 점수는 모두 -1,800입니다.
-    value = torch.tensor([1.0, 3.0, 800.0])[:, None].expand(1, 1, 3, 4)
-    got = mix(attention, query.to(device), key.to(device), value.to(device))[0, 0, :, 0]
+    single = load(2).CausalSelfAttention(config(d_embed=WIDTH, num_heads=1)).to(device).eval()
+    query, key = torch.full((1, 1, 3, WIDTH), 30.0), torch.full((1, 1, 3, WIDTH), -30.0)  # 점수는 모두 -1,800입니다.
+    value = torch.tensor([1.0, 3.0, 800.0])[:, None].expand(1, 1, 3, WIDTH)
+    got = mix(single, query.to(device), key.to(device), value.to(device))[0, :, 0]
     want = torch.tensor([1.0, 2.0, 268.0])
     if not got.isfinite().all():
         fail(idea="softmax", expected=show(want[:2]), got=show(got[:2]), symptom="underflow")
@@ -192,8 +227,7 @@ def test_every_length(attention, tensors, device, length):
     if not sound(lambda: mixes_rightly(attention, tensors)):
         return
     tensors = [normal(1, HEADS, length, WIDTH, seed=30 + i).to(device) for i in range(3)]
-    want = functional.scaled_dot_product_attention(*tensors, is_causal=True)
-    got = mix(attention, *tensors)
+    got, want = mix(attention, *tensors), reference(*tensors)
     assert_close(got, want, atol=ATOL, idea="글의 길이", message=f"길이가 {length}인 글에서 섞은 값이 다릅니다.")
 
 
@@ -207,28 +241,27 @@ def test_gradient_reaches_all_three(attention, tensors):
     if got.requires_grad:
         got.square().sum().backward()
     parts = dict(zip(("query", "key", "value"), leaves, strict=True))
-    want = functional.scaled_dot_product_attention(*leaves, is_causal=True)
-    require_gradients(parts, gradients_of(want, parts))
+    require_gradients(parts, gradients_of(reference(*leaves), parts))
 
 
 @pytest.fixture
 def dropping(load, device):
-    """`dropping(training)`: 드롭아웃이 절반인 어텐션이 섞은 것과, 드롭아웃이 없을 때의 가중치.
+    """`dropping(training)`: 드롭아웃이 절반인 어텐션이 헤드마다 섞은 것과, 드롭아웃이 없을 때의 가중치.
 
     값이 단위행렬 둘을 이어 붙인 것이라 섞은 값의 앞뒤 절반이 곧 가중치입니다. 가중치를 떨구었다면 두 절반이 같습니다.
     """
-    attention = load(2).CausalSelfAttention(config(dropout=DROPPED)).to(device)
+    width = 2 * LENGTH
+    attention = load(2).CausalSelfAttention(config(d_embed=HEADS * width, dropout=DROPPED)).to(device)
     attention.output_dropout.p = 0.9
     shape = (16, HEADS, LENGTH)
-    query, key = (normal(*shape, WIDTH, seed=seed).to(device) for seed in (40, 41))
-    value = torch.eye(LENGTH, device=device).repeat(1, 2).expand(*shape, 2 * LENGTH)
-    query, key = (functional.pad(one, (0, 2 * LENGTH - WIDTH)) for one in (query, key))
+    query, key = (functional.pad(normal(*shape, WIDTH, seed=seed), (0, width - WIDTH)) for seed in (40, 41))
+    given = [query.to(device), key.to(device), torch.eye(LENGTH, device=device).repeat(1, 2).expand(*shape, width)]
 
     def run(training: bool) -> tuple[torch.Tensor, torch.Tensor]:
         torch.manual_seed(7)
         attention.train(training)
-        want = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return mix(attention, query, key, value), want
+        want = functional.scaled_dot_product_attention(*given, is_causal=True)
+        return mix(attention, *given).unflatten(-1, (HEADS, width)).transpose(1, 2), want
 
     return run
 

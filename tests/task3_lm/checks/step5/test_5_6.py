@@ -383,15 +383,13 @@ class ReferenceAttention(nn.Module):
     def heads(self, x: Tensor) -> list[Tensor]:
         return list(self.qkv(x).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4))
 
-    def merge(self, mixed: Tensor) -> Tensor:
-        return self.projection(mixed.transpose(1, 2).flatten(2))
-
     def forward(self, x: Tensor) -> Tensor:
         """캐시 없이, 길이 전체를 한꺼번에."""
         query, key, value = self.heads(x)
         scores = torch.einsum("bhid,bhjd->bhij", query, key) / math.sqrt(WIDTH / HEADS)
         later = torch.ones(scores.shape[-2:], device=x.device).triu(1).bool()
-        return self.merge(scores.masked_fill(later, -INF).softmax(dim=-1) @ value)
+        mixed = scores.masked_fill(later, -INF).softmax(dim=-1) @ value
+        return self.projection(mixed.transpose(1, 2).flatten(2))
 
 
 class ReferenceBlock(nn.Module):
