@@ -90,11 +90,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.spread
 @pytest.mark.parametrize("new", ["folder"], indirect=True)
 def test_student_of_the_old_course_comes_over(old, new):
-    before = contents(old)
+    before, fresh = contents(old), added(old)
     name, new_name = rename_what_1_3_makes(new)
     updated = course(old, "update", "--from", str(new))
     assert updated.returncode == 0, updated.stdout + updated.stderr
-    assert changes(updated.stdout) == {("task1-cls", HALF): "맞음 → 시작 전"}, updated.stdout
+    assert changes(updated.stdout) == {**fresh, ("task1-cls", HALF): "맞음 → 시작 전"}, updated.stdout
     checked = course(old, "check", "cls", "1")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     gone = gone_paths((old / LIST).read_text(encoding="utf-8"))
@@ -123,11 +123,24 @@ def test_whoever_solved_everything_keeps_all_but_what_is_asked_anew(old, new):
     for path in solutions:
         (old / path.parent.name / path.name).write_bytes(path.read_bytes())
     solved = {(path.parent.name, one.id) for path in solutions for one in parse(path.read_text(encoding="utf-8"))}
+    fresh = added(old)
     updated = course(old, "update", "--from", str(new))
     assert updated.returncode == 0, updated.stdout + updated.stderr
     asked = {(task.name, todo_id) for task in all_tasks(Home(ROOT)) for todo_id in asked_anew(task)} & solved
-    assert changes(updated.stdout) == dict.fromkeys(asked, "맞음 → 시작 전"), updated.stdout
+    assert changes(updated.stdout) == {**fresh, **dict.fromkeys(asked, "맞음 → 시작 전")}, updated.stdout
     assert done(old) == solved - asked
+
+
+def todos_of(file: Path) -> set[str]:
+    return {one.id for one in parse(file.read_text(encoding="utf-8"))}
+
+
+def added(old: Path) -> dict[tuple[str, str], str]:
+    """옛 판에도 있는 단계에 새로 생긴 TODO마다, `update`가 할 말."""
+    now = [(task.name, step.file_name) for task in all_tasks(Home(ROOT)) for step in task.steps]
+    both = [(task, name) for task, name in now if (old / task / name).is_file()]
+    fresh = {(task, one) for task, name in both for one in todos_of(ROOT / task / name) - todos_of(old / task / name)}
+    return dict.fromkeys(fresh, "없음 → 시작 전")
 
 
 def changes(said: str) -> dict[tuple[str, str], str]:
