@@ -10,6 +10,7 @@ from typing import Any
 
 from course.checks.words import fail
 from nlpbook.summarization import runs
+from nlpbook.summarization.arguments import argument_values, require_metric
 from nlpbook.summarization.config_files import command_line_layer, resolved
 from tests.task2_summarization.checks import support
 
@@ -26,6 +27,23 @@ class Rows:
 def settings(*words: str) -> Any:
     """명령줄에 `words`를 적은 설정. 장치는 언제나 CPU입니다."""
     return resolved(command_line_layer(["general.device=cpu", "training.precision=32-true", *words]))
+
+
+def arguments_of(config: Any, folder: Path | str = "없는 폴더") -> Any:
+    """그 설정의 진짜 `Seq2SeqTrainingArguments`. 4-1이 더하는 것까지 담겨, 4-1이 비어 있거나 틀려도 됩니다."""
+    from transformers import Seq2SeqTrainingArguments
+
+    metric = require_metric(config.training.metric_for_best_model)
+    chosen = {
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "load_best_model_at_end": True,
+        "metric_for_best_model": metric,
+        "greater_is_better": metric != "eval_loss",
+        "predict_with_generate": True,
+        "restore_callback_states_from_checkpoint": True,
+    }
+    return Seq2SeqTrainingArguments(**argument_values(config, Path(folder)), **chosen)
 
 
 def new_trainer(step: Any, folder: Path | str = "없는 폴더", **parts: Any) -> Any:

@@ -84,24 +84,37 @@ def require(got: Any, name: str, want: Any, symptoms: dict[Any, str] | None = No
         fail(message, idea=IDEA, expected=f"{name}={want}", got=f"{name}={value}", symptom=symptom, name=name)
 
 
+SAVING = {"no": "no-saving", "steps": "by-steps", "best": "only-best"}
+# 언제나 같아야 하는 인자들이 매달릴 만한 설정. 첫째는 아무것도 바꾸지 않습니다.
+SITUATIONS = ("general.seed=83", "training.early_stopping_patience=0", "training.metric_for_best_model=eval_loss")
+
+
 @todo("4-1")
-def test_it_validates_and_saves_after_every_epoch(arguments):
-    """검증도 저장도 에포크마다 합니다."""
-    got = arguments()
+@pytest.mark.parametrize("words", SITUATIONS)
+def test_it_validates_and_saves_after_every_epoch(arguments, words):
+    """검증도 저장도, 설정이 어떻든 에포크마다 합니다."""
+    got = arguments(words)
     require(got, "eval_strategy", "epoch", {"no": "no-validation", "steps": "by-steps"})
-    require(got, "save_strategy", "epoch", {"no": "no-saving", "steps": "by-steps", "best": "only-best"})
+    require(got, "save_strategy", "epoch", SAVING)
 
 
 @todo("4-1")
-def test_the_validation_writes_summaries(arguments):
-    """ROUGE를 재려면 요약을 써 보아야 합니다."""
-    require(arguments(), "predict_with_generate", True, {False: "no-generation"})
+@pytest.mark.parametrize("words", SITUATIONS)
+def test_the_validation_writes_summaries(arguments, words):
+    """ROUGE를 재려면 요약을 써 보아야 합니다. 손실로 고를 때도 ROUGE를 함께 잽니다."""
+    require(arguments(words), "predict_with_generate", True, {False: "no-generation"})
 
 
 @todo("4-1")
-def test_the_best_model_is_loaded_at_the_end(arguments):
-    """끝나면 가장 좋은 것을 불러옵니다."""
-    require(arguments(), "load_best_model_at_end", True, {False: "last-kept"})
+@pytest.mark.parametrize("words", SITUATIONS)
+def test_the_best_model_is_loaded_at_the_end(arguments, words):
+    """조기 종료를 하든 하지 않든, 끝나면 가장 좋은 것을 불러옵니다."""
+    got = arguments(words)
+    if not got.load_best_model_at_end and arguments().load_best_model_at_end:
+        name, value = words.rsplit(".", 1)[1].split("=")
+        about = {"expected": "load_best_model_at_end=True", "got": "load_best_model_at_end=False"}
+        fail(idea=IDEA, symptom="sometimes-loaded", **about, name=f"{name}이(가) {value}")
+    require(got, "load_best_model_at_end", True, {False: "last-kept"})
 
 
 @todo("4-1")
@@ -144,7 +157,9 @@ def test_without_validation_nothing_is_chosen(arguments):
     got = arguments(validating=False)
     require(got, "eval_strategy", "no", {"epoch": "validates-nothing", "steps": "validates-nothing"})
     require(got, "load_best_model_at_end", False, {True: "chooses-nothing"})
-    require(got, "save_strategy", "epoch", {"no": "no-saving", "steps": "by-steps", "best": "only-best"})
+    if text(got.save_strategy) == "steps" and text(arguments().save_strategy) == "epoch":
+        fail(idea=IDEA, symptom="saved-with-validation", expected="save_strategy=epoch", got="save_strategy=steps")
+    require(got, "save_strategy", "epoch", SAVING)
 
 
 @todo("4-1")

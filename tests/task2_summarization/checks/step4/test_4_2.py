@@ -52,10 +52,12 @@ class Scoring:
 
     Attributes:
         calls: 부를 때마다의 (예측들, 참조들).
+        other_pieces: 음절이 아닌 조각으로 세라고 했는가.
     """
 
     def __init__(self) -> None:
         self.calls: list[Texts] = []
+        self.other_pieces = False
 
     def __call__(self, predictions: Sequence[str], references: Sequence[str], tokenizer: Any = "syllable") -> dict:
         given = [side if isinstance(side, str) else list(side) for side in (predictions, references)]
@@ -65,10 +67,18 @@ class Scoring:
                     "expected": "글의 목록 둘",
                     "got": "글 하나" if isinstance(side, str) else "글이 아닌 것의 목록",
                 }
+                if is_ids(side):
+                    fail(idea=IDEA, symptom="not-decoded", **{**shown, "got": "토큰 번호"})
                 fail("compute_rouge에 글의 목록이 아닌 것을 건넸습니다.", idea=IDEA, **shown)
         self.calls.append((given[0], given[1]))
-        cut = pieces if getattr(tokenizer, "name", tokenizer) == "syllable" else str.split
-        return rouge(*given, cut)
+        self.other_pieces |= getattr(tokenizer, "name", tokenizer) != "syllable"
+        return rouge(*given, getattr(tokenizer, "tokenize", str.split) if self.other_pieces else pieces)
+
+
+def is_ids(side: Any) -> bool:
+    """토큰 번호들, 또는 그것들의 목록인가."""
+    numbers = np.asarray(side) if not isinstance(side, str) and len({np.shape(one) for one in side}) == 1 else None
+    return numbers is not None and np.issubdtype(numbers.dtype, np.integer)
 
 
 def rouge(predictions: Sequence[str], references: Sequence[str], cut: Any = pieces) -> dict[str, float]:
@@ -81,14 +91,17 @@ def rouge(predictions: Sequence[str], references: Sequence[str], cut: Any = piec
 
 def decode(tokenizer: Any, ids: torch.Tensor) -> list[str]:
     """학생의 3-2 자리에 대신 두는 것."""
-    if ids.dtype in (torch.int8, torch.uint8, torch.int16, torch.float16, torch.bfloat16):
-        message = "토큰 번호를 작은 자료형으로 바꾸었습니다. 번호가 수십만까지 있는 모델(mT5)에서는 다른 토큰이 됩니다."
-        fail(message, idea="자료형", expected="torch.int64", got=str(ids.dtype))
+    if isinstance(ids, torch.Tensor) and ids.dtype not in (torch.int32, torch.int64):
+        fail(idea="자료형", symptom="other-dtype", expected="int64", got=str(ids.dtype).removeprefix("torch."))
     filled = ids.masked_fill(ids == IGNORED, support.PAD)
     if ids.dim() == 1 and any(np.array_equal(ids, rows.argmax(-1)) for rows in (table(WRITTEN, 1), table(ANSWERS, 1))):
         shown = {"expected": "(예문, 길이)의 번호", "got": f"모양 {tuple(ids.shape)}"}
         fail(idea="번호와 로짓", symptom="argmax-of-ids", **shown)
+    decode.flat |= ids.dim() == 1
     return [text.strip() for text in tokenizer.batch_decode(filled, skip_special_tokens=True)]
+
+
+decode.flat = False  # 축이 하나인 번호를 되돌렸는가
 
 
 def table(texts: Sequence[str], extra: int) -> np.ndarray:
@@ -105,6 +118,7 @@ class Scored:
     def __init__(self, step: Any, written: Sequence[str], answers: Sequence[str]) -> None:
         self.scoring = Scoring()
         predictions, labels = table(written, 1), table(answers, 2)
+        decode.flat = False
         given = {"predictions": torch.from_numpy(predictions), "labels": torch.from_numpy(labels)}  # 같은 메모리
         with pytest.MonkeyPatch.context() as patch, explained(*KNOWN), no_side_effects(inputs=given):
             for place in (step, sys.modules["step3_rouge_metrics"]):  # 자리 안에서 3단계를 다시 불러와도
@@ -140,6 +154,9 @@ def score(load):
 
 
 def require_scores(got: Any) -> dict[str, float]:
+    if isinstance(got, list) and got and all(isinstance(one, dict) for one in got):
+        message = "scores에 짝마다의 점수의 목록이 담겼습니다. compute_rouge에 글의 목록 둘을 건네면 평균까지 냅니다."
+        fail(message, idea=IDEA, expected="딕셔너리 하나", got=f"딕셔너리 {len(got)}개의 목록")
     if not isinstance(got, dict):
         fail("scores가 딕셔너리가 아닙니다.", idea=IDEA, expected="dict", got=type(got).__name__)
     if any(name.startswith("eval_") for name in got):
@@ -216,7 +233,6 @@ def wrong_values() -> Wrong:
     right = values(written, answers)
     return [
         *[(symptom, values(*texts)) for symptom, texts in wrong_texts()],
-        ("other-pieces", values(written, answers, str.split)),
         *[("rounded", [round(one, digits) for one in right]) for digits in (2, 3, 4, 5)],
         *[("percent", [round(100 * one, digits) for one in right]) for digits in (1, 2, 9)],
     ]
@@ -236,6 +252,10 @@ def test_the_scores_are_those_of_the_texts(score):
         calls = scored.scoring.calls
         if not calls:
             fail(idea=IDEA, symptom="own-scores", **shown)
+        if decode.flat and len(calls) == 1 and len(calls[0][0]) == 1:
+            fail(idea=IDEA, symptom="flattened", expected=f"글 {len(WRITTEN)}개", got="글 1개")
+        if scored.scoring.other_pieces:
+            fail(idea=IDEA, symptom="other-pieces", **shown)
         recognise(got, wrong_values(), atol=ATOL, idea=IDEA, expected=shown["expected"], shown=shown["got"])
         if len(calls) == 1:
             name_the_texts(calls[0])

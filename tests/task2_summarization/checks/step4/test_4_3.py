@@ -15,21 +15,25 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from course.checks.recognising import Wrong, explained, recognise, require_tensor, require_value, sound, when
 from course.checks.side_effects import no_side_effects, on_one_device
 from course.checks.words import assert_close, close, fail, matches, todo
-from tests.task2_summarization.checks.step4.common import new_trainer, settings
+from tests.task2_summarization.checks import support
+from tests.task2_summarization.checks.step4.common import arguments_of, new_trainer, settings
 
 IDEA = "모은 배치의 손실"
 ATOL = 1e-5
 IGNORED = -100
 SMOOTHING = 0.17
 TOTAL = 23  # 한 번에 모으는 배치 전부의 라벨 수. 이 배치의 것(11)도, 자리의 수(18)도 아닙니다.
+GATHERED = 7  # 한 번에 모으는 배치의 수
 ROWS, LENGTH, VOCABULARY = 3, 6, 13
 
 
 def example() -> tuple[Tensor, Tensor]:
-    """로짓 (3, 6, 13)과 라벨 (3, 6). 세는 라벨은 줄마다 5, 4, 2개입니다."""
+    """로짓 (3, 6, 13)과 라벨 (3, 6). 세는 라벨은 줄마다 5, 4, 2개이고, 0번과 채움 토큰도 있습니다."""
     draw = torch.Generator().manual_seed(47)
     logits = 3 * torch.randn(ROWS, LENGTH, VOCABULARY, generator=draw)
     labels = torch.randint(0, VOCABULARY, (ROWS, LENGTH), generator=draw)
+    labels[0, 1] = 0
+    labels[1, 2] = support.PAD  # 끝 토큰을 채움으로도 쓰는 모델에서는 세는 라벨입니다.
     for row, count in enumerate((5, 4, 2)):
         labels[row, count:] = IGNORED
     return logits, labels
@@ -47,8 +51,10 @@ class Loss:
     """학생의 함수로 구한 손실."""
 
     def __init__(self, step: Any, smoothing: float = 0.0, decoder_only: bool = False) -> None:
-        self.config = settings(f"training.label_smoothing={smoothing}")
-        self.trainer = new_trainer(step, config=self.config, decoder_only=decoder_only)
+        gathered = f"training.gradient_accumulation_steps={GATHERED}"
+        self.config = settings(f"training.label_smoothing={smoothing}", gathered)
+        arguments = arguments_of(self.config)
+        self.trainer = new_trainer(step, config=self.config, decoder_only=decoder_only, args=arguments)
 
     def __call__(self, logits: Tensor, labels: Tensor, count: Any = TOTAL) -> Tensor:
         known = (
@@ -90,11 +96,17 @@ def wrong_losses(logits: Tensor, labels: Tensor, smoothing: float, count: float)
     garbled = logits.reshape(rows, logits.shape[2], -1).transpose(1, 2)
     plain = each(logits, labels, 0.0).sum()
     padded = labels.masked_fill(labels == IGNORED, 0)
+    sideways = labels.t().reshape(labels.shape), logits.transpose(0, 1).reshape(logits.shape)
+    spread = (1 - smoothing) * plain + smoothing * even[counted].sum() * logits.shape[-1]
     return [
         ("own-mean", total / own),
         ("own-mean-too", total / own / count),
         ("summed", total),
         ("negated", -total / count),
+        *[("by-accumulation", total / divisor / GATHERED) for divisor in (count, own)],
+        *[("order-mixed", each(logits, sideways[0], smoothing).sum() / divisor) for divisor in (count, own)],
+        *[("order-mixed", each(sideways[1], labels, smoothing).sum() / divisor) for divisor in (count, own)],
+        *[("smoothing-summed", spread / divisor) for divisor in (count, own) if smoothing],
         ("by-cells", total / labels.numel()),
         ("by-rows", total / rows),
         ("no-smoothing", plain / count),
@@ -129,6 +141,8 @@ def test_the_sum_is_divided_by_the_labels_of_all_batches(loss, smoothing):
         multiplied = [("multiplied", want * TOTAL * TOTAL)]  # 큰 수라 32비트의 끝자리가 흔들립니다.
         recognise(got.reshape(()), multiplied, atol=1e-2, idea=IDEA, expected=want, shown=got)
     message = "손실이 라벨마다의 교차 엔트로피의 합을 num_items_in_batch로 나눈 것과 다릅니다."
+    if matches(got.reshape(()), want.floor(), 0.0):
+        message = "손실에서 소수점 아래가 사라졌습니다. 정수로 깎은 곳(//, int, round)이 있는지 보세요."
     assert_close(got.reshape(()), want, atol=ATOL, idea=IDEA, message=message)
 
 
@@ -165,7 +179,14 @@ def test_without_a_count_it_is_the_mean_of_this_batch(loss):
     if not sound(lambda: right_sum(loss)) or close(got.reshape(()), want, ATOL):
         return
     total = want * len(each(logits, labels, 0.0))
-    wrong = [("none-summed", total), ("none-by-cells", total / labels.numel()), ("none-by-rows", total / ROWS)]
+    wrong = [
+        ("none-summed", total),
+        ("none-by-cells", total / labels.numel()),
+        ("none-by-rows", total / ROWS),
+        ("none-some-left-out", total / (labels > 0).sum()),
+        ("none-some-left-out", total / ((labels != IGNORED) & (labels != support.PAD)).sum()),
+        ("none-some-left-out", total / ((labels > 0) & (labels != support.PAD)).sum()),
+    ]
     recognise(got.reshape(()), wrong, atol=ATOL, idea="None", expected=want, shown=got)
     message = "num_items_in_batch가 없을 때의 손실이 이 배치의 평균과 다릅니다."
     assert_close(got.reshape(()), want, atol=ATOL, idea="None", message=message)
@@ -192,6 +213,8 @@ def test_half_precision_logits_are_summed_in_full(loss):
     if not sound(lambda: right_sum(loss)):
         return
     logits, labels = example()
+    if loss(SMOOTHING)(logits, labels).dtype == torch.float64:
+        fail(idea="정밀도", expected="float32", got="float64", symptom="double-returned")
     half = logits.bfloat16()
     got = loss(SMOOTHING)(half, labels)
     want = each(half, labels, SMOOTHING).sum() / TOTAL

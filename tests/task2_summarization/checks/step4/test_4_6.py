@@ -104,6 +104,10 @@ def finds_without_numbers(step: Any, folder: Path, steps: dict[int, bool]) -> bo
     return False
 
 
+def shortened(text: str, limit: int = 20) -> str:
+    return repr(text if len(text) <= limit else f"…{text[-limit:]}")
+
+
 def named(got: Any, folder: Path, want: Path | None) -> None:
     """고른 것이 폴더의 경로가 아니면, 무엇인지 말합니다."""
     if isinstance(got, int):
@@ -111,7 +115,7 @@ def named(got: Any, folder: Path, want: Path | None) -> None:
     if isinstance(got, list):
         fail(idea=IDEA, expected="폴더 하나", got=f"폴더 {len(got)}개", symptom="list-given")
     if got is not None and not isinstance(got, Path):
-        fail(idea=IDEA, expected="Path", got=f"{type(got).__name__} {str(got)[-20:]!r}", symptom="name-given")
+        fail(idea=IDEA, expected="Path", got=f"{type(got).__name__} {shortened(str(got))}", symptom="name-given")
     if isinstance(got, Path) and want is not None and got.name == "trainer_state.json":
         fail(idea=IDEA, expected=want.name, got=got.name, symptom="file-given")
 
