@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ TALKS = [
     for word in ("여섯 시", "학교", "공원", "내일", "주말", "역 앞", "도서관", *(f"{hour}시" for hour in range(3, 22)))
 ]
 TALKS[3] += "\n#Person1#: 비가 오면 실내에서 봐요 😊" * 9  # 어느 상한(83, 512)보다도 글자 수가 많습니다.
-# 크기가 저마다 다르고, 긴 것부터라 차례가 섞여 있습니다. 하나는 summarize의 기본값(16)보다 큽니다.
-BATCHES = [[5, 2], [6, 0, 3], [1], [*range(25, 6, -1), 4]]
+# 크기가 저마다 다르고, 긴 것부터라 차례가 섞여 있습니다. 하나는 summarize의 기본값(16)보다 큽니다. 첫 배치의 번호들은
+# 커지지만 이어져 있지 않습니다.
+BATCHES = [[2, 5], [6, 0, 3], [1], [*range(25, 6, -1), 4]]
 KEPT = 1  # 이어 할 때, 앞서 적어 둔 배치. 처음도 마지막도 아닙니다.
 BEFORE = "앞서 적어 둔 요약 "
 IDEA = "이어지는 예측"
@@ -43,23 +44,50 @@ class Watched(Journal):
     def __init__(self, path: Path, events: list[tuple[str, Any]]) -> None:
         super().__init__(path, {"검사": 5})
         self.events = events
+        self.touched = 0  # `has`라는 이름을 쓴 횟수와 부른 횟수
+        self.asked = 0
 
-    def has(self, numbers: Sequence[int]) -> bool:
+    @property
+    def has(self) -> Callable[[Sequence[int]], bool]:
+        self.touched += 1
+        return self._has
+
+    def _has(self, numbers: Sequence[int]) -> bool:
+        self.asked += 1
         if isinstance(numbers, int):
             fail(idea="journal.has", expected="번호의 목록", got="번호 하나", symptom="one-number")
         return super().has(numbers)
+
+    _has.__name__ = "has"  # 인수를 빠뜨렸을 때의 오류에 진짜의 이름이 나옵니다.
 
     def add(self, numbers: Sequence[int], summaries: Sequence[str]) -> None:
         numbers = numbers if isinstance(numbers, int) else list(numbers)
         if isinstance(numbers, int) or any(not isinstance(one, int) for one in numbers):
             shown = {"expected": "번호의 목록과 요약의 목록", "got": f"{show(numbers)[:30]}, …"}
+            if all(isinstance(one, int) for one in summaries):
+                fail(idea="journal.add", symptom="add-swapped", **{**shown, "got": "요약, 번호"})
             fail("journal.add에는 번호들, 요약들의 차례로 건넵니다.", idea="journal.add", **shown)
         numbers, summaries = list(numbers), list(summaries)
         if len(numbers) != len(summaries):
             sizes = {"expected": f"요약 {len(numbers)}개", "got": f"{len(summaries)}개"}
+            self._name_the_summarized(numbers)
             fail("journal.add에 건넨 번호와 요약의 수가 다릅니다.", idea="journal.add", **sizes)
         super().add(numbers, summaries)
         self.events.append(("적음", numbers))
+
+    def _name_the_summarized(self, numbers: list[int]) -> None:
+        """번호와 요약의 수가 다르면, 방금 요약한 것이 어느 대화들인지 알아봅니다."""
+        talks = next((what for name, what in reversed(self.events) if name == "요약"), [])
+        if talks == TALKS:
+            about = {"expected": f"대화 {len(numbers)}개", "got": f"대화 {len(TALKS)}개 모두"}
+            fail(idea="배치", symptom="whole", **about)
+        if talks and talks in (TALKS[numbers[0] : numbers[-1] + 1], TALKS[min(numbers) : max(numbers) + 1]):
+            about = {"expected": ", ".join(map(str, numbers)), "got": f"대화 {len(talks)}개"}
+            fail(idea="번호", symptom="sliced", **about)
+
+    def close(self) -> None:
+        super().close()
+        self.events.append(("닫음", None))
 
 
 class Prediction:
@@ -70,9 +98,13 @@ class Prediction:
         texts: 돌려받은 요약들. 도중에 멈추었으면 None입니다.
         written: 파일에 적힌 번호 → 요약.
         missing: 요약이 없어 멈추었으면 그 번호.
+        is_has_touched_only: `journal.has`를 부르지 않고 쓰기만 했는가.
     """
 
-    def __init__(self, step: Any, kept: Sequence[int] = (), broken: int | None = None) -> None:
+    def __init__(
+        self, step: Any, kept: Sequence[int] = (), broken: int | None = None, halved: int | None = None
+    ) -> None:
+        """`kept`는 앞서 모두 적어 둔 배치들, `halved`는 첫 대화만 적어 둔 배치입니다."""
         self.broken = broken  # 이 배치를 요약하다 멈춥니다.
         self.has_broken = False
         self.events: list[tuple[str, Any]] = []
@@ -81,6 +113,9 @@ class Prediction:
         for number in kept:
             numbers = BATCHES[number]
             Watched(self.path, []).add(numbers, [BEFORE + str(one) for one in numbers])
+        if halved is not None:
+            first = BATCHES[halved][0]
+            Watched(self.path, []).add([first], [BEFORE + str(first)])
         self.lengths: set[Any] = set()
         self.sizes: list[Any] = []
         journal = Watched(self.path, self.events)
@@ -97,6 +132,7 @@ class Prediction:
                 self.missing = error.args[0]
         self.written = dict(Watched(self.path, []).summaries)
         self.in_memory = dict(journal.summaries)
+        self.is_has_touched_only = journal.touched > 0 and journal.asked == 0
 
     def summarize(
         self, model: Any, tokenizer: Any, dialogues: Any, max_len: int = 512, batch_size: int = 16
@@ -207,6 +243,8 @@ def test_every_dialogue_has_its_own_summary(fresh):
     summarized = fresh.all("요약")
     if not summarized:
         symptom = "inverted" if fresh.missing is not None else None
+        if fresh.is_has_touched_only:
+            fail(idea="journal.has", symptom="not-called", expected="journal.has(…)", got="journal.has")
         about = {"expected": f"배치 {len(BATCHES)}개를 요약", "got": "요약하지 않음", "symptom": symptom}
         fail("아무 배치도 요약하지 않았습니다.", idea=IDEA, **about)
     if len(summarized[0]) == len(TALKS):
@@ -288,6 +326,8 @@ def test_a_batch_is_recorded_before_the_next_one_is_summarized(fresh):
     if early:
         fail(idea="언제 적나", symptom="reserved", expected="요약한 다음", got="요약하기 전")
     if fresh.written != dict(enumerate(right())):
+        if fresh.all("닫음"):
+            fail(idea="일지", symptom="journal-closed", expected="남아 있는 일지", got="지워진 일지")
         fail("일지에 적힌 것이 돌려준 요약과 다릅니다.", idea="일지", expected="같은 요약", got="다른 요약")
 
 
@@ -311,6 +351,21 @@ def test_what_is_recorded_is_not_summarized_again(resumed):
             want[number] = BEFORE + str(number)
         if resumed.texts != want:
             fail("앞서 적어 둔 요약이 그대로 나오지 않았습니다.", idea=IDEA, expected="적어 둔 것", got="다른 것")
+
+
+@todo("5-1")
+def test_a_batch_recorded_in_part_is_finished(step, fresh, resumed):
+    """일부만 적힌 배치는 적어 둔 배치가 아닙니다. 빠진 대화가 없게 요약합니다."""
+    if not sound(lambda: fresh.texts == right() and resumed.missing is None):
+        return
+    made = Prediction(step, halved=KEPT)
+    if made.missing is None:
+        return
+    about = {"idea": IDEA, "expected": f"{made.missing}번의 요약", "got": "없음"}
+    whole = [TALKS[number] for number in BATCHES[KEPT]]
+    if made.missing in BATCHES[KEPT] and not any(set(talks) & set(whole) for talks in made.all("요약")):
+        fail(symptom="partly-recorded", **about)
+    fail("일부만 적힌 배치에서 빠진 대화가 있습니다.", **about)
 
 
 @todo("5-1")

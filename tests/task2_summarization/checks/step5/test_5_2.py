@@ -94,6 +94,13 @@ def wrong_shares(attentions: Tensor) -> list[tuple[str, Tensor]]:
         values = per_turn(tokens, **how)
         made += [(symptom, to_one(values)), (symptom, values)]
     sums = per_turn(received)
+    spoken = [turn >= 0 for turn in TURNS]
+    chosen = attentions * torch.tensor(spoken)
+    early = (chosen / chosen.sum(dim=-1, keepdim=True)).flatten(0, 2).mean(dim=0).tolist()
+    made += [("normalised-early", to_one(per_turn(early)))]
+    special = sum(one for one, turn in zip(received, TURNS, strict=True) if turn < 0)
+    before, after = torch.tensor([special, *sums[:-1].tolist()]), torch.tensor([*sums[1:].tolist(), 0.0])
+    made += [("shifted", one) for values in (before, after) for one in (to_one(values), values)]
     softmaxed = [("softmaxed", sums.softmax(dim=0)), ("softmaxed", to_one(sums).softmax(dim=0))]
     return [("not-one", sums), *softmaxed, *made, ("even", torch.full_like(sums, 1 / len(sums)))]
 
@@ -140,4 +147,7 @@ def test_the_shares_are_those_of_the_turns(got, attentions):
         total = f"합 {values.sum().item():.4f}"
         fail(idea="합", expected="합 1", got=total, symptom="not-one")
     recognise(got, wrong_shares(attentions), atol=ATOL, idea=IDEA, expected=str(expected), shown=str(shown))
+    unread = values[READ:]
+    if bool((unread > ATOL).all()) and matches(unread, unread[:1].expand(UNREAD), ATOL):
+        fail(idea=IDEA, symptom="unread-shared", expected=str(expected), got=str(shown))
     assert_close(got, want, atol=ATOL, idea=IDEA, message="말마다의 몫이 다릅니다.")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -46,12 +47,18 @@ def wrong_rows() -> list[tuple[str, tuple[int, ...]]]:
     return [
         ("ignored", written_with()),
         ("beams-only", written_with(num_beams=BEAMS)),
-        ("length-only", written_with(max_length=LENGTH)),
         ("max-len", written_with(num_beams=BEAMS, max_length=MAX_LEN)),
         ("swapped", written_with(num_beams=LENGTH, max_length=BEAMS)),
         ("new-tokens", written_with(num_beams=BEAMS, max_new_tokens=LENGTH)),
         ("rest-lost", written_with(num_beams=BEAMS, max_length=LENGTH, no_repeat_ngram_size=0)),
     ]
+
+
+@cache
+def ended_early() -> tuple[int, tuple[int, ...]]:
+    """끝 토큰으로 알면 요약이 상한보다 일찍 끝나는 번호와, 그때 쓴 번호들."""
+    ends = {token: written_with(num_beams=BEAMS, max_length=LENGTH, eos_token_id=token) for token in want()[1:]}
+    return min(ends.items(), key=lambda one: len(one[1]))
 
 
 class Writing:
@@ -61,6 +68,7 @@ class Writing:
         row: 돌려받은 것.
         during: `generate`를 부르던 순간의, 모델의 생성 설정.
         before, after: 부르기 앞뒤의 것.
+        beams: 쓸 때의 빔의 수.
         calls: `generate`를 부른 횟수.
         shared_given: `generate`에 모델의 생성 설정을 복사하지 않고 건넸는가.
         given: `generate`에 건넨, 생성 설정의 이름 → 값. `written_out`은 인수로 적은 이름들입니다.
@@ -68,8 +76,11 @@ class Writing:
         rows: `generate`가 돌려준 요약의 수.
     """
 
-    def __init__(self, step: Any, beams: int = BEAMS) -> None:
+    def __init__(self, step: Any, beams: int = BEAMS, end: int | None = None) -> None:
+        """`end`는 모델이 끝 토큰으로 알 번호. None이면 그대로입니다."""
         writer = models.summarizer()
+        if end is not None:
+            writer.generation_config.eos_token_id = end
         real = writer.generate
         self.given: dict[str, Any] = {}
         self.written_out: set[str] = set()
@@ -84,6 +95,8 @@ class Writing:
             self.during = writer.generation_config.to_dict()
             self.calls += 1
             asked = more.get("generation_config")
+            if isinstance(asked, Mapping):
+                fail(idea=IDEA, symptom="dict-given", expected="GenerationConfig", got="딕셔너리")
             self.shared_given = asked is writer.generation_config
             self.given = {**(asked.to_dict() if asked is not None else {}), **more}
             self.written_out = set(more) - {"input_ids", "attention_mask"}
@@ -94,6 +107,13 @@ class Writing:
 
         writer.generate = generate
         known = (
+            when(
+                "modified the pretrained model configuration",
+                "model-config",
+                idea="함께 쓰는 것",
+                expected="generation_config",
+                got="model.config",
+            ),
             when(
                 "decoder_start_token_id|bos_token_id", "rest-lost", idea=IDEA, expected="나머지는 그대로", got="빈 설정"
             ),
@@ -113,6 +133,7 @@ class Writing:
                 shown = {"expected": f"{name}={value}", "got": f"{name}={getattr(summarizer, name)}"}
                 fail(idea="함께 쓰는 것", symptom="request-kept", name=name, **shown)
         self.after = writer.generation_config.to_dict()
+        self.beams = self.given.get("num_beams", self.during.get("num_beams"))
 
 
 @pytest.fixture
@@ -144,8 +165,27 @@ def test_the_summary_is_written_with_what_was_asked(step, writing):
     name_the_overridden(writing)
     if got == written_with(max_length=LENGTH) and is_capped(step, writing):
         fail(idea=IDEA, symptom="beams-capped", expected=about["expected"], got=about["shown"])
+    if got == written_with(num_beams=writing.beams, max_length=LENGTH) and writing.beams != BEAMS:
+        shown = {"expected": about["expected"], "got": about["shown"]}
+        fail(idea=IDEA, symptom="length-only", **shown, beams=writing.beams)
     recognise(got, wrong_rows(), idea=IDEA, **about)
     fail("요청한 빔의 수와 길이로 쓴 요약과 다릅니다.", idea=IDEA, expected=about["expected"], got=about["shown"])
+
+
+@todo("5-3")
+def test_a_summary_that_ends_early_stays_short(step, writing):
+    """요청한 길이는 상한입니다. 끝 토큰이 일찍 나오면 거기에서 끝납니다."""
+    if not (isinstance(writing.row, Tensor) and tuple(writing.row.tolist()) == want()):
+        return  # 앞의 검사가 말합니다.
+    end, right = ended_early()
+    made = Writing(step, end=end)
+    got = tuple(made.row.tolist())
+    if got != right:
+        shown = {"expected": f"{len(right)}토큰", "got": f"{len(got)}토큰"}
+        if any(made.given.get(name) for name in ("min_length", "min_new_tokens")):
+            fail(idea="길이", symptom="minimum-too", **shown)
+        name_the_overridden(made)
+        fail("일찍 끝나는 요약이 모델의 설정대로 쓴 것과 다릅니다.", idea="길이", **shown)
 
 
 NEUTRAL = (None, 0, 1, False)  # 적지 않았을 때의 값들

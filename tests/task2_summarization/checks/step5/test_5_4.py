@@ -62,7 +62,7 @@ class Loading:
             return SummarizationConfig()
 
         known = (
-            when("KeyError: '?(?P<got>\\w+)", "settings-key", idea=IDEA, expected="있는 옵션의 이름"),
+            when("KeyError: '(?P<got>\\w+\\.\\w+)'", "words-looked-up", idea="이름=값", expected="written"),
             when(
                 "dictionary update sequence|cannot convert dictionary",
                 "words-unsplit",
@@ -99,7 +99,7 @@ def require_overrides(got: Any, want: dict[str, Any], own: Mapping[str, Any], wo
         fail(
             idea="적지 않은 것", expected=f"{len(want)}개", got=f"{len(got)}개", symptom="defaults-too", name=unasked[0]
         )
-    if "settings" in got:
+    if "settings" in got and not isinstance(got["settings"], Mapping):
         fail(idea=IDEA, expected="training.learning_rate", got="settings", symptom="settings-key", name="settings")
     mine = sorted(set(got) & set(own))
     lost = sorted(set(want) - set(got))
@@ -111,6 +111,9 @@ def require_overrides(got: Any, want: dict[str, Any], own: Mapping[str, Any], wo
     if set(got) == set(want):
         name = next(name for name in want if got[name] != want[name])
         about = {"expected": f"{name}={want[name]!r}", "got": f"{name}={got[name]!r}"}
+        same = got[name]
+        if all(got[one] is same for one in WRITTEN):
+            fail(idea=IDEA, symptom="same-value", expected=about["expected"], got=repr(same))
         symptom = (
             {str(want[name]): "as-text", name: "name-as-value"}.get(got[name]) if isinstance(got[name], str) else None
         )
