@@ -205,7 +205,7 @@ def register_speakers(tokenizer: PreTrainedTokenizerBase, tags: list[str]) -> di
     pieces = {tag: tokenizer(tag, add_special_tokens=False)["input_ids"] for tag in tags}
     # [TODO 1-5] tags를 보통 토큰으로 tokenizer에 더하세요. 태그는 하나하나 쪼개지지 않는 토큰이 되어야 합니다.
     # 힌트: decode(…, skip_special_tokens=True)는 요약에서 특수(special) 토큰을 지웁니다. 태그까지 지워진 요약을 읽는
-    #       사람은 무엇을 알 수 없게 될까요?
+    #       사람은 무엇을 알 수 없게 될까요? 토큰의 성질은 AddedToken에 적어 add_tokens에 건넵니다.
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in tags])
     # [END 1-5]
     return pieces
