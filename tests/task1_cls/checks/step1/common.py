@@ -20,6 +20,7 @@ import torch
 from course.book.regions import RegionError, find
 from course.checks.recognising import require_value
 from course.checks.words import fail, show
+from nlpbook.classification.config import ClassificationConfig, TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus
 from nlpbook.errors import UserError
 from tests.task1_cls.checks import support
@@ -70,15 +71,24 @@ def limited_config() -> Any:
     return config
 
 
-def attempt(module: Any, todo_id: str, folder: Path | None = None, labels: Mapping[str, str] | None = None) -> Trial:
+def attempt(
+    module: Any,
+    todo_id: str,
+    folder: Path | None = None,
+    labels: Mapping[str, str] | None = None,
+    command: type[ClassificationConfig] = TrainConfig,
+) -> Trial:
     """이 TODO의 자리만 학생의 것으로 하여 `__init__`을 부릅니다.
 
     Args:
         folder: `config.model.pretrained`가 가리키는 사전학습 모델. 적지 않으면 작은 BERT입니다.
         labels: 말뭉치의 라벨과 그 이름. 적지 않으면 NSMC의 둘입니다.
+        command: 학습, 평가, 서비스 가운데 어느 명령의 설정을 건넬지.
     """
     folder = folder or support.tiny_model()
-    config = limited_config()
+    limited = limited_config()
+    config = command()
+    config.data, config.model = limited.data, limited.model
     config.model.pretrained = ALIAS
     target, trial = PART[todo_id], Trial()
     stand_ins = {

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from course.checks.words import assert_equal, fail, todo
-from nlpbook.classification.config import TrainConfig
+from nlpbook.classification.config import ServeConfig, TestConfig, TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus
 from tests.task1_cls.checks import support
 from tests.task1_cls.checks.step1.common import SPLITS, attempt, stored
@@ -63,6 +63,17 @@ def test_corpus_keeps_the_splits_apart(data, mode):
     got = examples(data, mode)
     assert_equal(len(got), SPLITS[mode], idea="갈래", message=f"{mode} 예문의 수가 다릅니다.")
     assert_equal(got, rows(mode), idea="갈래", message=f"{mode} 예문이 설정이 가리키는 파일과 다릅니다.")
+
+
+@todo("1-1")
+@pytest.mark.parametrize("command", [TestConfig, ServeConfig], ids=["test", "serve"])
+def test_every_command_reads_where_its_settings_say(load, command):
+    """평가와 서비스의 설정도 제가 가리키는 폴더를 읽습니다."""
+    got = examples(stored(attempt(load(1), "1-1", command=command), "1-1"), "test")
+    if got == [(one.text, one.label) for one in NsmcCorpus(TrainConfig()).get_examples("test")]:
+        shown = {"expected": f"예문 {SPLITS['test']}개", "got": f"예문 {len(got)}개"}
+        fail(idea="설정의 흐름", symptom="no-config", **shown)
+    assert_equal(got, rows("test"), idea="설정의 흐름", message="평가 예문이 설정이 가리키는 파일과 다릅니다.")
 
 
 @todo("1-1")

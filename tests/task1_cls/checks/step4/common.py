@@ -17,10 +17,10 @@ from course.checks.workspace import plain_fabric
 
 @known_as("Fabric")
 class OneProcess:
-    """이름만 Fabric인 것. 프로세스가 몇 개이고 그 가운데 몇 번인지 압니다."""
+    """이름만 Fabric인 것. 프로세스가 몇 개이고 그 가운데 몇 번인지 압니다. 기계마다 프로세스 하나입니다."""
 
     def __init__(self, device, rank=0, processes=1):
-        self.world_size, self.global_rank, self.local_rank = processes, rank, rank
+        self.world_size, self.global_rank, self.local_rank = processes, rank, 0
         self.is_global_zero = rank == 0
         self.device = torch.device(device)
         self.strategy = SimpleNamespace(precision=SimpleNamespace(state_dict=dict, load_state_dict=lambda state: None))

@@ -191,7 +191,7 @@ def never_saved(saver, shown):
 
 
 MODES = pytest.mark.parametrize(
-    ("saving_mode", "num_saving"), [("max val_acc", 2), ("min val_loss", 2), ("min val_loss", 1)]
+    ("saving_mode", "num_saving"), [("max val_acc", 2), ("min val_loss", 2), ("min val_loss", 1), ("max val_loss", 2)]
 )
 
 

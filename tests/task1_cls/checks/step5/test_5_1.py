@@ -14,8 +14,13 @@ from nlpbook.classification.config import ServeConfig
 
 PRAISE = "그는 \"최고\"라며  <B>울었다</B> & '또' 보자 \\ 100% 😀"
 COMPLAINT = "시간이 아깝다"
+ENDLESS = " ".join(["지루하고"] * 60)  # 모델이 읽는 토큰보다 글자가 많습니다. 자르는 것은 모델의 토크나이저입니다.
 ANSWER_NAMES = ("sentence", "prediction", "negative", "positive")
-POSITIVE = {PRAISE: 0.8125, COMPLAINT: 0.0625}  # 두 문장의 긍정 확률. 어느 것도 서로의 뒤집은 값이 아닙니다.
+POSITIVE = {
+    PRAISE: 0.8125,
+    COMPLAINT: 0.0625,
+    ENDLESS: 0.1875,
+}  # 긍정 확률. 서로의 뒤집은 값이 아닙니다.
 CERTAIN = {"다시 봐도 최고": 0.99609375, "두 번은 못 봄": 0.00390625}
 UNSURE = {"그럭저럭 볼만하다": ("긍정", 0.515625), "그럭저럭 지루하다": ("부정", 0.484375)}
 
@@ -136,7 +141,7 @@ def test_answer_has_the_four_names(service):
 
 
 @todo("5-1")
-@pytest.mark.parametrize("text", [PRAISE, COMPLAINT], ids=["praise", "complaint"])
+@pytest.mark.parametrize("text", [PRAISE, COMPLAINT, ENDLESS], ids=["praise", "complaint", "endless"])
 def test_probabilities_are_numbers_under_their_own_names(service, text):
     """negative와 positive는 모델이 답한 확률이고, 글이 아니라 수입니다."""
     answer = service.ask(text)
