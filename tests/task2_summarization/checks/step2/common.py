@@ -49,7 +49,8 @@ def check_encoding(encode: Encode, text: str, cap: int, name: str, adds_start: b
             fail(idea="토큰 번호", got=summed_up(got), symptom="characters", **{**said, "cap": letters})
     if got == support.encoded(text, len(got), adds_start):
         fail(idea="max_length", expected=f"{len(want)}개", got=f"{len(got)}개", symptom="other-cap", cap=cap)
-    inside = [place for place, one in enumerate(got[1:-1], 1) if one in ENDS]
+    body = [place for place, one in enumerate(got) if one not in ENDS] or [0]
+    inside = [place for place in range(body[0], body[-1]) if got[place] in ENDS]  # 앞뒤에 모두 글이 있는 것
     if inside and not set(want[1:-1]) & ENDS:
         shown = f"{inside[0]}번째에 {words_of([got[inside[0]]])}"
         fail(idea="시작과 끝", expected="처음과 마지막에만", got=shown, symptom="specials-inside", name=name)
