@@ -38,6 +38,7 @@ class CommandLine:
             return CONFIG
 
         for function in (predict, predict_config):
+            function.__qualname__ = function.__name__  # 인수를 잘못 건넸을 때의 오류가 진짜와 같아집니다.
             monkeypatch.setattr(step, function.__name__, function)
         cli = self._build(step)
         if self.answered or self.chosen:
@@ -108,7 +109,7 @@ class CommandLine:
                 got="predict(설정, 문장들)",
             )
         if asked is not CONFIG:
-            got = "설정 없이" if asked is None else show(asked)
+            got = "없음" if asked is None else show(asked)
             fail(idea="설정", expected="predict_config가 낸 설정", got=got, symptom="config-lost")
         return texts, self.chosen[0]
 
@@ -139,6 +140,7 @@ def test_predict_answers_the_texts(command_line):
     except UsageError as error:
         name_refusal(command_line, error)
     if isinstance(texts, str):
+        command_line.understood(*TEXTS)  # 여럿을 받아 하나씩 건네는 것이라면 여기에서 알아봅니다.
         fail(idea="타입 힌트", expected="문장들의 목록", got=f"글 {show(texts)}", symptom="one-text")
     assert_equal(list(texts), TEXTS[:1], idea="인수", message="predict가 받은 문장이 적은 것과 다릅니다.")
     for name, want in DEFAULTS.items():
