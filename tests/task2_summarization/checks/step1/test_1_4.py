@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers.models.auto.auto_factory import _BaseAutoModelClass
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from course.checks.recognising import explained, recognise, require_value, when
 from course.checks.words import close, fail, matches, todo
@@ -57,7 +57,8 @@ def loaded(step: Any, name: str, load_pretrained: bool, seed: int) -> Any:
     )
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(), explained(*known):
         patch.setattr(step, "resolve_pretrained", lambda *_: place)
-        patch.setattr(_BaseAutoModelClass, "from_config", shape_first(name))
+        for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM):
+            patch.setattr(auto_class, "from_config", shape_first(auto_class, name))
         torch.manual_seed(seed)
         made = step.load_pretrained_model(config)
     if config.to_text() != before:
@@ -65,15 +66,15 @@ def loaded(step: Any, name: str, load_pretrained: bool, seed: int) -> Any:
     return require_value(made, "model")
 
 
-def shape_first(name: str) -> Any:
+def shape_first(auto_class: Any, name: str) -> Any:
     """모델을 만들기 전에 설정의 모양부터 보는 `from_config`. 기본 설정의 모델은 커서 만드는 데 오래 걸립니다."""
-    build = _BaseAutoModelClass.from_config.__func__
+    build = auto_class.from_config
 
-    def from_config(cls: Any, config: Any, **more: Any) -> Any:
+    def from_config(config: Any, **more: Any) -> Any:
         require_shape(config, name)
-        return build(cls, config, **more)
+        return build(config, **more)
 
-    return classmethod(from_config)
+    return from_config
 
 
 def require_shape(config: Any, name: str) -> None:
