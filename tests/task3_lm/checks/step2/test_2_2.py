@@ -84,7 +84,8 @@ def mix(attention: Any, *tensors: torch.Tensor) -> torch.Tensor:
         (batch, length, heads, width): "not-joined",
         (batch, length, width): "heads-lost",
     }
-    if got.numel() == tensors[2].numel():
+    turned = (batch, heads * width, length)
+    if got.numel() == tensors[2].numel() and batch > 1 and tuple(got.shape) != turned:
         wrong.setdefault(tuple(got.shape), "other-axes")
     require_shape(got, (batch, length, heads * width), idea="헤드 잇기", what="mixed", wrong=wrong)
     return got

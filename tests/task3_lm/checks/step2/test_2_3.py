@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from course.checks.recognising import (
@@ -23,7 +24,6 @@ from course.checks.recognising import (
     when,
 )
 from course.checks.words import assert_close, close, fail, known_as, matches, todo
-from nlpbook.language.layers import Dropout
 from tests.task3_lm.checks.step2.common import (
     ATOL,
     BATCH,
@@ -31,23 +31,10 @@ from tests.task3_lm.checks.step2.common import (
     EMBED,
     FOREIGN_NAME,
     LENGTH,
-    Part,
     config,
     normal,
     scatter,
 )
-
-
-@known_as("CausalSelfAttention")
-class FakeAttention(Part):
-    """어텐션을 대신하는 것. 드롭아웃은 이미 걸었다고 보고, 한 번 더 걸면 드러나도록 진짜처럼 있기만 합니다."""
-
-    def __init__(self, how: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        super().__init__(how)
-        self.attention_dropout, self.output_dropout = Dropout(DROPPED), Dropout(DROPPED)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x)
 
 
 def given(x: torch.Tensor) -> torch.Tensor:
@@ -56,9 +43,15 @@ def given(x: torch.Tensor) -> torch.Tensor:
 
 
 def made_block(load: Any, device: str, activation: str = "gelu") -> Any:
-    """어텐션을 손으로 만든 것으로 바꾼 블록, 평가 모드. MLP는 진짜이고, 두 정규화의 가중치는 서로 다릅니다."""
+    """평가 모드의 블록. 두 정규화의 가중치는 서로 다르고, 어텐션은 하는 일만 손으로 만든 것으로 바꾸었습니다."""
     made = load(2).Block(config(dropout=DROPPED, activation=activation))
-    made.attention = FakeAttention(lambda x: torch.tanh(x.cumsum(1) - 0.5))
+    gain = made.attention.gain = nn.Parameter(torch.tensor(1.0))
+
+    @known_as("CausalSelfAttention.forward")
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return gain * torch.tanh(x.cumsum(1) - 0.5)
+
+    made.attention.forward = forward
     scatter(made.norm1, seed=50)
     scatter(made.norm2, seed=60)
     for index, (layer, scale) in enumerate(((made.mlp.expand, 0.35), (made.mlp.projection, 0.15))):
@@ -113,7 +106,7 @@ def wrong_streams(block: Any, x: torch.Tensor, a: Callable) -> Wrong:
     m, n1, n2 = mlp_of(block), block.norm1, block.norm2
     h, y = x + a(n1(x)), n1(x)
     normed, read, gelu = n2(y + a(y)), n2(h), functional.gelu
-    others = functional.relu, functional.silu, torch.tanh, torch.sigmoid
+    others = functional.relu, functional.leaky_relu, functional.elu, functional.silu, torch.tanh, torch.sigmoid
     table = [
         ("attention-lost", x + m(n2(x))),
         ("attention-lost", x + m(n2(h))),
@@ -246,6 +239,7 @@ def wrong_drops(block: Any, x: torch.Tensor, seed: int) -> Wrong:
         ("dropout-early", lambda: h + back(block, functional.gelu(drop(wide(block, n2(h)))))),
         ("dropout-early", lambda: h + m(drop(n2(h)))),
         ("dropout-on-stream", lambda: drop(h + m(n2(h)))),
+        ("dropout-on-stream", lambda: drop(later(drop(x + a), torch.clone))),
         ("dropout-on-stream", lambda: drop(h + drop(m(n2(h))))),
         ("dropout-again", lambda: h + drop(drop(m(n2(h))))),
         ("dropout-again", lambda: later(x + drop(a), drop)),
@@ -287,5 +281,6 @@ def test_gradient_flows_through_the_block(block, stream):
     if got.requires_grad:
         with explained(when("inplace operation", "in-place", idea="in-place 연산", expected="새 텐서")):
             got.square().sum().backward()
-    parts = {"x": stream, **dict(block.named_parameters())}
+    unused = [f"attention.{name}" for name, _ in block.attention.named_parameters() if name != "gain"]
+    parts = {"x": stream, **{name: one for name, one in block.named_parameters() if name not in unused}}
     require_gradients(parts, gradients_of(reference(block, stream, block.attention), parts))
