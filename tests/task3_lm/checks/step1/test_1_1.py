@@ -118,6 +118,17 @@ def knows_every_byte(raw: Tokenizer) -> bool:
     return all(raw.token_to_id(one) is not None for one in pre_tokenizers.ByteLevel.alphabet())
 
 
+def in_letters(text: str) -> str:
+    """글의 바이트를 적은 글자들."""
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text)
+    return "".join(piece for piece, _ in pieces)
+
+
+def knows_learnt_bytes(raw: Tokenizer) -> bool:
+    """배운 글에 나온 바이트는 모두 아는가."""
+    return all(raw.token_to_id(one) is not None for one in set(in_letters("".join(many_texts()))))
+
+
 def writes_bytes(raw: Tokenizer) -> bool:
     """글을 바이트의 글자들로 바꾸어 읽는지. 배운 글의 토큰으로 봅니다."""
     letters = set(pre_tokenizers.ByteLevel.alphabet())
@@ -152,13 +163,14 @@ def check_round_trip(tokenizer: TextTokenizer, what: str, text: str) -> None:
     message = f"글이 그대로 돌아오지 않습니다({what})."
     letters = "".join(raw.encode(text, add_special_tokens=False).tokens)
     folded = [unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC", "NFKD")]
-    if got in (" ".join(letters), letters) or got.replace(" ", "") == letters:
+    if letters.removeprefix("Ġ") == in_letters(text) and got.replace(" ", "") == letters:
         symptom = "no-decoder"
     elif got == " " + text:
         symptom = "prefix-space"
     elif not knows_every_byte(raw):
         others = [chr(one) for one in range(256) if chr(one) not in pre_tokenizers.ByteLevel.alphabet()]
-        symptom = "other-alphabet" if any(raw.token_to_id(one) is not None for one in others) else "no-alphabet"
+        given = any(raw.token_to_id(one) is not None for one in others)
+        symptom = "other-alphabet" if given else "no-alphabet" if knows_learnt_bytes(raw) else "few-letters"
     elif got != text and (got.lower() == text.lower() or got in folded or got.lower() in [f.lower() for f in folded]):
         symptom = "normalized"
     elif "".join(got.split()) == "".join(text.split()):

@@ -188,7 +188,8 @@ def test_boundary_is_where_the_ratio_says(splits):
         wrong = {
             "all-or-nothing": all(not split.train or not split.valid for split in splits),
             "ratio-as-bytes": all(len(split.train) <= 1 for split in splits),
-            "fixed-ratio": len(counts) == 1 and counts != {len(LETTERS)},
+            "ratio-taken-off": counts == {len(LETTERS) - 1},
+            "fixed-ratio": len(counts) == 1,
             # 줄마다 1바이트인 글은 맞고 이 글은 틀렸다면, 바이트가 아닌 것을 센 것입니다.
             "not-bytes": any(one.ends_at(count * (1 - one.ratio)) for count in (characters, len(one.corpus.made))),
             "ratio-reversed": one.ends_at(size * one.ratio),

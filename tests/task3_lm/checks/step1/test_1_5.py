@@ -53,16 +53,17 @@ class Tokens:
 
 
 @pytest.fixture
-def make(load, monkeypatch) -> Callable[[int], DataLoader]:
-    """설정의 workers를 받아 학생의 학습 로더를 만드는 함수."""
+def make(load, monkeypatch) -> Callable[..., DataLoader]:
+    """설정의 workers와 stride를 받아 학생의 학습 로더를 만드는 함수. stride가 None이어도 창은 같습니다."""
     step = load(1)
+    monkeypatch.setattr(step, "SMALL_TEXT_WINDOWS", WINDOWS - 1)
     monkeypatch.setattr(step, "WindowDataset", Windows)
 
-    def made(workers: int = 0) -> DataLoader:
+    def made(workers: int = 0, stride: int | None = LENGTH) -> DataLoader:
         torch.manual_seed(11)
         data = step.LMData.__new__(step.LMData)
         data.config = support.tiny_config(
-            batch_size=BATCH, workers=workers, grad_accumulation=ACCUMULATION, devices=DEVICES, stride=LENGTH
+            batch_size=BATCH, workers=workers, grad_accumulation=ACCUMULATION, devices=DEVICES, stride=stride
         )
         data.train, data.valid = Tokens(0, 8 + LENGTH * (WINDOWS - 1) + 1), Tokens(1_000, 8 * 4 + 1)
         try:
@@ -166,6 +167,11 @@ def test_batches_have_the_configured_size(make):
 @todo("1-5")
 def test_order_changes_every_epoch(make):
     """읽는 순서는 글의 순서와 다르고, 에포크마다 다릅니다."""
+    orders = {stride: flat(epoch(make(stride=stride))) for stride in (LENGTH, None)}
+    unshuffled = [stride for stride, order in orders.items() if order == list(range(len(order)))]
+    if len(unshuffled) == 1:
+        stride = unshuffled[0] or "None(적지 않음)"
+        fail(idea="섞기", expected="무작위", got="글의 순서", symptom="sometimes-shuffled", stride=stride)
     loader = make()
     first, second = flat(epoch(loader)), flat(epoch(loader))
     if first == list(range(len(first))):
