@@ -254,6 +254,6 @@ def test_no_token_crosses_words(trained):
             return  # 다른 검사가 말합니다.
         pieces = [tokenizer.decode([number]) for token, number in raw.get_vocab().items() if token != END_OF_TEXT]
         whole = [one for one in pieces if "\ufffd" not in one]  # 글자의 일부만 담은 토큰은 글로 볼 수 없습니다.
-        crossing = sorted((one for one in whole if re.search(r"\S\s|\w[^\w\s]", one)), key=len)
+        crossing = sorted((one for one in whole if re.search(r"\S\s|\w[^\w\s]", one)), key=lambda one: (len(one), one))
         if crossing:
             fail(idea="낱말 가르기", expected="낱말 하나까지", got=repr(crossing[0]), symptom="across-words")

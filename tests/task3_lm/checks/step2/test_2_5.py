@@ -74,7 +74,7 @@ def recognise_spread(model: Any, before: dict[str, torch.Tensor]) -> None:
     same = [name for name in wrong if matches(parts[name][0], before[f"{name}.weight"], 0)]
     kinds = {"embedding": "Embedding", "qkv": "Linear", "expand": "Linear", "projection": "Linear"}
     first = wrong[0]
-    want, got = f"{first}의 표준편차 {parts[first][1]:.4f}", f"{spread[first]:.4f}"
+    want, got = f"{first}의 표준편차가 {parts[first][1]:.4f}", f"{spread[first]:.4f}"
     say = {"idea": "초기화", "expected": want, "got": got, "name": first}
     inside = [name for name in parts if name.startswith("blocks.")]
     if len(same) == len(parts):
@@ -120,7 +120,7 @@ def test_matrices_have_the_right_spread(started):
         spread, mean = one.detach().float().std().item(), one.detach().float().mean().item()
         if not close(spread / want, 1.0, 0.1):
             recognise_spread(model, before)
-            more = {"expected": f"{name}의 표준편차 {want:.4f}", "got": f"{spread:.4f}"}
+            more = {"expected": f"{name}의 표준편차가 {want:.4f}", "got": f"{spread:.4f}"}
             fail(idea="초기화", symptom="other-std", name=name, **more)
         if not close(mean / want, 0.0, 0.15):
             expected = f"{name}의 평균 0"
@@ -179,6 +179,9 @@ def test_parameters_stay_the_same_and_learn(started):
         more = {"expected": "같은 Parameter 하나", "got": "서로 다른 두 Parameter"}
         fail(idea="가중치 묶기", symptom="untied", **more)
     now = dict(model.named_parameters())
-    if frozen := [name for name in before if name not in now or not now[name].requires_grad]:
-        more = {"expected": "requires_grad=True", "got": f"{frozen[0]}는 아님"}
+    if removed := [name for name in before if name not in now and name != "lm_head.weight"]:
+        more = {"expected": "있던 Parameter", "got": "없음"}
+        fail(idea="Parameter", symptom="removed", name=removed[0], **more)
+    if frozen := [name for name in before if name in now and not now[name].requires_grad]:
+        more = {"expected": "requires_grad=True", "got": "requires_grad=False"}
         fail(idea="requires_grad", symptom="frozen", name=frozen[0], **more)

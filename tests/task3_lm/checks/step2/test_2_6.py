@@ -157,6 +157,7 @@ def wrong_logits(model: Any, ids: torch.Tensor) -> Wrong:
     ]
     for rows in (places[1 : length + 1], places[:length].flip(0), places[-length:]):
         table.append(("position-other", reference(model, token + rows)))
+    table.append(("position-by-token", reference(model, token + places[ids % len(places)])))
     by_text = places[: len(token), None]  # 자리가 아니라 글에 번호를 매긴 것
     table.append(("position-other", reference(model, token + by_text)))
     for row in places:

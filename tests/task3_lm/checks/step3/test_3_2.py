@@ -38,12 +38,13 @@ class Small(nn.Module):
 
 
 class Varied(Small):
-    """차원이 0, 3, 4인 파라미터도 있는 모듈."""
+    """차원이 0, 3, 4인 파라미터도, 아주 작은 행렬과 긴 1차원도 있는 모듈."""
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(1.0))
         self.conv, self.patches = nn.Conv1d(4, 4, 3), nn.Conv2d(3, 4, 2, bias=False)
+        self.narrow, self.wide_norm = nn.Linear(2, 1), nn.LayerNorm(40)
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_frozen_parameters_stay_out(step3, small, config):
 
 
 @todo("3-2")
-def test_only_matrices_are_decayed(step3, small, config):
+def test_only_matrices_are_decayed(step3, small, varied, config):
     """weight decay는 행렬에만, 설정의 값으로 걸립니다."""
     decays, want = decays_of(step3, small, config), config.weight_decay
     found: dict[str, set[float]] = {"embedding": set(), "matrix": set(), "norm": set(), "bias": set()}
@@ -123,6 +124,8 @@ def test_only_matrices_are_decayed(step3, small, config):
     for name, parameter in small.named_parameters():
         for got in decays.get(id(parameter), []):
             expected = want if parameter.dim() >= 2 else 0.0
+            if not matches(got, expected, 1e-9):
+                recognise_rule(varied, decays_of(step3, varied, config), name)
             message = f"{name}의 weight_decay가 다릅니다."
             assert_close(got, expected, atol=1e-9, idea="weight decay", message=message)
 
@@ -143,8 +146,19 @@ def test_any_number_of_dimensions_is_welcome(step3, small, varied, config):
         want = config.weight_decay if parameter.dim() >= 2 else got[0]  # 0차원은 어느 묶음에 있어도 괜찮습니다.
         want = 0.0 if parameter.dim() == 1 else want
         symptom = "only-two-dimensions" if parameter.dim() > 2 and matches(got[0], 0.0, 1e-9) else None
+        if symptom is None and not matches(got[0], want, 1e-9):
+            recognise_rule(varied, decays, name)
         message = f"{kind}인 {name}의 weight_decay가 다릅니다."
         assert_close(got[0], want, atol=1e-9, idea=idea, message=message, symptom=symptom, name=name, kind=kind)
+
+
+def recognise_rule(model: nn.Module, decays: dict[int, list[float]], name: str) -> None:
+    """차원의 수가 아니라 값의 수로 나누었는지 알아봅니다. `name`은 decay가 틀린 파라미터입니다."""
+    sizes: dict[bool, list[int]] = {True: [], False: []}  # decay가 걸린 것과 걸리지 않은 것의 값의 수
+    for parameter in model.parameters():
+        sizes[any(decays.get(id(parameter), []))].append(parameter.numel())
+    if all(sizes.values()) and min(sizes[True]) > max(sizes[False]):
+        fail(idea="차원의 수", expected="차원의 수로 나눔", got="값의 수로 나눔", symptom="by-size", name=name)
 
 
 @todo("3-2")

@@ -40,10 +40,12 @@ def wrong_bits(loss: float, size: float) -> Wrong:
         *[("base-ten", loss / math.log(one) / size) for one in (8, 10)],
         ("base-ten", loss / math.log10(2) / size),
         *[("size-in-the-log", loss / log(2 * size)) for log in (math.log, math.log2)],
+        *[("size-in-the-log", loss / one) for one in (math.log(2 / size), math.log(2, size)) if abs(one - ln2) > 0.01],
         ("halved", loss / 2 / size),
         ("loss-itself", loss),
         *[("of-perplexity", math.exp(loss) / one) for one in (1, size, ln2, ln2 * size)],
         ("of-perplexity", math.log2(math.exp(loss) / size)),
+        *[("of-perplexity", one) for one in (2**want, math.exp(want), math.exp(loss / size))],
         ("upside-down", 1 / want),
         ("upside-down", size / loss / ln2),
         ("of-accuracy", 0.25 / ln2 / size),
@@ -84,6 +86,6 @@ def test_bits_per_byte_of_a_large_loss_is_an_ordinary_number(step3, monkeypatch)
             continue
         more = {"idea": "float의 범위", "expected": show(want), "got": show(got), "loss": f"{loss:.0f}"}
         if not math.isfinite(got):
-            fail(symptom="through-exp", **more)
+            fail(symptom="infinite", **more)
         symptom = "clamped" if got < want and matches(got, bits_of(step3, 900.0, known=[OVERFLOW]), EXACT) else None
         fail(f"손실이 {loss:.0f}일 때의 값이 다릅니다.", symptom=symptom, **more)

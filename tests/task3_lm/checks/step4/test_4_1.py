@@ -58,7 +58,7 @@ def should_finish(epoch, patience, bad_epochs):
     return epoch >= EPOCHS or (patience > 0 and bad_epochs >= patience)
 
 
-CASES = [(e, p, b) for e in (0, 1, 3, 4, 5) for p in (0, 1, 2, 3) for b in (0, 1, 2, 3, 4) if b <= e]
+CASES = [(e, p, b) for e in (0, 1, 2, 3, 4, 5) for p in (0, 1, 2, 3) for b in (0, 1, 2, 3, 4) if b <= e]
 EPOCH_RULES = {
     None: lambda e: e >= EPOCHS,
     "one-epoch-more": lambda e: e > EPOCHS,
@@ -77,6 +77,8 @@ PATIENCE_RULES = {
     "epochs-as-bad": lambda e, p, b: p > 0 and e >= p,
     "epochs-as-limit": lambda e, p, b: p > 0 and b >= EPOCHS,
     "only-patience": lambda e, p, b: p > 0,
+    "zero-as-one": lambda e, p, b: b >= max(p, 1),
+    "multiples": lambda e, p, b: p > 0 and b % p == 0,
 }
 STOPPING = {
     **{name: lambda e, p, b, rule=rule: e >= EPOCHS or rule(e, p, b) for name, rule in PATIENCE_RULES.items() if name},
@@ -101,6 +103,7 @@ STOP_NAMES = {
     "only-early-stopping": "no-last-epoch",
     "never": "no-last-epoch",
     "one-soon": "one-late",
+    "zero-as-one": "always-patience",
     "any-bad": "other-patience",
     "epochs-as-bad": "other-patience",
     "epochs-as-limit": "other-patience",

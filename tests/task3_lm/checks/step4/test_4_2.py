@@ -56,7 +56,10 @@ def watched_kind(kind, val_losses, note):
 
         def train_epoch(self):
             note("train_epoch", self.position.epoch)
-            if self.position.epoch == self.stop_at:
+            if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+                shown = {"expected": "기울기를 따라감", "got": "꺼져 있음"}
+                fail(idea="기울기", symptom="no-gradients", **shown)
+            if self.position.epoch == self.stop_at or self.interrupt.requested:
                 raise KeyboardInterrupt
             self.position.step += PER_EPOCH - self.position.batch // 2
             self.position.batch = BATCHES
@@ -66,6 +69,8 @@ def watched_kind(kind, val_losses, note):
             if loader is self.train_loader:
                 shown = {"expected": "evaluate()", "got": "evaluate(self.train_loader)"}
                 fail(idea="검증", symptom="train-loader", **shown)
+            if self.position.epoch == self.interrupted_at:
+                self.interrupt.requested = True
             return Result(val_losses[min(self.position.epoch, len(val_losses) - 1)])
 
         def finish_epoch(self, metrics=NOTHING):
@@ -99,8 +104,10 @@ def seeds():
 def walk_epochs(load, bare):
     """`train()`을 부르고, 무엇을 어떤 차례로 불렀는지 적은 것을 돌려줍니다."""
 
-    def walk(val_losses, patience=0, epoch=0, num_epochs=4, batch=0, stop_at=None, bad=0, rank=0, processes=1):
+    def walk(val_losses, patience=0, epoch=0, num_epochs=4, batch=0, bad=0, rank=0, processes=1, **stops):
+        """`stop_at`번째 에포크는 배우다가, `interrupted_at`번째는 검증하다가 Ctrl-C를 받습니다."""
         calls, changes = [], []
+        stop_at = stops.get("stop_at")
         trainer = bare(
             bad_epochs=bad,
             best_val_loss=1.25 if epoch else math.inf,
@@ -113,6 +120,8 @@ def walk_epochs(load, bare):
             best_step=None,
             run_folder=None,
             stop_at=stop_at,
+            interrupted_at=stops.get("interrupted_at"),
+            interrupt=SimpleNamespace(requested=False),
             steps_per_epoch=PER_EPOCH,
             total_steps=num_epochs * PER_EPOCH,
         )
@@ -288,4 +297,15 @@ def test_an_interrupt_ends_the_training(walk_epochs):
         then = " → ".join(walked.order[4:6])
         got = f"멈추라는 신호 뒤에 {then}(으)로 이어졌습니다" if then else "아무 일도 없던 것처럼 끝났습니다"
         shown = {"expected": "거기서 멈춤(KeyboardInterrupt)", "got": got}
+        fail(idea="Ctrl-C", symptom="interrupt-swallowed", **shown)
+
+
+@todo("4-2")
+def test_an_interrupt_while_validating_is_not_lost(walk_epochs):
+    """검증하다가 받은 Ctrl-C는 다음 에포크의 첫 스텝이 저장하고 KeyboardInterrupt로 알립니다."""
+    if not walks_in_order(walk_epochs):
+        fail("처음부터 배우는 차례가 틀려 볼 수 없습니다.", idea="에포크", expected=" → ".join(BEAT), got="다른 차례")
+    walked = walk_epochs([3.0, 2.0, 1.5, 1.0], interrupted_at=1)
+    if not walked.stopped:
+        shown = {"expected": "KeyboardInterrupt", "got": "검증하다가 받은 신호에는 아무 일도 없던 것처럼 끝났습니다"}
         fail(idea="Ctrl-C", symptom="interrupt-swallowed", **shown)

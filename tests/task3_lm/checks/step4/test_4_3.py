@@ -57,6 +57,7 @@ def accumulate(new_trainer, device):
         want, parts = gradient_of(model, group), [gradient_of(model, [one]) for one in group]
         swapped = gradient_of(model, [pair[::-1] for pair in group])
         habits = {name: gradient_of(model, group, one) for name, one in HABITS.items()}
+        habits["copied"] = gradient_of(model, [(ids, ids) for ids, _ in group])  # 읽은 것을 정답으로 삼는 버릇
         watched.clear()
         model.seen.clear()
         given = [*group]
@@ -158,6 +159,8 @@ def test_gradients_equal_those_of_one_big_batch(accumulated):
                 ("divided-twice", want / count),
                 ("by-batch-size", want * count / 2),
                 ("by-batch-size", want * count / LENGTH),
+                ("by-batch-size", sum(one.grads / number for number, one in enumerate(record.parts, start=1))),
+                ("inputs-as-targets", record.habits["copied"].grads),
                 ("reversed-sign", -want),
                 ("swapped-pair", backwards),
                 ("shifted-again", record.habits["shifted-again"].grads),

@@ -15,13 +15,14 @@ VAL_LOSSES = [3.0, 2.0, 2.5, 2.0, 2.25, 1.99, 1.99, 2.01, 1.0, 1.25, 1.0 - 1e-7,
 SMALL = 0.02  # 이보다 작게 나아진 것을 세지 않았다면, 얼마 넘게 나아지기를 바란 것입니다.
 
 
-def habit(improves=lambda loss, best, last: loss < best, reset=True, count=True, keep=True):
-    """검증 손실들에 그 버릇대로 답한 기록."""
+def habit(improves=lambda loss, best, last: loss < best, reset=True, count=True, keep=True, first=False):
+    """검증 손실들에 그 버릇대로 답한 기록. `first`면 첫 손실은 적기만 하고 세지도 않습니다."""
     best, bad, last, rows = math.inf, 0, math.inf, []
     for loss in VAL_LOSSES:
         improved = improves(loss, best, last)
-        best = loss if improved and keep else best
-        bad = (0 if reset else bad) if improved else bad + bool(count)
+        only_noted = first and last == math.inf
+        best = loss if improved and keep or only_noted else best
+        bad = (0 if reset else bad) if improved else bad + bool(count and not only_noted)
         last = loss
         rows.append((improved, best, bad))
     return rows
@@ -103,6 +104,7 @@ def test_best_and_patience_are_counted(bare):
         "tie-counts": habit(lambda loss, best, _: loss <= best),
         "reversed": [(not row[0], *row[1:]) for row in want],
         "upside-down": habit(lambda loss, best, _: loss > best),
+        "first-ignored": habit(lambda loss, best, _: loss < best < math.inf, first=True),
         "not-reset": habit(reset=False),
         "not-counted": habit(count=False),
         "not-kept": habit(keep=False),
@@ -113,6 +115,8 @@ def test_best_and_patience_are_counted(bare):
         "min-first": min_first(),
     }
     names = [name for name, one in habits.items() if rows == one]
+    if rows == habit(lambda loss, best, _: loss > best or best == math.inf):
+        names = ["upside-down"]
     if rows == count_then_more():
         names = ["always-counts"]
     if not names and all(row[0] for row in rows):

@@ -99,6 +99,9 @@ def test_rates_grow_by_the_same_ratio(find, num_steps):
     if count != num_steps:
         shown |= {"expected": f"{num_steps}개", "got": f"{count}개"}
         symptom = "stops-early" if count < num_steps else "too-many"
+        if count < num_steps and len(find([1.0], num_steps).rates) == num_steps:  # 손실이 그대로면 끝까지 갑니다.
+            shown |= {"expected": f"{num_steps}개", "when": "손실이 가장 낮던 값의 1.5배를 넘은 적이 없을 때"}
+            symptom = "other-limit"
         fail(symptom=symptom, **shown)
     fail("학습률이 같은 비율로 lowest에서 highest까지 커지지 않습니다.", **shown)
 

@@ -75,6 +75,7 @@ def test_seen_tokens_become_less_likely(step, scored, penalty):
         ("one-text", torch.where(seen.any(dim=0), lowered, logits)),
         ("one-text", torch.where(seen[0], lowered, logits)),
         ("one-text", torch.where(seen[-1], lowered, logits)),
+        ("others-multiplied", torch.where(seen & (logits > 0), divided, multiplied)),
         ("one-formula", torch.where(seen, logits - size * (penalty - 1), logits)),
         ("one-formula", torch.where(seen, logits - size * (1 - 1 / penalty), logits)),
         ("from-shares", torch.where(seen, shares / penalty, shares)),

@@ -62,6 +62,7 @@ def test_k_highest_tokens_remain(step, ladder, k):
             ("all-texts", over(logits, flat[k - 1])),
             ("dim0", over(logits, columns[k - 1])),
             ("dim0", over(logits, columns[:, [k - 1]])),
+            ("probabilities", kept_of(logits, [one[:k] for one in order]).softmax(dim=-1)),
         ]
     else:
         wrong = []

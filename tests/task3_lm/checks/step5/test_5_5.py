@@ -109,6 +109,9 @@ class Kept:
         if start and not old and matches(late, fresh, ATOL) and not getattr(self.memory, name).any():
             more = {"expected": "앞서 적은 것", "got": "사라짐", "symptom": "not-stored"}
             fail(idea=idea, name=name, **more)
+        if start and not got[:, :, :start].any() and matches(late, fresh, ATOL):
+            more = {"expected": f"앞서 적은 {start}자리", "got": "모두 0", "symptom": "cleared"}
+            fail(idea=idea, name=name, start=start, **more)
         spot = int((got - want).abs().flatten().argmax())
         expected, came = (f"{float(one.flatten()[spot]):.4f}" for one in (want, got))
         fail(f"{name}의 값이 다릅니다.", idea=idea, expected=expected, got=came)

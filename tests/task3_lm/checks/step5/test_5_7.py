@@ -77,11 +77,13 @@ def test_message_begins_with_data(messages):
 @todo("5-7")
 def test_message_ends_with_one_blank_line(messages):
     """메시지는 빈 줄 하나로 끝납니다."""
-    for one in messages:
+    for event, one in zip(EVENTS, messages, strict=True):
         body = one.rstrip("\r\n")
         end = one[len(body) :]
-        if end == "\n\n":
-            continue
+        text = event["text"]
+        own = text[len(text.rstrip("\r\n")) :]
+        if end == "\n\n" or own and end == own + "\n\n":
+            continue  # 글에 있던 줄바꿈까지 적은 것은 다음 검사가 말합니다.
         symptom = "one-newline"
         if body.endswith("\\n\\n"):
             end, symptom = "\\n\\n", "literal-newline"
@@ -104,7 +106,7 @@ def test_message_carries_the_whole_event(messages):
         if "\n" in body or "\r" in body:
             lines = len(body.splitlines())
             named = all(line.startswith("data:") for line in one.splitlines() if line)  # 줄마다 이름을 적었습니다.
-            more = {"expected": "한 줄", "got": f"{lines}줄", "symptom": None if named else "many-lines"}
+            more = {"expected": "한 줄", "got": f"{lines}줄", "symptom": "many-data" if named else "many-lines"}
             fail("메시지의 가운데가 여러 줄입니다.", idea=idea, **more)
         try:
             got = json.loads(body)

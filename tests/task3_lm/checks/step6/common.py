@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from course.checks.words import matches
+from course.checks.words import known_as, matches
 from nlpbook.language.config import LMConfig
 
 WIDTH, HEADS, LAYERS, LENGTH, VOCAB = (
@@ -110,14 +110,21 @@ def is_reshaped(got: torch.Tensor, source: torch.Tensor) -> bool:
 # ── 6-3 ONNX로 내보내기
 
 
+@known_as("GPT")
 class Positions(nn.Module):
-    """GPT처럼 길이만큼의 자리를 잘라 쓰는 아주 작은 모델."""
+    """GPT처럼 길이만큼의 자리를 잘라 쓰는 아주 작은 모델. 부품의 이름도 GPT의 것이지만, 블록은 하는 일이 없습니다."""
 
     def __init__(self) -> None:
         super().__init__()
         self.config = LMConfig(d_embed=3, num_heads=1, num_layers=1, max_seq_len=16, dropout=0.0)
-        self.embedding = nn.Embedding(20, 3)
+        self.token_embedding = nn.Embedding(20, 3)
+        self.blocks = nn.ModuleList([nn.Identity()])
+        self.norm = nn.Identity()
+        self.lm_head = nn.Linear(3, 20, bias=False)
         self.register_buffer("positions", torch.arange(48.0).view(16, 3))
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.embedding(ids) + self.positions[: ids.size(1)]
+        x = self.token_embedding(ids) + self.positions[: ids.size(1)]  # (배치, 길이, 차원)
+        for block in self.blocks:
+            x = block(x)
+        return self.lm_head(self.norm(x))

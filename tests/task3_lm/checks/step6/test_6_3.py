@@ -193,6 +193,9 @@ def test_the_model_itself_is_exported(exported):
             fail(idea="예로 추적하기", expected="(example,)", got=got, symptom="no-example")
         if exported.learning:
             fail(idea="train/eval", expected="평가 모드", got="학습 모드", symptom="training-mode")
+        if any(model is one for one in [*exported.given.modules()][1:]):
+            got = type(model).__name__
+            fail(idea="같은 모델인가", expected="model", got=got, symptom="part-of-model")
         if 1 in exported.example.shape:
             shape = show(tuple(exported.example.shape))
             fail(idea="예로 추적하기", expected="축마다 2 이상", got=shape, symptom="size-one-example")

@@ -35,13 +35,20 @@ def matrices() -> dict[str, np.ndarray]:
     embedding = made.standard_normal((ROWS, IN), dtype="float32")
     weight = made.standard_normal((IN, OUT), dtype="float32") * column_scales()
     head = made.standard_normal((IN, HEAD_OUT), dtype="float32")
-    return {EMBEDDING: embedding, WEIGHT: weight, HEAD: head, "bias": np.zeros(OUT, dtype="float32")}
+    return {
+        EMBEDDING: embedding,
+        WEIGHT: weight,
+        HEAD: head,
+        "bias": np.zeros(OUT, dtype="float32"),
+        "position": np.zeros(IN, dtype="float32"),
+    }
 
 
 def graph_bytes() -> bytes:
-    """임베딩을 찾아 두 행렬을 곱하고 이어 붙이는 ONNX 모델."""
+    """임베딩을 찾아 자리를 더하고, 두 행렬을 곱해 이어 붙이는 ONNX 모델. GPT처럼 임베딩과 행렬곱이 맞닿지 않습니다."""
     nodes = [
-        helper.make_node("Gather", [EMBEDDING, "ids"], ["x"], name="node_embedding"),
+        helper.make_node("Gather", [EMBEDDING, "ids"], ["found"], name="node_embedding"),
+        helper.make_node("Add", ["found", "position"], ["x"], name="node_add"),
         helper.make_node("MatMul", ["x", WEIGHT], ["y"], name="node_linear"),
         helper.make_node("Add", ["y", "bias"], ["z"], name="node_bias"),
         helper.make_node("MatMul", ["x", HEAD], ["h"], name="node_lm_head"),
