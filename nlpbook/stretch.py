@@ -14,7 +14,7 @@ def show_stretch(shows: Mapping[str, Callable[[], None]], chosen: Sequence[str])
     """고른 심화 과제를 차례로 보입니다. 아직 채우지 않은 것은 그렇다고 한 줄만 적습니다.
 
     Args:
-        shows: TODO의 번호 → 그것을 보이는 함수. 예: `{"9-1": show_merges}`.
+        shows: TODO의 번호 → 그것을 보이는 함수. 예: `{"9-2": show_rotation}`.
         chosen: 명령줄에 적은 번호들. 비었으면 모두입니다.
 
     Raises:
