@@ -65,7 +65,10 @@ class Loss:
                 expected="(배치 × 길이, 어휘)와 (배치 × 길이,)",
             ),
             when(
-                "unsupported operand .*NoneType|div.*NoneType", "none-count", idea="None", expected="이 배치의 라벨 수"
+                "unsupported operand .*and 'NoneType'|div.*NoneType",
+                "none-count",
+                idea="None",
+                expected="이 배치의 라벨 수",
             ),
             when("Target -100 is out of bounds", "other-ignored", idea="-100", expected="ignore_index=-100"),
         )
