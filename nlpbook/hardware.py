@@ -52,16 +52,22 @@ def cpu_has_bf16() -> bool:
     )
 
 
-def strategy_of(requested: str, accelerator: str, devices: int) -> str:
-    """여러 프로세스를 쓰는 방법. 하나면 `auto`, 여럿이면 ddp가 기본입니다.
+def most_devices(accelerator: str) -> int | None:
+    """이 기계에 있는 그 장치의 수. CPU는 None입니다.
 
-    Raises:
-        UserError: 가진 것보다 많은 장치를 요청했거나, 장치와 맞지 않는 방법일 때.
+    CPU의 `--devices`는 장치가 아니라 프로세스의 수라서 정해진 끝이 없습니다. 코어보다 많으면 서로를 기다리느라
+    느려질 뿐, 결과는 옳습니다.
+
+    Args:
+        accelerator: `accelerator_of`가 고른 `"cuda"`, `"mps"`, `"cpu"`.
     """
-    if accelerator == "cuda" and devices > torch.cuda.device_count():
-        raise UserError(f"GPU가 {torch.cuda.device_count()}개인데 --devices {devices} 입니다.")
-    if accelerator == "mps" and devices > 1:
-        raise UserError("mps 장치는 하나뿐입니다. --devices 1 로 실행해 주세요.")
+    if accelerator == "cuda":
+        return torch.cuda.device_count()
+    return 1 if accelerator == "mps" else None
+
+
+def strategy_of(requested: str, devices: int) -> str:
+    """여러 프로세스를 쓰는 방법. 하나면 `auto`, 여럿이면 ddp가 기본입니다."""
     return "ddp" if requested == "auto" and devices > 1 else requested
 
 
@@ -81,7 +87,10 @@ def make_fabric(
 
     prepare_process()
     accelerator = accelerator_of(accelerator)
-    chosen: Any = strategy_of(strategy, accelerator, devices)
+    limit = most_devices(accelerator)
+    if limit is not None and devices > limit:
+        raise UserError(f"이 기계의 {accelerator} 장치는 {limit}개이니, --devices {limit} 이하로 실행해 주세요.")
+    chosen: Any = strategy_of(strategy, devices)
     if chosen == "fsdp":
         if accelerator != "cuda":
             raise UserError("fsdp는 GPU에서만 쓸 수 있습니다. --strategy ddp 나 auto 로 실행해 주세요.")

@@ -36,7 +36,7 @@ from nlpbook.classification.runs import RunFolder, find_run
 from nlpbook.cli import Options, new_app, run, with_options
 from nlpbook.errors import UserError
 from nlpbook.exports import complete_tokenizer, write_model_card
-from nlpbook.hardware import accelerator_of, precision_of, strategy_of, use_fast_attention
+from nlpbook.hardware import accelerator_of, most_devices, precision_of, strategy_of, use_fast_attention
 from nlpbook.loaders import evaluation_loader
 from nlpbook.optimization import follow_schedule
 from nlpbook.paths import folder_written_aside, write_json
@@ -135,15 +135,21 @@ def predict_config(job_name: str | None, seq_len: int | None, device: str) -> Cl
 
 
 def make_fabric(config: ClassificationConfig) -> "Fabric":
-    """설정에 맞는 장치, 정밀도, 프로세스 수의 Fabric. 여러 프로세스는 `launch()`를 부를 때 시작합니다."""
+    """설정에 맞는 장치, 정밀도, 프로세스 수의 Fabric. 여러 프로세스는 `launch()`를 부를 때 시작합니다.
+
+    Raises:
+        UserError: 이 기계에 없거나, 있는 것보다 많은 장치를 골랐을 때.
+    """
     from lightning.fabric import Fabric
 
     accelerator = accelerator_of(config.hardware.accelerator)  # "auto" → 이 기계에 있는 것
     precision = precision_of(config.hardware.precision, accelerator)  # "auto" → 이 장치가 잘하는 것
-    strategy = strategy_of(config.hardware.strategy, accelerator, config.hardware.devices)  # 여럿이면 "ddp"
-    # [TODO 5-4] 위에서 고른 장치, 방법, 정밀도와 설정의 장치 수로 Fabric을 만들어 fabric에 담으세요.
-    # 힌트: 인수의 이름은 accelerator, strategy, devices, precision입니다. 적지 않은 것은 Fabric이 알아서 고릅니다.
-    #       장치 수를 적지 않으면 GPU가 여덟 개인 기계에서는 무슨 일이 생길까요?
+    strategy = strategy_of(config.hardware.strategy, config.hardware.devices)  # "auto" → 여럿이면 "ddp"
+    # [TODO 5-4] 설정의 장치 수가 이 기계의 것보다 많으면 거절하고, 위에서 고른 것들과 함께 Fabric을 만드세요.
+    # 힌트: 장치가 몇 개인지는 most_devices(accelerator)가 압니다. CPU의 devices는 프로세스의 수라서 끝이 없고(None),
+    #       코어보다 많으면 느릴 뿐입니다. 거절은 몇 개로 실행하면 되는지 적은 한 문장의 UserError로 합니다. Fabric의
+    #       인수는 accelerator, strategy, devices, precision이고, fabric에 담습니다. 장치 수를 적지 않으면 GPU가 여덟
+    #       개인 기계에서는 무슨 일이 생길까요?
     todo("5-4")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: fabric
     # [END 5-4]
     return fabric

@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from nlpbook.classification.config import ClassificationConfig, TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus
 from nlpbook.cli import run_script
+from nlpbook.errors import UserError
 from nlpbook.limits import require_positions
 from nlpbook.pretrained import resolve_pretrained, untrained
 
@@ -30,6 +31,9 @@ class NSMCModel(LightningModule):
 
     Args:
         config: 설정. `config.data`가 말뭉치를, `config.model.pretrained`가 사전학습 모델을 가리킵니다.
+
+    Raises:
+        UserError: 토크나이저의 토큰이 모델의 임베딩보다 많거나, 문장이 모델이 아는 위치보다 길 때.
 
     Attributes:
         data: 말뭉치. 라벨의 수와 예문을 압니다.
@@ -55,9 +59,18 @@ class NSMCModel(LightningModule):
         self.lm_config.id2label = dict(enumerate(self.data.label_names))  # 저장한 모델이 "긍정", "부정"으로 답하도록
         self.lm_config.label2id = {name: number for number, name in enumerate(self.data.label_names)}
 
-        # [TODO 1-3] 같은 사전학습 모델의 토크나이저를 self.lm_tokenizer에 담으세요.
-        # 힌트: 모델은 자기가 배운 번호만 알아듣습니다. 토크나이저와 모델의 이름이 다르면 무슨 일이 생길까요?
+        # [TODO 1-3] 같은 사전학습 모델의 토크나이저를 self.lm_tokenizer에 담고, 모델보다 토큰이 많으면 거절하세요.
+        # 힌트: 폴더에 다른 모델의 토크나이저가 섞이기도 합니다. 모델의 임베딩은 self.lm_config.vocab_size줄뿐이라,
+        #       토큰이 그보다 많으면 한참 뒤에 모델 깊은 곳에서 IndexError가 납니다. 그 전에 두 수를 적은 한 문장으로
+        #       raise UserError("…")를 합니다. 그런데 수는 맞고 번호의 뜻만 다르다면, 그때는 무엇이 보일까요?
         self.lm_tokenizer = AutoTokenizer.from_pretrained(pretrained)
+        tokens = len(self.lm_tokenizer)
+        rows = self.lm_config.vocab_size
+        if tokens > rows:
+            raise UserError(
+                f"토크나이저는 토큰을 {tokens}개 아는데 모델의 임베딩은 {rows}줄뿐이니, "
+                f"'{config.model.pretrained}'에 든 토크나이저가 이 모델의 것인지 확인해 주세요."
+            )
         # [END 1-3]
 
         # [TODO 1-4] 위의 설정으로, 분류 머리가 얹힌 사전학습 모델을 불러와 self.lang_model에 담으세요.

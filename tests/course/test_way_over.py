@@ -91,11 +91,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("new", ["folder"], indirect=True)
 def test_student_of_the_old_course_comes_over(old, new):
     before, fresh = contents(old), added(old)
-    name, new_name = rename_what_1_3_makes(new)
+    name, new_name = rename_what_1_4_makes(new)
     updated = course(old, "update", "--from", str(new))
     assert updated.returncode == 0, updated.stdout + updated.stderr
-    assert changes(updated.stdout) == {**fresh, ("task1-cls", HALF): "맞음 → 시작 전"}, updated.stdout
-    checked = course(old, "check", "cls", "1")
+    solved = {"1-1", "1-2", "1-3", "1-4"}
+    asked = {HALF, *asked_anew(all_tasks(Home(ROOT))[0])} & {HALF, *solved}
+    again = {("task1-cls", todo_id): "맞음 → 시작 전" for todo_id in asked}
+    assert changes(updated.stdout) == {**fresh, **again}, updated.stdout
+    checked = course(old, "check", "cls", min(solved - asked))
     assert checked.returncode == 0, checked.stdout + checked.stderr
     gone = gone_paths((old / LIST).read_text(encoding="utf-8"))
     assert [name for name in gone if (old / name).exists()] == []
@@ -108,7 +111,7 @@ def test_student_of_the_old_course_comes_over(old, new):
     assert half.count(b"\r\n") == half.count(b"\n")
     assert "# optimizer = AdamW(" in half.decode()
     assert (old / COPY).read_text(encoding="utf-8") == "# 내가 연습한 것\n"
-    assert {todo for _, todo in done(old)} == {"1-1", "1-2", "1-3", "1-4"}
+    assert {todo for _, todo in done(old)} == solved - asked
     undone = course(old, "undo")
     assert undone.returncode == 0, undone.stdout + undone.stderr
     assert contents(old) == before
@@ -128,7 +131,7 @@ def test_whoever_solved_everything_keeps_all_but_what_is_asked_anew(old, new):
     assert updated.returncode == 0, updated.stdout + updated.stderr
     asked = {(task.name, todo_id) for task in all_tasks(Home(ROOT)) for todo_id in asked_anew(task)} & solved
     assert changes(updated.stdout) == {**fresh, **dict.fromkeys(asked, "맞음 → 시작 전")}, updated.stdout
-    assert done(old) == solved - asked
+    assert done(old) == solved - asked - waiting(updated.stdout, asked)
 
 
 def todos_of(file: Path) -> set[str]:
@@ -144,9 +147,15 @@ def added(old: Path) -> dict[tuple[str, str], str]:
 
 
 def changes(said: str) -> dict[tuple[str, str], str]:
-    """`update`가 말한, 판정이 달라진 TODO."""
-    found = re.findall(r"(\S+) (\d+-\d+): ([^.]+ → [^.]+)\.", said)
+    """`update`가 말한, 판정이 달라진 TODO. 앞의 TODO를 기다리게 된 것(막힘)은 `waiting`이 봅니다."""
+    found = re.findall(r"(\S+) (\d+-\d+): ([^.]+ → (?!막힘)[^.]+)\.", said)
     return {(task, todo_id): change for task, todo_id, change in found}
+
+
+def waiting(said: str, asked: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """`update`가 말한, 물음이 바뀐 앞의 TODO(`asked`)를 기다리는 TODO."""
+    found = re.findall(r"(\S+) (\d+-\d+): [^.]+ → 막힘\. 먼저 TODO (\d+-\d+)", said)
+    return {(task, todo) for task, todo, first in found if (task, first) in asked}
 
 
 def done(folder: Path) -> set[tuple[str, str]]:
@@ -160,9 +169,9 @@ def asked_anew(task: Task) -> dict[str, str]:
     return yaml.safe_load(file.read_text(encoding="utf-8")).get("new_questions", {}) if file.is_file() else {}
 
 
-def rename_what_1_3_makes(new: Path) -> tuple[str, str]:
-    """새 판에서 TODO 1-3이 만드는 이름을 바꾸고, 반만 푼 파일에서 푼 TODO의 물음도 바꿉니다. 표에 적힌 (옛것, 새것)."""
-    made = re.search(r"self\.(\w+) =", code_of((new / "solutions" / STEP1).read_text(encoding="utf-8"), "1-3"))
+def rename_what_1_4_makes(new: Path) -> tuple[str, str]:
+    """새 판에서 TODO 1-4가 만드는 이름을 바꾸고, 반만 푼 파일에서 푼 TODO의 물음도 바꿉니다. 표에 적힌 (옛것, 새것)."""
+    made = re.search(r"self\.(\w+) =", code_of((new / "solutions" / STEP1).read_text(encoding="utf-8"), "1-4"))
     assert made is not None
     now, then = made[1], f"{made[1]}_anew"
     for folder in ("solutions/task1-cls", "task1-cls", "tests/task1_cls/checks"):

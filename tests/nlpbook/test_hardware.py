@@ -7,7 +7,7 @@ import torch
 
 from nlpbook import hardware
 from nlpbook.errors import UserError
-from nlpbook.hardware import accelerator_of, cpu_has_bf16, precision_of, strategy_of
+from nlpbook.hardware import accelerator_of, cpu_has_bf16, make_fabric, most_devices, precision_of, strategy_of
 
 
 @pytest.fixture
@@ -87,14 +87,23 @@ def test_either_instruction_set_gives_a_cpu_bf16(monkeypatch, amx, avx512, expec
     ("requested", "devices", "expected"),
     [("auto", 1, "auto"), ("auto", 2, "ddp"), ("ddp", 1, "ddp"), ("ddp", 2, "ddp")],
 )
-def test_several_processes_use_ddp(machine, requested, devices, expected):
-    machine(cuda=2)
-    assert strategy_of(requested, "cpu", devices) == expected
-    assert strategy_of(requested, "cuda", devices) == expected
+def test_several_processes_use_ddp(requested, devices, expected):
+    assert strategy_of(requested, devices) == expected
 
 
-@pytest.mark.parametrize(("accelerator", "said"), [("cuda", "GPU가 2개인데 --devices 3"), ("mps", "--devices 1")])
+@pytest.mark.parametrize(("accelerator", "count"), [("cuda", 2), ("mps", 1), ("cpu", None)])
+def test_devices_are_counted_where_they_end(machine, accelerator, count):
+    machine(cuda=2, mps=True)
+    assert most_devices(accelerator) == count
+
+
+@pytest.mark.parametrize(("accelerator", "said"), [("cuda", "2개이니, --devices 2 이하"), ("mps", "--devices 1 이하")])
 def test_more_devices_than_there_are_is_an_error(machine, accelerator, said):
     machine(cuda=2, mps=True)
     with pytest.raises(UserError, match=said):
-        strategy_of("auto", accelerator, 3)
+        make_fabric(accelerator, "auto", 3, "32-true")
+
+
+def test_more_processes_than_cores_are_only_slow(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert make_fabric("cpu", "auto", 5, "32-true").world_size == 5

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,19 +35,37 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 @cache
 def tiny_model() -> Path:
     """파라미터 수만 개짜리 BERT와 토크나이저가 든 Hugging Face 폴더."""
-    from tokenizers import BertWordPieceTokenizer
-    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+    from transformers import BertForMaskedLM
 
     folder = workspace() / "tiny-bert"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertForMaskedLM(tiny_shape())
+    model.save_pretrained(folder)
+    tokenizer_of().save_pretrained(folder)
+    return folder
+
+
+def tokenizer_of(more: Sequence[str] = ()) -> Any:
+    """예문에서 배운 토크나이저. `more`의 낱말은 어휘의 맨 뒤에 더합니다."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertTokenizerFast
+
     how = {"handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
     trained = BertWordPieceTokenizer(**how)
     trained.train_from_iterator(SENTENCES, vocab_size=300, min_frequency=1, show_progress=False)
     # 배울 때마다 번호가 달라집니다. 검사가 견주는 값이 언제나 같도록, 특수 토큰 다음부터 가나다순으로 매깁니다.
-    words = [*SPECIAL_TOKENS, *sorted(trained.get_vocab().keys() - set(SPECIAL_TOKENS))]
+    words = [*SPECIAL_TOKENS, *sorted(trained.get_vocab().keys() - set(SPECIAL_TOKENS)), *more]
     wordpiece = BertWordPieceTokenizer(vocab={word: number for number, word in enumerate(words)}, **how)
-    tokenizer = BertTokenizerFast(tokenizer_object=wordpiece._tokenizer, do_lower_case=False, model_max_length=64)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
+    return BertTokenizerFast(tokenizer_object=wordpiece._tokenizer, do_lower_case=False, model_max_length=64)
+
+
+def tiny_shape() -> Any:
+    """작은 BERT의 설계도."""
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=len(tokenizer_of()),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -57,12 +76,6 @@ def tiny_model() -> Path:
         initializer_range=0.3,
         num_labels=5,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = BertForMaskedLM(config)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @cache

@@ -252,6 +252,14 @@ def stored(trial: Trial, todo_id: str) -> Any:
     raise error
 
 
+def refusal(trial: Trial, todo_id: str) -> BaseException | None:
+    """이 TODO의 자리가 스스로 `raise`한(또는 `assert`로 멈춘) 예외. 다른 곳에서 온 것이면 None입니다."""
+    place = _region(trial.model, todo_id)
+    frames = traceback.extract_tb(trial.error.__traceback__) if trial.error else []
+    here = bool(frames) and place is not None and place(frames[-1].filename, frames[-1].lineno)
+    return trial.error if here and re.search(r"\b(raise|assert)\b", frames[-1].line or "") else None
+
+
 def check_labels(trial: Trial) -> None:
     """말뭉치의 라벨과 그 이름은 누구도 바꾸지 않습니다."""
     for labels, names in trial.labels:

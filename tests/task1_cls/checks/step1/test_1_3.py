@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
+from pathlib import Path
+
 import pytest
 
+from course.checks.recognising import explained, when
 from course.checks.words import assert_equal, fail, todo
+from course.checks.workspace import workspace
+from nlpbook.errors import UserError
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step1.common import attempt, stored
+from tests.task1_cls.checks.step1.common import NOTHING, attempt, refusal, stored
 
 TEXTS = [*support.SENTENCES[:4], "처음 보는 낱말도 Apple 123 ㅋㅋㅋ", ""]
+NEW_WORDS = ["갓벽", "ㅋㅋㅋ", "ㅠㅠ", "노잼", "꿀잼"]  # 작은 모델의 어휘에 없는 것들
 
 
 @pytest.fixture(scope="module")
 def got_tokenizer(load):
     trial = attempt(load(1), "1-3")
-    value = stored(trial, "1-3")
+    own = refusal(trial, "1-3")
+    model = {"idea": "어휘와 임베딩", "expected": "self.lm_config", "got": "self.lang_model"}
+    with explained(when("has no attribute 'lang_model'", "not-yet", **model)):
+        value = stored(trial, "1-3") if own is None or trial.value is NOTHING else trial.value
     if isinstance(value, type) or not (callable(value) and hasattr(value, "convert_ids_to_tokens")):
         got = value.__name__ if isinstance(value, type) else type(value).__name__
         fail(idea="토크나이저", expected="글을 받아 토큰 번호를 내는 것", got=got, symptom="not-a-tokenizer")
     if trial.taught and value.get_vocab() != support.tokenizer().get_vocab():
         fail(idea="토큰 번호", expected="모델이 배운 번호", got="새로 매긴 번호", symptom="retrained")
+    if value.get_vocab() == support.tokenizer().get_vocab():
+        check_accepted(own, len(value), len(value), "refuses-own")
     return value
 
 
@@ -86,7 +102,87 @@ def test_slow_tokenizer_is_not_asked_for(load, monkeypatch):
     monkeypatch.setattr(
         AutoTokenizer, "from_pretrained", lambda *args, **more: asked.append(more) or real(*args, **more)
     )
-    stored(attempt(load(1), "1-3"), "1-3")
+    attempt(load(1), "1-3")
     if any(not more.get("use_fast", True) for more in asked):
         idea = "빠른 토크나이저"
         fail(idea=idea, expected="use_fast=True", got="use_fast=False", symptom="slow")
+
+
+# ── 토큰이 모델의 임베딩보다 많은 폴더
+
+
+@cache
+def mixed_folder(rows: int, added: int = 0, trained: int = 0) -> Path:
+    """모델과 토크나이저의 수가 다른 폴더. 가중치는 작은 BERT의 것입니다.
+
+    Args:
+        rows: 설계도에 적힌 임베딩의 줄 수.
+        added: 모델의 토크나이저에 `add_tokens`로 더한 낱말의 수. `vocab_size`는 세지 않고 `len`은 셉니다.
+        trained: 처음부터 어휘에 있던 것처럼 넣은 낱말의 수. 둘 다 셉니다.
+    """
+    folder = workspace() / f"mixed-{rows}-{added}-{trained}"
+    tokenizer = support.tokenizer_of(NEW_WORDS[:trained])
+    tokenizer.add_tokens(NEW_WORDS[:added])
+    tokenizer.save_pretrained(folder)
+    shutil.copy(support.tiny_model() / "model.safetensors", folder)
+    shape = support.tiny_shape()
+    shape.vocab_size = rows
+    shape.save_pretrained(folder)
+    return folder
+
+
+def refused(load, **mixed: int) -> tuple[BaseException | None, str]:
+    """그 폴더의 토크나이저를 거절한 예외와, 화면에 찍은 글. 거절하지 않았으면 예외는 None입니다."""
+    said = StringIO()
+    with redirect_stdout(said):
+        trial = attempt(load(1), "1-3", mixed_folder(**mixed))
+    error = refusal(trial, "1-3")
+    if error is None:
+        stored(trial, "1-3")
+    return error, said.getvalue()
+
+
+@todo("1-3")
+def test_more_tokens_than_the_model_has_rows_are_refused(load, got_tokenizer):
+    """토큰이 임베딩보다 하나라도 많으면, 두 수를 적은 UserError로 멈춥니다."""
+    if got_tokenizer.get_vocab() != support.tokenizer().get_vocab():
+        return  # 언제나 다른 토크나이저를 부른 것은 다른 검사가 말합니다.
+    rows = len(support.tokenizer())
+    for mixed, symptom in (
+        ({"trained": 5}, "accepted"),
+        ({"added": 3}, "base-vocabulary"),
+        ({"added": 1}, "off-by-one"),
+    ):
+        tokens = rows + sum(mixed.values())
+        error, said = refused(load, rows=rows, **mixed)
+        about = {"idea": "어휘와 임베딩", "expected": f"토큰 {tokens}개, 임베딩 {rows}줄을 거절"}
+        if error is None:
+            only_said = symptom == "accepted" and {rows, tokens} <= numbers_in(said)
+            fail(**about, got="받아들임", symptom="only-said" if only_said else symptom)
+        if not isinstance(error, UserError):
+            fail(**about | {"expected": "UserError"}, got=type(error).__name__, symptom="other-error")
+        message = str(error).replace(str(mixed_folder(rows=rows, **mixed)), "")
+        if not {rows, tokens} <= numbers_in(message):
+            fail(**about | {"expected": f"{tokens}과(와) {rows}이(가) 든 문장"}, got=message, symptom="no-numbers")
+        if not re.search("[가-힣]", message):
+            fail("오류의 문장이 한국어가 아닙니다.", **about | {"expected": "한국어 한 문장"}, got=message)
+
+
+@todo("1-3")
+def test_spare_rows_are_no_fault(load, got_tokenizer):
+    """임베딩이 토큰보다 많은 것은 잘못이 아닙니다. 줄 수를 64의 배수로 올려 두는 모델이 많습니다."""
+    tokens = len(support.tokenizer())
+    if len(got_tokenizer) == tokens:
+        check_accepted(refused(load, rows=tokens + 37)[0], tokens, tokens + 37, "refuses-fewer")
+
+
+def check_accepted(error: BaseException | None, tokens: int, rows: int, symptom: str) -> None:
+    """이 모델의 토크나이저를 거절하지 않았는지."""
+    if error is not None:
+        more = {"expected": "받아들임", "got": f"거절함({type(error).__name__})", "tokens": tokens, "rows": rows}
+        fail(idea="어휘와 임베딩", symptom=symptom, **more)
+
+
+def numbers_in(text: str) -> set[int]:
+    """글에 적힌 수들. 10,000처럼 쉼표를 넣은 것도 하나로 봅니다."""
+    return {int(one.replace(",", "")) for one in re.findall(r"\d{1,3}(?:,\d{3})+|\d+", text)}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import traceback
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 
-from course.checks.words import fail, todo
+from course.checks.words import CheckFailed, fail, todo
 from nlpbook.classification.config import TrainConfig
+from nlpbook.errors import UserError
+from todo import TodoNotDone
 
 
 @pytest.fixture
@@ -38,9 +42,17 @@ def make(step, monkeypatch):
         for name, value in {"accelerator": "cpu", "precision": "32-true", **hardware}.items():
             setattr(config.hardware, name, value)
         before = asdict(config)
+        limit = most(config.hardware.accelerator)
         try:
             fabric = step.make_fabric(config)
+        except UserError:
+            if limit is None or config.hardware.devices <= limit:
+                refused(config.hardware.devices, limit)
+            raise
         except TypeError as error:
+            if "'NoneType'" in str(error) and limit is None and stopped_in(step, error):
+                more = {"expected": "CPU에서도 만들어짐", "got": "None과 견줌", "symptom": "none-compared"}
+                fail(idea="CPU의 devices", **more)
             if re.search(r"Fabric\.__init__\(\) takes 1 positional argument", str(error)):
                 more = {"expected": "이름=값", "got": "값만 차례로", "symptom": "positional"}
                 fail(idea="Fabric", **more)
@@ -49,6 +61,8 @@ def make(step, monkeypatch):
                 fail(idea="devices", **more)
             raise
         except ValueError as error:
+            if stopped_in(step, error):
+                raise
             if "devices=" in str(error):
                 got = re.search(r"devices=(\S+?)\)", str(error))
                 more = {"expected": f"{config.hardware.devices}개", "got": f"{got[1]}개" if got else "다른 수"}
@@ -70,6 +84,28 @@ def make(step, monkeypatch):
         return fabric
 
     return make
+
+
+def most(accelerator: str) -> int | None:
+    """이 기계에 있는 그 장치의 수. CPU는 장치가 아니라 프로세스를 세므로 None입니다."""
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return {"cuda": torch.cuda.device_count(), "mps": 1}.get(accelerator)
+
+
+def refused(devices: int, limit: int | None) -> NoReturn:
+    """거절하지 말아야 할 것을 거절했습니다."""
+    if limit is None:
+        more = {"expected": f"CPU의 프로세스 {devices}개를 받아들임", "symptom": "cpu-refused"}
+        fail(idea="CPU의 devices", got="거절함", devices=devices, **more)
+    more = {"expected": f"{limit}개 가운데 {devices}개를 받아들임", "got": "거절함", "limit": limit}
+    symptom = "refuses-all" if devices == limit else None
+    fail("있는 것보다 많지 않은데 거절했습니다.", idea="devices", symptom=symptom, **more)
+
+
+def stopped_in(step: Any, error: Exception) -> bool:
+    """학생의 파일에서 멈췄는가(라이브러리 안이 아니라)."""
+    return traceback.extract_tb(error.__traceback__)[-1].filename == step.__file__
 
 
 def assert_processes(fabric: Fabric, want: int) -> None:
@@ -145,13 +181,51 @@ def test_cpu_is_used_when_asked_even_with_gpus(make, eight_gpus):
 
 
 @todo("5-4")
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", [1, 4, 8])
 def test_auto_takes_the_gpu_but_only_as_many_as_asked(make, eight_gpus, devices):
     """auto는 GPU와 bf16을 고르지만, 여덟 개를 모두 차지하지는 않습니다."""
     fabric = make(accelerator="auto", precision="auto", devices=devices)
     assert_processes(fabric, devices)
     assert_device(make, fabric, "cuda")
     assert_precision(make, fabric, "bf16-mixed")
+
+
+@todo("5-4")
+def test_more_processes_than_cores_are_allowed_on_a_cpu(make, monkeypatch):
+    """CPU에서는 코어보다 많은 프로세스도 됩니다. 느릴 뿐입니다."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 2, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    assert_processes(make(devices=5), 5)
+
+
+@todo("5-4")
+@pytest.mark.parametrize(("accelerator", "there"), [("auto", 8), ("mps", 1)])
+def test_more_devices_than_there_are_is_refused(step, make, eight_gpus, monkeypatch, accelerator, there):
+    """있는 것보다 많은 장치는, 몇 개까지인지 적은 UserError로 거절합니다."""
+    if accelerator == "mps":
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    about = {"idea": "devices", "expected": f"{there + 3}개를 거절", "there": there}
+    try:
+        fabric = make(accelerator=accelerator, devices=there + 3)
+    except UserError as error:
+        numbers = set(re.findall(r"\d+", str(error)))
+        if str(there) not in numbers:
+            fail(**about | {"expected": f"{there}이(가) 든 문장"}, got=str(error), symptom="no-numbers")
+        if not re.search("[가-힣]", str(error)):
+            fail("오류의 문장이 한국어가 아닙니다.", **about | {"expected": "한국어 한 문장"}, got=str(error))
+    except CheckFailed:
+        raise
+    except Exception as error:
+        if isinstance(error, TodoNotDone):
+            raise
+        if stopped_in(step, error) and not isinstance(error, (ValueError, RuntimeError, AssertionError)):
+            raise
+        own = stopped_in(step, error)
+        fail(**about, got=type(error).__name__, symptom="other-error" if own else "accepted")
+    else:
+        clamped = fabric.world_size == there
+        fail(**about, got=f"{fabric.world_size}개로 만듦", symptom="clamped" if clamped else "accepted")
 
 
 @todo("5-4")
