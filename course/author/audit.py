@@ -75,11 +75,19 @@ def mutants(todo_id: str, code: str) -> list[Mutant]:
 
 
 def _mutate(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
+    wording = set(_wording(tree))
     for index, node in enumerate(ast.walk(tree)):
-        for what, change in _changes(node):
+        for what, change in () if node in wording else _changes(node):
             changed = copy.deepcopy(tree)
             change(next(one for i, one in enumerate(ast.walk(changed)) if i == index))
             yield what, changed
+
+
+def _wording(tree: ast.Module) -> Iterator[ast.AST]:
+    """`raise`하는 오류의 글. 무엇이라고 적을지는 학생의 것이라 바꾸어 보지 않습니다. 끼운 값은 바꾸어 봅니다."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise):
+            yield from (one for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str))
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, Change]]:

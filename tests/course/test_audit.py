@@ -35,6 +35,10 @@ def codes(code):
         ("a()\nb()", {"b()", "a()"}),
         ("x = a if b else c", {"x = a if True else c", "x = a if False else c", "pass"}),
         ("return None", {"pass"}),
+        (
+            "raise E(f'수 {n + 1}개')",
+            {"raise E(f'수 {n - 1}개')", "raise E(f'수 {n + 2}개')", "raise E(f'수 {n + 0}개')", "raise E()", "pass"},
+        ),
     ],
 )
 def test_each_place_is_broken_once(code, changed):
