@@ -128,7 +128,7 @@ def merge(load: Any, words: dict[Word, int]) -> Merged:
     module, given = load(1), dict(words)
     empty = {"idea": "이웃한 짝", "expected": "낱말마다의 이웃한 짝"}
     with (
-        explained(when("min\\(\\)|max\\(\\)|empty sequence|list index out of range", "no-pairs", **empty)),
+        explained(when(r"(min|max)\(\) (arg|iterable argument) is|empty sequence", "no-pairs", **empty)),
         no_side_effects(inputs={"words": given}),
     ):
         pair, merged = module.merge_most_common(given)

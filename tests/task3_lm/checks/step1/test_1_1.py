@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 import unicodedata
 from collections.abc import Callable
 from functools import cache
@@ -85,7 +86,8 @@ def explain_stop(error: Exception) -> None:
             fail(symptom="not-called", **about)
         if wanted == "Trainer":
             fail(symptom="trainer-place", **about)
-    if "is not an instance of 'Sequence'" in text or "No such file or directory" in text or "name too long" in text:
+    given_as_path = "is not an instance of 'Sequence'" in text or re.search("No such file|name too long", text)
+    if given_as_path and ".train(" in (traceback.extract_tb(error.__traceback__)[-1].line or ""):
         fail(idea="학습", expected="글", got="파일의 경로", symptom="texts-as-files")
 
 

@@ -88,7 +88,7 @@ def explain_refusal(error: ValueError) -> None:
         fail(idea="sampler", expected="둘 중 하나", got="둘 다", symptom="both")
     if "batch_sampler option is mutually exclusive" in text:
         fail(idea="batch_sampler", expected="둘 중 하나", got="둘 다", symptom="both-batches")
-    if found := re.search(r"(persistent_workers|prefetch_factor|multiprocessing_context|timeout)\b", text):
+    if found := re.search(r"(persistent_workers|prefetch_factor|multiprocessing_context)\b", text):
         expected, got = "workers가 0일 때도 만들어짐", f"ValueError: {text[:70]}"
         fail(idea="num_workers", expected=expected, got=got, symptom="workers-only", argument=found[1])
 
