@@ -106,7 +106,7 @@ class Writing:
         """앞의 배치들은 지나고, 더 작은 마지막 배치에서 없는 자리를 찾았으면 그렇다고 말합니다."""
         if isinstance(error, IndexError) and len(self.calls) == len(groups()):
             short = len(groups()[-1])
-            fail(idea="마지막 배치", expected=f"대화 {short}개", got=f"{BATCH}개로 여김", symptom="short-batch")
+            fail(idea="마지막 배치", expected=f"대화 {short}개", got="없는 자리(IndexError)", symptom="short-batch")
 
     @property
     def extras(self) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def test_every_dialogue_gets_its_own_summary(writing):
         return
     if not isinstance(got, list):
         got_kind = type(got).__name__
-        fail(idea="목록", expected="summaries", got=got_kind, symptom="list-replaced", count=len(got))
+        fail("summaries가 요약들의 목록이 아닙니다.", idea="목록", expected="요약의 목록", got=got_kind)
     first = next((i for i, (one, two) in enumerate(zip(got, want, strict=False)) if one != two), len(want) - 1)
     expected, shown = f"{first}번 {want[first]!r}", f"{first}번 {str(got[first])[:60]!r}"
     if not writing.calls:
@@ -223,6 +223,8 @@ def test_every_dialogue_gets_its_own_summary(writing):
     recognise(got, wrong_texts(), idea="차례와 글", expected=expected, shown=shown, count=len(got))
     if all(isinstance(one, str) for one in got) and sorted(got) == sorted(want):
         fail(idea="제자리", expected=expected, got=shown, symptom="misplaced")
+    if any(isinstance(one, list) and all(isinstance(number, int) for number in one) for one in got):
+        fail(idea="글", expected=expected, got=shown, symptom="not-text")
     if any(isinstance(one, list) for one in got):
         fail(idea="제자리", expected=expected, got=shown, symptom="lists-stored")
     if any(isinstance(one, Tensor) for one in got):

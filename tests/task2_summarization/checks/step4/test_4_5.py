@@ -170,7 +170,12 @@ class Saving:
 
 def known(best: int | None) -> list[Any]:
     """알아보는 예외들. 검증한 학습과 하지 않은 학습에서 까닭이 다릅니다."""
-    wrapped = when("no attribute 'save_pretrained'", "wrapped-model", idea="저장", expected="self.model")
+    wrapped = when(
+        "DistributedDataParallel' object has no attribute 'save_pretrained'",
+        "wrapped-model",
+        idea="저장",
+        expected="self.model",
+    )
     if best is not None:
         about = {"idea": "토크나이저", "expected": "save_pretrained", "got": "save_vocabulary"}
         return [blame_the_row, wrapped, when("vocab_file", "vocabulary-only", **about)]

@@ -67,10 +67,10 @@ def choose(load, tmp_path):
         write(folder, steps)
         if newest is not None:
             os.utime(folder / f"checkpoint-{newest}", (4e9, 4e9))
-        raised = "" if any(steps.values()) else "^(?P<got>FileNotFoundError|UserError)|"
+        raised = "" if any(steps.values()) else "^(?P<got>FileNotFoundError|UserError)|list index out of range|"
         known = (
             when(
-                f"{raised}empty (sequence|iterable)|max\\(\\)|list index out of range",
+                f"{raised}empty (sequence|iterable)|max\\(\\) (arg|iterable)",
                 "empty-stops",
                 idea="빈 목록",
                 expected="None",
@@ -114,6 +114,8 @@ def named(got: Any, folder: Path, want: Path | None) -> None:
         fail(idea=IDEA, expected="폴더의 경로", got=str(got), symptom="number-given")
     if isinstance(got, list):
         fail(idea=IDEA, expected="폴더 하나", got=f"폴더 {len(got)}개", symptom="list-given")
+    if isinstance(got, (tuple, dict)):
+        fail("폴더의 경로 하나가 아닌 것을 담았습니다.", idea=IDEA, expected="폴더의 경로", got=type(got).__name__)
     if got is not None and not isinstance(got, Path):
         fail(idea=IDEA, expected="Path", got=f"{type(got).__name__} {shortened(str(got))}", symptom="name-given")
     if isinstance(got, Path) and want is not None and got.name == "trainer_state.json":
