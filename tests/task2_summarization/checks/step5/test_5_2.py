@@ -102,7 +102,7 @@ def wrong_shares(attentions: Tensor) -> list[tuple[str, Tensor]]:
     before, after = torch.tensor([special, *sums[:-1].tolist()]), torch.tensor([*sums[1:].tolist(), 0.0])
     made += [("shifted", one) for values in (before, after) for one in (to_one(values), values)]
     softmaxed = [("softmaxed", sums.softmax(dim=0)), ("softmaxed", to_one(sums).softmax(dim=0))]
-    return [("not-one", sums), *softmaxed, *made, ("even", torch.full_like(sums, 1 / len(sums)))]
+    return [("not-one", sums), *softmaxed, *made, ("unread-shared", torch.full_like(sums, 1 / len(sums)))]
 
 
 @pytest.fixture
