@@ -130,7 +130,7 @@ def name_lessons(trainer, learned, want):
             got="에포크 번호 0, 0, 0",
             symptom="taken-once" if trainer.train_loader.started else "not-remaining",
         )
-    if learned == want[:BATCHES] and trainer.position.epoch == EPOCHS:
+    if learned == want[:BATCHES] and trainer.position.epoch == EPOCHS and trainer.position.batch == BATCHES:
         fail(idea="진행", symptom="batch-left", **shown)
     if learned == want[:BATCHES] and (trainer.position.epoch == 0 or trainer.train_loader.asked > 1):
         fail(idea="진행", symptom="no-next-epoch", **shown)
