@@ -10,11 +10,14 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
+
+import torch
 
 from course.checks.workspace import workspace
 from course.home import ROOT
@@ -160,3 +163,36 @@ def run(script: Path, *arguments: str, first: str = "", **environment: str) -> C
         env={**os.environ, **ENVIRONMENT, **environment},
         timeout=TIMEOUT,
     )
+
+
+def explained(done: CompletedProcess, said: str, codes: tuple[int, ...] = (1,)) -> None:
+    """0이 아닌 코드로, 까닭이 적힌 한국어 한 문장만 남기고 끝났습니다."""
+    assert done.returncode in codes, done.stdout + done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("오류: ")
+    assert re.search(said, line), line
+    assert re.search("[가-힣]", line)
+
+
+def finished(done: CompletedProcess) -> CompletedProcess:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def state_of(run_folder: Path, name: str = "last.pt") -> dict:
+    return torch.load(run_folder / "checkpoints" / name, weights_only=True)
+
+
+def same(one: object, other: object) -> bool:
+    """텐서까지 비트 하나 다르지 않은가."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+def resume(output: Path) -> CompletedProcess:
+    return finished(run(STEP5, "train", "--resume", "--output", str(output)))
