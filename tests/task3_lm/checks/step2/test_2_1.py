@@ -45,7 +45,7 @@ def hidden(device):
 def split(attention: Any, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """학생의 heads가 나눈 셋."""
     usual = r"shape '\[.*\b(?:16|32|64|96|128|192|256|384|512|768|1024|2304)\b.*\]' is invalid"
-    real = "failed to unpack the object at pos|must be tuple of ints|cannot be interpreted as an integer"
+    real = r"tuple of ints.*\bfloat\b|'float' object cannot be interpreted as an integer"
     sizes = r"shape '\[.*\]' is invalid|split_with_sizes|unflatten"
     with explained(
         when("values to unpack", "not-three", idea="split과 chunk", expected="조각 셋"),

@@ -64,7 +64,7 @@ def test_one_parameter_serves_both(tied):
     got, symptom = "서로 다른 두 Parameter", "separate"
     if head.weight is tied.position_embedding.weight or table.weight is tied.position_embedding.weight:
         got, symptom = "position_embedding의 Parameter", "position-tied"
-    elif [name for name, _ in [*head.named_parameters(), *table.named_parameters()] if name != "weight"]:
+    elif [name for name, _ in [*head.named_parameters(), *table.named_parameters()] if name not in ("weight", "bias")]:
         got, symptom = "weight가 아닌 이름에 담은 Parameter", "other-name"
     elif head.weight.shape != table.weight.shape:
         got, symptom = f"모양이 {tuple(head.weight.shape)}인 다른 Parameter", "other-shape"

@@ -91,7 +91,7 @@ def run(model: Any, ids: torch.Tensor) -> torch.Tensor:
         when("same device|CUDA|NVIDIA|Cannot copy", "other-device", idea="장치", expected="ids와 같은 장치"),
         when("size of tensor a", "position-shape", idea="위치 임베딩", expected=f"({length}, {EMBED})를 더하기"),
         when(order, "wrong-order", idea="지나는 차례", expected="블록들 → norm → lm_head"),
-        when("ModuleList", "called-list", idea="ModuleList", expected="블록을 하나씩 부르기"),
+        when(r"\[ModuleList\] is missing", "called-list", idea="ModuleList", expected="블록을 하나씩 부르기"),
         FOREIGN_NAME,
     ):
         got = model(ids)
@@ -103,9 +103,10 @@ def run(model: Any, ids: torch.Tensor) -> torch.Tensor:
         (batch, length): "argmax",
         (batch * length, VOCAB): "flattened",
         (batch, length - 1, VOCAB): "shifted",
-        (VOCAB,): "squeezed",
         (batch, VOCAB, length): "vocab-first",
     }
+    if batch * length == 1:
+        wrong[VOCAB,] = "squeezed"
     require_shape(got, (batch, length, VOCAB), idea="로짓의 모양", what="logits", wrong=wrong)
     return got
 
