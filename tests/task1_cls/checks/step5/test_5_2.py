@@ -163,8 +163,8 @@ def name_refusal(command_line: CommandLine, error: Any) -> None:
     parameters = command_line.parameters.values()
     needed = [one for one in parameters if one.required]
     options = [one for one in needed if one.param_type_name == "option"]
-    if any(one.name == "texts" for one in options):
-        fail(idea="Argument와 Option", expected="차례로 적는 인수", got="--texts", symptom="text-option")
+    if texts := [one for one in options if one.name == "texts"]:
+        fail(idea="Argument와 Option", expected="차례로 적는 인수", got=texts[0].opts[0], symptom="text-option")
     if options:
         names = ", ".join(one.opts[0] for one in options)
         fail(idea="기본값", expected="적지 않아도 됨", got=f"꼭 적어야 함: {names}", symptom="required", names=names)

@@ -57,7 +57,8 @@ def make(step, monkeypatch):
                 more = {"expected": "이름=값", "got": "값만 차례로", "symptom": "positional"}
                 fail(idea="Fabric", **more)
             if "`devices` selected" in str(error):
-                more = {"expected": f"장치 {config.hardware.devices}개", "got": "목록", "symptom": "device-list"}
+                more = {"expected": f"장치 {config.hardware.devices}개", "got": "CPU에서 쓸 수 없는 값"}
+                more["symptom"] = "device-list"
                 fail(idea="devices", **more)
             raise
         except ValueError as error:
