@@ -231,7 +231,8 @@ def stored(trial: Trial, todo_id: str) -> Any:
         fail(message, idea="from_pretrained", expected="from_pretrained", got="생성자", symptom="constructor")
     if todo_id != "1-1" and error is not None and _is_from(error, trial.model, todo_id):
         _explain(error, todo_id)
-    if isinstance(error, (OSError, UserError)):
+    # 스스로 멈춘 UserError(1-3의 거절)는 이름의 잘못이 아닙니다. 1-1에서는 모델이 아니라 말뭉치를 찾습니다.
+    if todo_id != "1-1" and isinstance(error, (OSError, UserError)) and refusal(trial, todo_id) is None:
         fail(
             "그 이름의 사전학습 모델을 찾지 못했습니다.",
             idea="모델의 이름과 경로",

@@ -17,7 +17,7 @@ def config_trial(load):
     trial = attempt(load(1), "1-2")
     value = stored(trial, "1-2")
     if isinstance(value, type) or not isinstance(value, PreTrainedConfig):
-        got = value.__name__ if isinstance(value, type) else type(value).__name__
+        got = f"{value.__name__} 클래스" if isinstance(value, type) else type(value).__name__
         fail(idea="설정", expected="BertConfig", got=got, symptom="not-a-config")
     return trial
 

@@ -30,7 +30,7 @@ def got_tokenizer(load):
     with explained(when("has no attribute 'lang_model'", "not-yet", **model)):
         value = stored(trial, "1-3") if own is None or trial.value is NOTHING else trial.value
     if isinstance(value, type) or not (callable(value) and hasattr(value, "convert_ids_to_tokens")):
-        got = value.__name__ if isinstance(value, type) else type(value).__name__
+        got = f"{value.__name__} 클래스" if isinstance(value, type) else type(value).__name__
         fail(idea="토크나이저", expected="글을 받아 토큰 번호를 내는 것", got=got, symptom="not-a-tokenizer")
     if trial.taught and value.get_vocab() != support.tokenizer().get_vocab():
         fail(idea="토큰 번호", expected="모델이 배운 번호", got="새로 매긴 번호", symptom="retrained")

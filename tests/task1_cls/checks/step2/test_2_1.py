@@ -48,7 +48,7 @@ STOPS = [
         got="두 번",
     ),
     when(
-        "TypeError: optimizer can only optimize Tensors",
+        "TypeError: optimizer can only optimize Tensors, but one of the params is list",
         "nested-groups",
         idea="파라미터 묶음",
         expected="묶음의 목록",

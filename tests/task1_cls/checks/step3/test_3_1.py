@@ -94,7 +94,7 @@ def test_loss_is_the_batch_cross_entropy(steady, batch, logits):
     one = {name: tensor[:1] for name, tensor in batch.items()}
     got = trained_alone(steady, one)["loss"]
     want = cross_entropy(support.reference_logits(steady, one), one["labels"])
-    assert_close(got, want, atol=ATOL, idea="크기가 1인 축", symptom="squeezed", name="로짓")
+    assert_close(got, want, atol=ATOL, idea="크기가 1인 축", symptom="squeezed", name="손실")
 
 
 @todo("3-1")
