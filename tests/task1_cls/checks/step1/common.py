@@ -282,7 +282,7 @@ def _explain(error: BaseException, todo_id: str) -> None:
         message = "이름이나 경로가 와야 하는 자리에 다른 것을 건넸습니다."
         fail(message, idea="from_pretrained", expected="이름이나 경로(글)", got=kind[1], symptom="not-a-name")
     if todo_id == "1-4" and isinstance(error, TypeError) and "takes 2 positional arguments but 3 were" in text:
-        message = "설정을 이름 없이 두 번째 인수로 건넸습니다."
+        message = "두 번째 인수를 이름 없이 건넸습니다."
         fail(message, idea="인수의 이름", expected="config=…", got="이름 없는 인수", symptom="config-positional")
 
 
