@@ -32,7 +32,7 @@ LOSS_ERRORS = [
     stopped("not implemented for 'Long'", "swapped", expected="로짓, 정답의 차례"),
     stopped("to match target batch_size", "unlike-shapes", expected="같은 수의 예문"),
     stopped("expected target dtype", "not-int64", expected="정수(int64) 번호"),
-    stopped("", "not-called", expected="만든 뒤에 부르기", at="_reduction.py"),
+    stopped("Boolean value of Tensor", "not-called", expected="만든 뒤에 부르기", at="_reduction.py"),
     stopped(UNLIKE, "unlike-shapes", expected="(예문, 어휘)와 (예문,)"),
 ]
 

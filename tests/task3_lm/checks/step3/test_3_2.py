@@ -141,7 +141,8 @@ def test_any_number_of_dimensions_is_welcome(step3, small, varied, config):
         got, kind = decays.get(id(parameter), []), f"{parameter.dim()}차원"
         if len(got) != 1:
             message = f"{kind}인 {name}이(가) 꼭 한 묶음에 있지 않습니다."
-            symptom = "exactly-one-and-two" if not got else "duplicate"
+            unusual = "exactly-one-and-two" if parameter.dim() not in (1, 2) else None
+            symptom = "duplicate" if got else unusual
             fail(message, idea=idea, expected="한 번", got=f"{len(got)}번", symptom=symptom, name=name, kind=kind)
         want = config.weight_decay if parameter.dim() >= 2 else got[0]  # 0차원은 어느 묶음에 있어도 괜찮습니다.
         want = 0.0 if parameter.dim() == 1 else want
