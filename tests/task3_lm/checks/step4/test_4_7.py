@@ -322,8 +322,8 @@ def test_random_states_of_every_process_are_saved(saved):
         shown = {"expected": "프로세스 2개의 난수", "got": f"프로세스 {len(of_two)}개의 난수"}
         fail(idea="난수", symptom="rng-of-one", **shown)
     if draw(everyone[0]) != draw(saved.mine):
-        shown = {"expected": show(draw(saved.mine)), "got": show(draw(everyone[0]))}
-        fail(idea="난수", symptom="other-rng", **shown)
+        want, got = (f"이어 뽑으면 {show(draw(one))}인 난수" for one in (saved.mine, everyone[0]))
+        fail(idea="난수", symptom="other-rng", expected=want, got=got)
 
 
 @todo("4-7")

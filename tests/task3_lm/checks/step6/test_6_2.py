@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -107,12 +108,17 @@ def _explain_loading(error: Exception) -> None:
     if "Unexpected key(s)" in text and "transformer." in text:
         got = "transformer.wte.weight"
         fail(idea="이름의 짝", expected="token_embedding.weight", got=got, symptom="their-names")
-    if "size mismatch for token_embedding" in text or "size mismatch for position_embedding" in text:
+    if "size mismatch for token_embedding" in text or f"size of tensor b ({VOCAB})" in text:
         got = f"({WIDTH}, {VOCAB})"
         fail(idea="눕혀 둔 것", expected=f"({VOCAB}, {WIDTH})", got=got, symptom="embeddings-turned")
-    if "size mismatch" in text or "must match the size" in text:
-        got = f"({WIDTH}, {3 * WIDTH})"
-        fail(idea="눕혀 둔 것", expected=f"({3 * WIDTH}, {WIDTH})", got=got, symptom="no-transpose")
+    size = r"torch\.Size\(\[([\d, ]+)\]\)"
+    shapes = re.findall(rf"size mismatch for blocks\.[^\n]*? shape {size}[^\n]*? model is {size}", text)
+    laid = [(got, want) for got, want in shapes if got.split(", ")[::-1] == want.split(", ")]
+    if {*re.findall(r"size of tensor \w \((\d+)\)", text)} == {str(WIDTH), str(3 * WIDTH)}:  # copy_가 알린 크기입니다.
+        laid = [(f"{WIDTH}, {3 * WIDTH}", f"{3 * WIDTH}, {WIDTH}")]
+    if laid:
+        got, want = laid[0]
+        fail(idea="눕혀 둔 것", expected=f"({want})", got=f"({got})", symptom="no-transpose")
     if 'Missing key(s) in state_dict: "lm_head.weight".' in text:
         got = "lm_head.weight가 빠짐"
         fail(idea="load_state_dict", expected="모든 이름", got=got, symptom="lm-head-missing")
