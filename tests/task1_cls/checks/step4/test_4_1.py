@@ -38,6 +38,8 @@ def train(new_trainer, position, stop=None, epochs=EPOCHS):
     def train_step(self, batch):
         if len(learned) > 10 * EPOCHS * BATCHES:
             never_ends(self.position.epoch)
+        if not torch.is_grad_enabled():
+            fail(idea="기울기", expected="기울기를 따라감", got="꺼져 있음", symptom="no-gradients")
         learned.append(tuple(batch["input_ids"][0].tolist()))
         self.position.next_batch()
         return {"loss": torch.tensor(0.5), "acc": torch.tensor(0.5), "of": learned[-1]}
