@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from course.home import ROOT
 from nlpbook.checkpoints import OLD_NAMES, CheckpointSaver, write_state
+from tests.bits import same
 from tests.task1_cls.checks import support
 
 SCRIPT = ROOT / "solutions" / "task1-cls" / "step5_cli_and_serving.py"
@@ -77,19 +78,6 @@ def final_state(run_folder: Path) -> dict:
     import torch
 
     return torch.load(run_folder / "checkpoints" / "last.pt", weights_only=True)
-
-
-def same(one: object, other: object) -> bool:
-    """텐서까지 비트 하나 다르지 않은가."""
-    import torch
-
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 def test_training_leaves_everything_a_user_needs(trained):

@@ -21,6 +21,7 @@ from transformers import TrainerCallback
 
 from nlpbook.errors import UserError
 from nlpbook.summarization import runs
+from tests.bits import same
 from tests.task2_summarization import trainers
 
 if not trainers.FOLDER.is_dir():
@@ -94,16 +95,6 @@ def facts(run: Path) -> dict:
         "scheduler": torch.load(run / "checkpoint-9" / "scheduler.pt", weights_only=True),
         "rng": [rng["cpu"], rng["python"], list(rng["numpy"][1])],
     }
-
-
-def same(one, other) -> bool:
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 @pytest.fixture(scope="module")

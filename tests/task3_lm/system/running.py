@@ -183,16 +183,5 @@ def state_of(run_folder: Path, name: str = "last.pt") -> dict:
     return torch.load(run_folder / "checkpoints" / name, weights_only=True)
 
 
-def same(one: object, other: object) -> bool:
-    """텐서까지 비트 하나 다르지 않은가."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
-
-
 def resume(output: Path) -> CompletedProcess:
     return finished(run(STEP5, "train", "--resume", "--output", str(output)))

@@ -10,12 +10,12 @@ import torch
 
 from nlpbook.errors import UserError
 from nlpbook.language.runs import load_model
+from tests.bits import same
 from tests.task3_lm.system.running import (
     FOLDER,
     STEP6,
     finished,
     run,
-    same,
 )
 
 if not FOLDER.is_dir():

@@ -13,6 +13,7 @@ import torch
 
 from nlpbook.language.config import LMConfig
 from nlpbook.language.runs import load_model
+from tests.bits import same
 from tests.task3_lm.checks import support
 from tests.task3_lm.system.moments import BEFORE_STEP, FULL_DISK, STOPPED, WHILE_EVALUATING, WHILE_SAVING, at
 from tests.task3_lm.system.running import (
@@ -24,7 +25,6 @@ from tests.task3_lm.system.running import (
     options,
     resume,
     run,
-    same,
     state_of,
     words,
 )
