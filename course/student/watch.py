@@ -166,7 +166,7 @@ class Watch:
                 waiting = [one for one in own if self.verdicts[task.name, one].state == BLOCKED]
                 self.recheck(task, [one for one in waiting if (task.name, one) not in self.shaken])
                 self.look_at_shaken(task)
-            self.shake(task, self.stuck_in(task) - was_stuck)
+            self.shake(task, self.stuck_in(task) - was_stuck, affected)
             gained |= {(task.name, one) for one in self.right_in(task) - was_right}
         self.tell_skipped()
         task, todo_id = self.current
@@ -202,12 +202,17 @@ class Watch:
                 if verdict.is_right and before[todo_id] != verdict.state:
                     self.say_why(task, todo_id)
 
-    def shake(self, task: Task, stuck: set[str]) -> None:
-        """코드가 멈춘 TODO들에 기대던 맞은 답을 다시 봅니다. 하나하나가 아니라, 멈춘 것이 몇인지만 말합니다."""
+    def shake(self, task: Task, stuck: set[str], fresh: Collection[str]) -> None:
+        """코드가 멈춘 TODO들에 기대던 맞은 답을 다시 봅니다. 하나하나가 아니라, 멈춘 것이 몇인지만 말합니다.
+
+        Args:
+            stuck: 이번 저장에서 멈춘 TODO들.
+            fresh: 이번 저장에서 이미 검사한 TODO들.
+        """
         if not stuck:
             return
         first = min(task.step_of(todo_id).number for todo_id in stuck)
-        right = sorted(self.right_in(task), key=_order)
+        right = sorted(self.right_in(task).difference(fresh), key=_order)
         self.check(task, [todo_id for todo_id in right if task.step_of(todo_id).number >= first])
         lost = [todo_id for todo_id in right if not self.verdicts[task.name, todo_id].is_right]
         self.shaken |= {(task.name, todo_id) for todo_id in lost}

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
 import torch
 
 from course.checks.workspace import workspace
@@ -26,6 +27,8 @@ from tests.task3_lm.checks import support
 FOLDER = ROOT / "solutions" / "task3-lm"
 STEP1, STEP2, STEP3, STEP4, STEP5, STEP6 = sorted(FOLDER.glob("step[1-6]_*.py")) or [FOLDER] * 6
 TIMEOUT = 240
+slow = pytest.mark.slow
+needs_signals = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows에는 이 시그널이 없습니다")
 ENVIRONMENT = {"PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COLUMNS": "200"}
 
 READY = f"""

@@ -10,17 +10,10 @@ import pytest
 import torch
 
 from nlpbook.errors import UserError
-from tests.task3_lm.system.running import (
-    FOLDER,
-    STEP1,
-    STEP5,
-    explained,
-    run,
-)
+from tests.task3_lm.system.running import FOLDER, STEP1, STEP5, explained, run
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 
 
 @pytest.fixture

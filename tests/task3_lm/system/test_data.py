@@ -7,13 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from tests.task3_lm.checks import support
-from tests.task3_lm.system.running import (
-    FOLDER,
-)
+from tests.task3_lm.system.running import FOLDER
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 
 
 TRAINING = [f"{n}번째 이야기에서 여우가 {n * 37 % 101}번 뛰었습니다.\n" for n in range(60)]

@@ -11,16 +11,10 @@ import torch
 from nlpbook.errors import UserError
 from nlpbook.language.runs import load_model
 from tests.bits import same
-from tests.task3_lm.system.running import (
-    FOLDER,
-    STEP6,
-    finished,
-    run,
-)
+from tests.task3_lm.system.running import FOLDER, STEP6, finished, run, slow
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,10 @@ from nlpbook.errors import UserError
 from nlpbook.language.config import LMConfig
 from nlpbook.language.runs import load_model
 from nlpbook.position import Position
-from tests.task3_lm.system.running import (
-    FOLDER,
-    state_of,
-)
+from tests.task3_lm.system.running import FOLDER, state_of
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 
 
 def test_the_best_model_loads_as_the_guide_says(trained, steps):

@@ -9,18 +9,10 @@ import torch
 
 from nlpbook.language.config import LMConfig
 from nlpbook.language.runs import load_model
-from tests.task3_lm.system.running import (
-    FOLDER,
-    STEP5,
-    alone,
-    finished,
-    options,
-    state_of,
-)
+from tests.task3_lm.system.running import FOLDER, STEP5, alone, finished, options, slow, state_of
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 
 
 @slow

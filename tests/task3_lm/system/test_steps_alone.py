@@ -13,20 +13,10 @@ import pytest
 
 from course.home import ROOT
 from nlpbook.language.config import LMConfig, TestConfig
-from tests.task3_lm.system.running import (
-    FOLDER,
-    STEP1,
-    STEP2,
-    STEP3,
-    STEP4,
-    alone,
-    finished,
-    words,
-)
+from tests.task3_lm.system.running import FOLDER, STEP1, STEP2, STEP3, STEP4, alone, finished, slow, words
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 PNG = b"\x89PNG"
 
 

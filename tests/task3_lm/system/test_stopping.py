@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -22,17 +21,17 @@ from tests.task3_lm.system.running import (
     STEP6,
     explained,
     finished,
+    needs_signals,
     options,
     resume,
     run,
+    slow,
     state_of,
     words,
 )
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
-needs_signals = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows에는 이 시그널이 없습니다")
 
 
 def assert_same_as_never_stopped(output: Path, trained: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from nlpbook.errors import UserError
 from nlpbook.language.runs import RunFolder, load_model
 from nlpbook.loaders import evaluation_loader
+from tests.bits import same
 from tests.task3_lm.checks import support
 from tests.task3_lm.system.moments import LOSS_OF_NAN, WEIGHTS_OF_NAN, at
 from tests.task3_lm.system.running import (
@@ -24,14 +25,13 @@ from tests.task3_lm.system.running import (
     finished,
     options,
     run,
-    same,
+    slow,
     state_of,
     words,
 )
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 PNG = b"\x89PNG"
 
 

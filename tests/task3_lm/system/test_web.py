@@ -18,17 +18,10 @@ import pytest
 import torch
 
 from nlpbook.language.config import ServeConfig
-from tests.task3_lm.system.running import (
-    FOLDER,
-    STEP5,
-    explained,
-    run,
-    words,
-)
+from tests.task3_lm.system.running import FOLDER, STEP5, explained, run, slow, words
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 
 
 @pytest.fixture

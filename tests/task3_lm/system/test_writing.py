@@ -8,17 +8,10 @@ import pytest
 import torch
 
 from nlpbook.language.sampling import Sampling
-from tests.task3_lm.system.running import (
-    FOLDER,
-    STEP5,
-    finished,
-    run,
-    words,
-)
+from tests.task3_lm.system.running import FOLDER, STEP5, finished, run, words
 
 if not FOLDER.is_dir():
     pytest.skip("해답이 없는 배포판입니다", allow_module_level=True)
-slow = pytest.mark.slow
 
 
 @torch.no_grad()
