@@ -83,9 +83,16 @@ def test_categories_come_back_as_written(load, values, place):
 
     encoded = choices(values)
     want = CategoricalDistribution(encoded)
-    raw = when(r"not in \(|contains unsupported", "raw-choices", idea=IDEA, expected="space.choices(값들)")
+
+    def other_choices(error: Exception) -> None:
+        """고를 값들이 달라서 멈췄다면, 적힌 값 그대로였는지 봅니다."""
+        if f"not in {tuple(values)}" in str(error):
+            fail(idea=IDEA, symptom="raw-choices", expected="space.choices(값들)", got=values)
+        if isinstance(error, ValueError) and " not in (" in str(error):
+            fail("categorical을 물은 분포가 다릅니다.", idea=IDEA, expected=encoded, got=str(error))
+
     numbers = when("not a valid type", "index", idea=IDEA, expected="suggest_categorical")
-    with explained(raw, numbers):
+    with explained(other_choices, numbers):
         got, distribution = asked(load, "categorical", encoded[place], values=list(values))
     if distribution is None:
         fail(idea=IDEA, symptom="not-asked", expected=str(want), got="categorical을 묻지 않음", name="categorical")

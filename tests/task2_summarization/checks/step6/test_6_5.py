@@ -102,19 +102,17 @@ def test_a_failure_is_retried_up_to_the_limit(load, status):
         if got == want:
             continue
         if got and not want:
-            fewer = not wanted(load, 1, [attempt_of(0, n, status) for n in range(retry + 2)], retry)
-            symptom = "one-too-many" if fewer else "no-limit"
-            fail(idea=IDEA, symptom=symptom, expected=f"{retry}번까지", got=f"{failures}번 실패한 뒤 또 함")
+            one_more = not wanted(load, 1, [attempt_of(0, n, status) for n in range(retry + 2)], retry)
+            endless = bool(wanted(load, 1, [attempt_of(0, n, status) for n in range(retry + 43)], retry))
+            symptom = "one-too-many" if one_more else "no-limit" if endless else None
+            shown = {"expected": f"{retry}번까지", "got": f"{failures}번 실패한 뒤 또 함"}
+            fail("실패한 자리를 retry보다 많이 다시 합니다.", idea=IDEA, symptom=symptom, **shown)
         if want and not got:
-            enough = wanted(load, 1, attempts, retry + 1) == want
-            symptom = "one-too-few" if enough else "never-retried"
-            fail(
-                idea=IDEA,
-                symptom=symptom,
-                expected=f"{retry}번까지",
-                got=f"{failures}번 실패한 뒤 그만둠",
-                status=status,
-            )
+            one_fewer = failures == retry and wanted(load, 1, attempts, retry + 1) == want
+            never = not wanted(load, 1, attempts[:1], 43)
+            symptom = "one-too-few" if one_fewer else "never-retried" if never else None
+            shown = {"expected": f"{retry}번까지", "got": f"{failures}번 실패한 뒤 그만둠", "status": status}
+            fail("실패한 자리를 retry보다 적게 다시 합니다.", idea=IDEA, symptom=symptom, **shown)
         if got and got[0] in [(0, 0), (0, failures - 1)]:
             fail(idea=IDEA, symptom="number-again", expected=want[0], got=str(got[0]))
         if len(got) > 1 and got[0] == want[0] and {slot for slot, _ in got} == {0}:

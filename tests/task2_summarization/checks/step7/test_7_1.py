@@ -29,7 +29,9 @@ def usable(load, given: str | None) -> list[str]:
     if got == OTHERS.split(","):
         fail(idea=IDEA, symptom="process-environment", expected="environment", got="os.environ")
     if any(not isinstance(one, str) for one in got):
-        fail(idea=IDEA, symptom="numbers", expected="글의 목록", got=got)
+        numbers = all(isinstance(one, (int, str)) for one in got)
+        symptom = "numbers" if numbers else None
+        fail("gpus에 글이 아닌 것이 담겼습니다.", idea=IDEA, symptom=symptom, expected="글의 목록", got=got)
     return got
 
 
@@ -43,7 +45,7 @@ def test_all_of_them_without_the_variable(load):
 @pytest.mark.parametrize(
     ("given", "want"),
     [
-        ("2,5", ["2", "5"]),
+        ("2,5,3", ["2", "5", "3"]),
         ("GPU-8f3a1c", ["GPU-8f3a1c"]),
         ("5, 2 ,9", ["5", "2", "9"]),
         ("7", ["7"]),

@@ -29,9 +29,10 @@ def assigned(load, count: int, gpus: list[str], cores: int) -> list[dict[str, An
         fail(idea=IDEA, symptom="per-gpu", expected=f"일꾼 {count}개", got=f"{len(got)}개")
     if len(got) != count:
         fail("일꾼의 수만큼 있어야 합니다.", idea=IDEA, expected=f"{count}개", got=f"{len(got)}개")
-    texts = [value for one in got for value in one.values()]
-    if any(not isinstance(value, str) for value in texts):
-        fail(idea=IDEA, symptom="not-text", expected="글", got=got[0])
+    for one in got:
+        for name, value in one.items():
+            if not isinstance(value, str):
+                fail(idea=IDEA, symptom="not-text", expected="글", got=f"{name}이 {type(value).__name__}")
     return got
 
 
@@ -56,7 +57,7 @@ def test_each_worker_has_its_own_gpu(load, count):
 
 @todo("7-2")
 @pytest.mark.parametrize(
-    ("count", "cores", "want"), [(2, 7, [4, 3]), (3, 16, [6, 5, 5]), (5, 3, [1] * 5), (4, 12, [3] * 4)]
+    ("count", "cores", "want"), [(2, 7, [4, 3]), (3, 17, [6, 6, 5]), (5, 3, [1] * 5), (4, 12, [3] * 4)]
 )
 @pytest.mark.parametrize("gpus", [[], NAMES + ["8"]])
 def test_the_cores_are_shared(load, count, cores, want, gpus):
@@ -65,6 +66,8 @@ def test_the_cores_are_shared(load, count, cores, want, gpus):
     texts = [one.get(THREADS) for one in environments]
     if None in texts:
         fail(idea=IDEA, symptom="no-threads", expected=THREADS, got="적지 않음")
+    if not all(text.strip().isdigit() for text in texts):
+        fail(f"{THREADS}가 정수가 아닙니다.", idea=IDEA, expected=want, got=texts)
     got = [int(text) for text in texts]
     if sorted(got, reverse=True) != want:
         wrong = [

@@ -92,7 +92,9 @@ def require_right(load: Any, lengths: list[int], budget: int) -> None:
     counts = Counter(index for batch in made for index in batch)
     if any(not 0 <= index < len(lengths) for index in counts):
         got = next(index for index in counts if not 0 <= index < len(lengths))
-        fail(idea="예문의 번호", expected=f"0~{len(lengths) - 1}", got=str(got), symptom="lengths-instead")
+        symptom = "lengths-instead" if set(counts) <= set(lengths) else None
+        shown = {"expected": f"0~{len(lengths) - 1}", "got": str(got)}
+        fail("batches에 없는 예문의 번호가 있습니다.", idea="예문의 번호", symptom=symptom, **shown)
     if len({id(batch) for batch in made}) < len(made):
         fail(idea="목록", expected="배치마다 새 목록", got="같은 목록이 여러 번", symptom="same-list")
     if twice := [index for index, count in counts.items() if count > 1]:

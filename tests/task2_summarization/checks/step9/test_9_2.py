@@ -115,7 +115,7 @@ def advance(load: Any, starts: Found, logs: torch.Tensor, width: int) -> Both:
     given = {"beams": list(beams), "log_probs": logs.clone()}
     many = {"idea": "후보의 수", "expected": f"후보 {logs.numel()}개 안에서"}
     with (
-        explained(when("selected index k out of range", "k-too-large", got=f"{2 * width}개를 고름", **many)),
+        explained(when("selected index k out of range", "k-too-large", **many)),
         no_side_effects(inputs=given, random_state=True),
         on_one_device("log_probs와 같은 장치"),
     ):
