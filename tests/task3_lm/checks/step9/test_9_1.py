@@ -129,7 +129,8 @@ def feed(load: Any, tensors: Tensors, eps: float = EPS) -> Tensors:
     shape = tuple(tensors[0].shape)
     for name, got in (("normed", normed), ("mixed", mixed)):
         require_tensor(got, name)
-        require_shape(got, shape, idea="모양", what=name, wrong={(*shape[:2], wide): "not-narrowed"})
+        wide_left = {(*shape[:2], wide): "not-narrowed"} if name == "mixed" else None
+        require_shape(got, shape, idea="모양", what=name, wrong=wide_left)
     return [normed, mixed]
 
 

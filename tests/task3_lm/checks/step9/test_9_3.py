@@ -76,8 +76,8 @@ def mix(load: Any, *tensors: torch.Tensor) -> torch.Tensor:
     several = "|".join(rf"\({one}\) must match.*\({other}\)" for one in numbers for other in numbers if one != other)
     with (
         explained(
-            when(several or "no such text", "heads-differ", got=f"열쇠 헤드 {key.size(1)}개", **heads),
-            when("num_heads|Number of heads", "heads-differ", got=f"열쇠 헤드 {key.size(1)}개", **heads),
+            when(several or "no such text", "heads-differ", got=f"헤드 {key.size(1)}개", **heads),
+            when("num_heads|Number of heads", "heads-differ", got=f"헤드 {key.size(1)}개", **heads),
         ),
         no_side_effects(inputs=dict(zip(NAMES, given, strict=True)), random_state=True),
         on_one_device("query와 같은 장치"),
