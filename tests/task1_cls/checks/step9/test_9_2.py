@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from course.checks.recognising import Wrong, recognise, require_shape, require_tensor
+from course.checks.recognising import Wrong, recognise, require_shape, require_tensor, sound
 from course.checks.side_effects import no_side_effects, on_one_device
 from course.checks.words import assert_close, close, todo
 from tests.task1_cls.checks.step9.common import normal
@@ -101,4 +101,9 @@ def test_flow_through_all_layers(load, device):
 @pytest.mark.parametrize(("layers", "batch", "length"), [(1, 3, 5), (2, 1, 2), (5, 1, 11)])
 def test_any_number_of_layers_and_tokens(load, device, layers, batch, length):
     """층이 하나여도, 글이 하나여도 됩니다."""
+    usual = weights_of(LAYERS, device)
+    if not sound(
+        lambda: close(roll(load, usual), flowed(usual), ATOL)
+    ):  # 층이 하나면 서로 다른 실수의 값이 같기도 합니다.
+        return
     require_right(load, weights_of(layers, device, batch, length, seed=91))

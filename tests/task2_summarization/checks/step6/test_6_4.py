@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import recognise, require_value
+from course.checks.recognising import recognise, require_value, sound
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 from nlpbook.sweeps.study import COMPLETE, FAILED, INTERRUPTED, KILLED, PRUNED
@@ -79,7 +79,7 @@ def test_the_best_is_the_best_of_the_finished(load, maximize, best):
     if number == other:
         goal = "클수록" if maximize else "작을수록"
         fail(idea=IDEA, symptom="wrong-way", expected=f"시도 {best}", got=f"시도 {number}", goal=goal)
-    if number == 29 and not maximize:
+    if number == 29 and not maximize and sound(lambda: found_in(load, RECORDS, True)["best"]["trial"] == 11):
         fail(idea=IDEA, symptom="zero-dropped", expected=f"시도 {best}", got=f"시도 {number}")
     fail("가장 좋은 줄이 다릅니다.", idea=IDEA, expected=want, got=got)
 

@@ -25,7 +25,7 @@ def assigned(load, count: int, gpus: list[str], cores: int) -> list[dict[str, An
         fail("environments가 딕셔너리의 목록이 아닙니다.", idea=IDEA, expected="[{…}, …]", got=got)
     if len(got) > 1 and all(one is got[0] for one in got):
         fail(idea=IDEA, symptom="one-dict", expected="일꾼마다 하나", got="모두 같은 것 하나")
-    if len(got) == len(gpus) != count:
+    if gpus and len(got) == len(gpus) != count:
         fail(idea=IDEA, symptom="per-gpu", expected=f"일꾼 {count}개", got=f"{len(got)}개")
     if len(got) != count:
         fail("일꾼의 수만큼 있어야 합니다.", idea=IDEA, expected=f"{count}개", got=f"{len(got)}개")

@@ -128,6 +128,10 @@ def shape_of(batches: Batches) -> str:
     return ", ".join(f"{len(one)}×{one[-1]}" for one in batches[:6])
 
 
+def packs_rightly(load: Any) -> bool:
+    return sound(lambda: by_length(ask(load, LENGTHS, BUDGET), LENGTHS) == packed(LENGTHS, BUDGET))
+
+
 @todo("9-1")
 def test_batches_are_full_but_never_over_the_budget(load):
     """가장 긴 예문에 맞추어 채운 칸 수가 한도를 넘기 바로 전까지 담습니다."""
@@ -148,13 +152,15 @@ def test_batches_are_full_but_never_over_the_budget(load):
 )
 def test_every_length_and_budget(load, lengths, budget):
     """모두 한도보다 길어도, 길이가 같아도, 한 배치로 다 되어도 됩니다."""
+    if not packs_rightly(load):  # 예문이 적으면 서로 다른 실수의 배치가 같기도 합니다.
+        return
     require_right(load, lengths, budget)
 
 
 @todo("9-1")
 def test_nothing_in_nothing_out(load):
     """예문이 없으면 배치도 없습니다."""
-    if not sound(lambda: by_length(ask(load, LENGTHS, BUDGET), LENGTHS) == packed(LENGTHS, BUDGET)):
+    if not packs_rightly(load):
         return
     if made := ask(load, [], BUDGET):
         fail(idea="배치", expected="[]", got=str(made), symptom="empty-batch")

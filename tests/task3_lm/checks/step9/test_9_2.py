@@ -147,12 +147,14 @@ def test_only_the_distance_is_left_in_the_product(load, device):
 
 @todo("9-2")
 @pytest.mark.parametrize("shape", [(1, 1, 1, 2), (3, 2, 11, 8)])
-def test_every_shape(load, device, shape):
+def test_every_shape(load, device, x, positions, shape):
     """한 토큰도, 칸이 둘뿐인 벡터도 돕니다."""
-    x, places = normal(*shape, seed=34).to(device), torch.arange(shape[2], device=device) + 6
-    got, want = rotate(load, x, places), turned(x, places)
+    if not sound(lambda: turns_rightly(load, x, positions)):  # 칸이 둘뿐이면 서로 다른 실수의 값이 같기도 합니다.
+        return
+    other, places = normal(*shape, seed=34).to(device), torch.arange(shape[2], device=device) + 6
+    got, want = rotate(load, other, places), turned(other, places)
     if not close(got, want, ATOL):
-        recognise(got, wrong_turns(x, places), atol=ATOL, idea="RoPE", expected=want)
+        recognise(got, wrong_turns(other, places), atol=ATOL, idea="RoPE", expected=want)
         assert_close(got, want, atol=ATOL, idea="RoPE", message=f"모양이 {shape}일 때 돌린 값이 다릅니다.")
 
 
