@@ -79,6 +79,7 @@ PATIENCE_RULES = {
     "only-patience": lambda e, p, b: p > 0,
     "zero-as-one": lambda e, p, b: b >= max(p, 1),
     "multiples": lambda e, p, b: p > 0 and b % p == 0,
+    "later-multiples": lambda e, p, b: p > 0 and b > 0 and b % p == 0,
 }
 STOPPING = {
     **{name: lambda e, p, b, rule=rule: e >= EPOCHS or rule(e, p, b) for name, rule in PATIENCE_RULES.items() if name},
@@ -88,6 +89,7 @@ STOPPING = {
         if name is not None
     },
     "both-needed": lambda e, p, b: e >= EPOCHS and p > 0 and b >= p,
+    "both-if-patient": lambda e, p, b: e >= EPOCHS and (p == 0 or b >= p),
     "wrong-group": lambda e, p, b: (e >= EPOCHS or p > 0) and b >= p,
     "patience-guards-all": lambda e, p, b: p > 0 and (e >= EPOCHS or b >= p),
     "reversed": lambda e, p, b: not should_finish(e, p, b),
@@ -98,6 +100,8 @@ STOPPING = {
 STOP_NAMES = {
     "one-epoch-less": "one-epoch-more",
     "always": "reversed",
+    "both-if-patient": "both-needed",
+    "later-multiples": "multiples",
     "exact-epoch": "exact",
     "exact-patience": "exact",
     "only-early-stopping": "no-last-epoch",

@@ -207,7 +207,7 @@ def test_an_infinite_gradient_does_not_stop_the_training(new_trainer, device):
             raise
         shown = {"expected": "스텝을 마침", "got": type(error).__name__}
         fail(idea="기울기 자르기", symptom="stops-at-overflow", **shown)
-    if "step" not in watched.beats and "schedule" in watched.beats:
+    if "step" not in watched.beats and {"clip", "schedule"} & {*watched.beats}:
         shown = {"expected": "optimizer.step을 부름", "got": "부르지 않음"}
         fail(idea="16비트", symptom="own-skip", **shown)
     message = "기울기가 무한대인 스텝을 끝까지 마치지 않았습니다."

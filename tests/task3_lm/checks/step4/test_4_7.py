@@ -46,7 +46,7 @@ REST = {
 WHOLE = {**NEEDED, **REST}
 OTHER_SUMS = [10.25, 3.5, 4.0]  # 다른 프로세스의 합
 BEST_STEP, SUMS, SCALER = 11, [13.5, 2.25, 6.0], {"scale": 1024.0, "growth": 17}
-HISTORY = [{"step": 1, "val_loss": 2 * BEST}, {"step": 3, "val_loss": BEST}]
+HISTORY = [{"step": 1, "val_loss": BEST}, {"step": 3, "val_loss": 2 * BEST}]
 
 
 @pytest.fixture(scope="module")

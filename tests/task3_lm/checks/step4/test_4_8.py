@@ -66,7 +66,7 @@ def state_of(trainer, rng):
         "best_step": 2,
         "sums": torch.tensor([1.0, 0.5, 2.0]),
         "scaler_state_dict": {},
-        "history": [{"step": 3, "val_loss": BEST}],
+        "history": [{"step": 2, "val_loss": BEST}, {"step": 3, "val_loss": 2 * BEST}],  # 마지막이 가장 좋지는 않습니다.
         "config": trainer.config.to_dict(),
         "vocab_size": VOCAB,
         "tokenizer": "{}",

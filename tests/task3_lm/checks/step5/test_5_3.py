@@ -65,6 +65,8 @@ def wrong_nuclei(logits: Tensor, p: float) -> Wrong:
         ("other-side", total >= 1 - p),
         ("each-share", shares < p),
         ("each-share", shares < 1 - p),
+        ("min-p", shares < p * shares[:, :1]),
+        ("min-p", shares <= p * shares[:, :1]),
         ("no-softmax", ordered.cumsum(dim=-1) - ordered >= p),
         ("no-softmax", ordered.cumsum(dim=-1) >= p),
         ("unsorted", unsorted.cumsum(dim=-1) - unsorted >= p),

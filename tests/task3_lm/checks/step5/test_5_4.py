@@ -62,7 +62,7 @@ def tokens_of(step: Any, logits: Tensor, seen: Tensor, sampling: Sampling, gener
         if sampling.temperature == 0:
             expected, got, symptom = "가장 높은 토큰", "NaN", "divided-by-zero"
         else:
-            expected, got, symptom = "확률", "음수나 NaN", "not-shares"
+            expected, got, symptom = "확률", "음수나 NaN, 무한대", "not-shares"
         fail(idea=idea, expected=expected, got=got, symptom=symptom)
     except ZeroDivisionError:
         fail(idea=idea, expected="가장 높은 토큰", got="ZeroDivisionError", symptom="divided-by-zero")

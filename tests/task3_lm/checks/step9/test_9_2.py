@@ -53,12 +53,18 @@ def wrong_turns(x: torch.Tensor, positions: torch.Tensor, base: float = BASE) ->
     yield "backwards", turned_by(x, -angles)
     yield "from-zero", turned(x, in_turn, base)
     yield "from-zero", turned(x, in_turn + 1, base)
+    for shift in (1, -1):
+        yield "shifted-places", turned(x, positions + shift, base)
     if base != BASE:
         yield "own-base", turned(x, positions, BASE)
     yield "one-speed", turned_by(x, positions[:, None] * torch.ones_like(angles))
-    for wrong in (index / (2 * half), 2 * index / half, index, -index / half, (index + 1) / half):
+    ends = index / max(half - 1, 1)  # linspace처럼 끝까지
+    for wrong in (index / (2 * half), 2 * index / half, index, -index / half, (index + 1) / half, ends):
         yield "other-speeds", turned_by(x, positions[:, None] / base**wrong)
     yield "other-speeds", turned_by(x, positions[:, None] / base ** (index / half) / 2)
+    new_front, new_back = front * cos - back * sin, front * sin + back * cos
+    yield "already-turned", torch.cat([new_front, new_front * sin + back * cos], dim=-1)
+    yield "already-turned", torch.cat([front * cos - new_back * sin, new_back], dim=-1)
     yield "no-cross", torch.cat([front * cos, back * cos], dim=-1)
     yield "no-cross", torch.cat([front * cos, back * sin], dim=-1)
     yield "no-cross", torch.cat([front * cos - back * sin, back * cos], dim=-1)
