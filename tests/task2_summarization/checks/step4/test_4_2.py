@@ -75,6 +75,14 @@ class Scoring:
         return rouge(*given, getattr(tokenizer, "tokenize", str.split) if self.other_pieces else pieces)
 
 
+def is_one_text_of_all(text: str) -> bool:
+    """모든 예측의 번호를 한 줄로 이어 되돌린 글인가."""
+    rows = table(WRITTEN, 1)
+    return "".join(text.split()) == "".join(
+        support.tokenizer().decode(rows[rows >= 0], skip_special_tokens=True).split()
+    )
+
+
 def is_ids(side: Any) -> bool:
     """토큰 번호들, 또는 그것들의 목록인가."""
     numbers = np.asarray(side) if not isinstance(side, str) and len({np.shape(one) for one in side}) == 1 else None
@@ -115,16 +123,18 @@ def table(texts: Sequence[str], extra: int) -> np.ndarray:
 class Scored:
     """학생의 함수가 낸 점수와, 그때 견준 글들."""
 
-    def __init__(self, step: Any, written: Sequence[str], answers: Sequence[str]) -> None:
+    def __init__(self, step: Any, written: Sequence[str], answers: Sequence[str], prompt: int = 0) -> None:
+        """`prompt`는 디코더뿐인 모델이 읽은 토큰의 수. 라벨에서 그 자리는 -100입니다. 0이면 인코더-디코더입니다."""
         self.scoring = Scoring()
         predictions, labels = table(written, 1), table(answers, 2)
+        labels = np.pad(labels, ((0, 0), (prompt, 0)), constant_values=IGNORED)
         decode.flat = False
         given = {"predictions": torch.from_numpy(predictions), "labels": torch.from_numpy(labels)}  # 같은 메모리
         with pytest.MonkeyPatch.context() as patch, explained(*KNOWN), no_side_effects(inputs=given):
             for place in (step, sys.modules["step3_rouge_metrics"]):  # 자리 안에서 3단계를 다시 불러와도
                 patch.setattr(place, "decode", decode)
                 patch.setattr(place, "compute_rouge", self.scoring)
-            got = new_trainer(step).compute_metrics(EvalPrediction(predictions, labels))
+            got = new_trainer(step, decoder_only=prompt > 0).compute_metrics(EvalPrediction(predictions, labels))
         self.scores = require_scores(require_value(got, "scores"))
 
 
@@ -150,7 +160,7 @@ KNOWN = (
 def score(load):
     """`score(예측, 참조)`: 학생의 함수가 낸 점수."""
     step = load(4)
-    return lambda written=WRITTEN, answers=ANSWERS: Scored(step, written, answers)
+    return lambda written=WRITTEN, answers=ANSWERS, **more: Scored(step, written, answers, **more)
 
 
 def require_scores(got: Any) -> dict[str, float]:
@@ -242,6 +252,17 @@ def shown_as(numbers: Sequence[float]) -> str:
     return ", ".join(f"{name} {value:.4f}" for name, value in zip(NAMES[:4], numbers, strict=False))
 
 
+def require_alike_without_an_encoder(scored: Scored, alike: Scored) -> None:
+    """디코더뿐인 모델의 예측에도 새로 쓴 것만 있습니다. 라벨의 앞에는 앞글의 자리(-100)가 있습니다."""
+    if alike.scores == scored.scores:
+        return
+    if len(alike.scoring.calls) == 1:
+        name_the_texts(alike.scoring.calls[0])
+    message = "디코더뿐인 모델(decoder_only)일 때의 점수가 되돌린 글의 ROUGE와 다릅니다."
+    want, got = (shown_as(list(one.scores.values())) for one in (scored, alike))
+    fail(message, idea=IDEA, expected=want, got=got)
+
+
 @todo("4-2")
 def test_the_scores_are_those_of_the_texts(score):
     """번호를 글로 되돌린 것의 ROUGE입니다. 채운 자리(-100)는 세지 않습니다."""
@@ -252,14 +273,17 @@ def test_the_scores_are_those_of_the_texts(score):
         calls = scored.scoring.calls
         if not calls:
             fail(idea=IDEA, symptom="own-scores", **shown)
-        if decode.flat and len(calls) == 1 and len(calls[0][0]) == 1:
+        if len(calls) == 1 and len(calls[0][0]) == 1 and decode.flat:
             fail(idea=IDEA, symptom="flattened", expected=f"글 {len(WRITTEN)}개", got="글 1개")
         if scored.scoring.other_pieces:
             fail(idea=IDEA, symptom="other-pieces", **shown)
         recognise(got, wrong_values(), atol=ATOL, idea=IDEA, expected=shown["expected"], shown=shown["got"])
+        if len(calls) == 1 and len(calls[0][0]) == 1 and is_one_text_of_all(calls[0][0][0]):
+            fail(idea=IDEA, symptom="flattened", expected=f"글 {len(WRITTEN)}개", got="글 1개")
         if len(calls) == 1:
             name_the_texts(calls[0])
         fail("점수가 되돌린 글의 ROUGE와 다릅니다.", idea=IDEA, **shown)
+    require_alike_without_an_encoder(scored, score(prompt=3))
 
 
 @todo("4-2")

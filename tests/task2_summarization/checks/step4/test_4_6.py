@@ -77,8 +77,11 @@ def choose(load, tmp_path):
             ),
             when("invalid literal for int", "not-a-number", idea="스텝 수", expected="이름의 끝의 수"),
         )
+        before = set(folder.rglob("*"))
         with explained(*known):
             answers = [in_order(lambda: step.last_checkpoint(folder), reverse) for reverse in (False, True)]
+        if gone := sorted(before - set(folder.rglob("*"))):
+            fail(idea="부작용", symptom="folders-removed", expected="그대로인 폴더", got=gone[0].name)
         if answers[0] != answers[1]:
             if finds_without_numbers(step, folder, steps):
                 fail(idea="스텝 수", expected="이름의 끝의 수", got="checkpoint-7000", symptom="parent-number")

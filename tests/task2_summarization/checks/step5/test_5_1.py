@@ -25,6 +25,7 @@ TALKS = [
     for word in ("여섯 시", "학교", "공원", "내일", "주말", "역 앞", "도서관", *(f"{hour}시" for hour in range(3, 22)))
 ]
 TALKS[3] += "\n#Person1#: 비가 오면 실내에서 봐요 😊" * 9  # 어느 상한(83, 512)보다도 글자 수가 많습니다.
+TALKS[12] = TALKS[9]  # 같은 배치에 똑같은 대화가 둘 있습니다.
 # 크기가 저마다 다르고, 긴 것부터라 차례가 섞여 있습니다. 하나는 summarize의 기본값(16)보다 큽니다. 첫 배치의 번호들은
 # 커지지만 이어져 있지 않습니다.
 BATCHES = [[2, 5], [6, 0, 3], [1], [*range(25, 6, -1), 4]]
@@ -81,9 +82,16 @@ class Watched(Journal):
         if talks == TALKS:
             about = {"expected": f"대화 {len(numbers)}개", "got": f"대화 {len(TALKS)}개 모두"}
             fail(idea="배치", symptom="whole", **about)
-        if talks and talks in (TALKS[numbers[0] : numbers[-1] + 1], TALKS[min(numbers) : max(numbers) + 1]):
+        first, last = min(numbers), max(numbers)
+        slices = [(numbers[0], numbers[-1] + 1), (first, last + 1)]
+        slices += [(start, start + len(numbers)) for start in (numbers[0], first)]
+        if talks and talks in [TALKS[start:end] for start, end in slices]:
             about = {"expected": ", ".join(map(str, numbers)), "got": f"대화 {len(talks)}개"}
             fail(idea="번호", symptom="sliced", **about)
+        mine = [TALKS[number] for number in numbers]
+        if talks and len(talks) < len(mine) and sorted(talks) == sorted(set(mine)):
+            about = {"expected": f"대화 {len(mine)}개", "got": f"대화 {len(talks)}개"}
+            fail(idea="배치", symptom="repeats-dropped", **about)
 
     def close(self) -> None:
         super().close()

@@ -246,6 +246,33 @@ def test_the_shared_settings_stay(writing):
 
 
 @todo("5-3")
+def test_requests_do_not_share_their_settings(step, writing):
+    """요청마다 제 설정으로 씁니다. 한 벌을 함께 고쳐 쓰면, 나란히 온 요청의 것이 섞입니다."""
+    if not (isinstance(writing.row, Tensor) and tuple(writing.row.tolist()) == want()):
+        return  # 앞의 검사가 말합니다.
+    writer = models.summarizer()
+    given: list[tuple[Any, dict[str, Any]]] = []
+    real = writer.generate
+
+    def generate(*inputs: Any, **more: Any) -> Any:
+        asked = more.get("generation_config")
+        if asked is not None and asked is not writer.generation_config:
+            given.append((asked, asked.to_dict()))
+        return real(*inputs, **more)
+
+    writer.generate = generate
+    summarizer = step.Summarizer(writer, support.tokenizer(), MAX_LEN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "step2_dialogue_dataset.encode_dialogue", lambda tokenizer, talk, length: support.encoded(talk, length)
+        )
+        for beams, length in ((BEAMS, LENGTH), (3, 7)):
+            summarizer.write(TALK, beams, length)
+    if len(given) == 2 and given[0][0] is given[1][0] and given[0][1] != given[1][1]:
+        fail(idea="함께 쓰는 것", symptom="settings-shared", expected="요청마다 새 설정", got="같은 설정을 고친 것")
+
+
+@todo("5-3")
 def test_it_is_written_once(writing):
     """요약은 한 번만 씁니다."""
     if writing.calls > 1 and tuple(writing.row.tolist()) == want():

@@ -147,6 +147,8 @@ def name_the_lost(got: Mapping[str, Any], want: dict[str, Any], lost: list[str],
         short = next((name for name in lost if name.rpartition(".")[2] in got), None)
         if short is not None:
             fail(idea="이름", symptom="renamed", expected=short, got=short.rpartition(".")[2])
+        if unfolded(got):
+            fail(idea="이름", symptom="words-unfolded", expected=lost[0], got=lost[0].partition(".")[0])
         fail(idea="이름=값", symptom="words-nested" if nested else "words-dropped", **about)
     extra = [str(name) for name in got if name not in want]
     if lost == sorted(WRITTEN) and extra and all(name.rpartition(".")[2] in WRITTEN for name in extra):
@@ -156,6 +158,15 @@ def name_the_lost(got: Mapping[str, Any], want: dict[str, Any], lost: list[str],
     left = [name for name in WRITTEN if name in got]
     if len(left) == 1 and not extra:
         fail(idea="반복", symptom="only-one", expected=f"{len(WRITTEN)}개", got=left[0])
+
+
+def unfolded(got: Mapping[str, Any]) -> bool:
+    """이름=값의 말들이 이름의 점에서 갈라져 딕셔너리 안의 딕셔너리에 담겼는가."""
+    places = {path: path.split(".") for path in ASSIGNED}
+    groups = {path: got.get(group) for path, (group, _) in places.items()}
+    return all(
+        isinstance(inner, Mapping) and inner.get(places[path][1]) == ASSIGNED[path] for path, inner in groups.items()
+    )
 
 
 def default_of(option: str) -> Any:

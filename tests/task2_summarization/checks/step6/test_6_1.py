@@ -68,6 +68,7 @@ def test_a_range_is_asked_as_it_is(load, kind, picked, low, high):
             wrong += [("int-for-float", IntDistribution(int(low), int(high)))]
         if kind == "int_uniform":
             wrong = [("float-for-int", FloatDistribution(low, high)), ("last-lost", IntDistribution(low, high - 1))]
+            wrong += [("past-the-last", IntDistribution(low, high + 1))]
         recognise(distribution, wrong, idea=IDEA, expected=str(want), shown=str(distribution), name=kind)
         fail(f"{kind}을(를) 물은 분포가 다릅니다.", idea=IDEA, expected=want, got=distribution)
     if got != picked and got in [round(picked, digits) for digits in range(7)]:
@@ -114,6 +115,7 @@ def test_categories_come_back_as_written(load, values, place):
         ("q_uniform", {"min": 8, "max": 56, "q": 8}, 24.0),
         ("normal", {"mu": 7.0, "sigma": 3.0}, 0.7),
         ("inv_log_uniform_values", {"min": 1e-5, "max": 1e-3}, 3e-4),
+        ("categorical_w_probabilities", {"values": [3, "글", 7], "probabilities": [0.2, 0.5, 0.3]}, 0.6),
     ],
 )
 def test_the_rest_is_left_to_the_library(load, kind, facts, picked):
@@ -123,7 +125,15 @@ def test_the_rest_is_left_to_the_library(load, kind, facts, picked):
     trial = optuna.trial.FixedTrial({NAME: picked})
     value = suggest_special(trial, Parameter(NAME, kind, facts, ""))
     want = trial.distributions[NAME]
-    got, distribution = asked(load, kind, picked, **facts)
+
+    def even_choices(error: Exception) -> None:
+        """분위를 고를 값들에서 찾다가 멈췄는지 봅니다."""
+        if "values" in facts and isinstance(error, ValueError) and " not in (" in str(error):
+            about = {"expected": str(want), "got": "CategoricalDistribution", "name": kind}
+            fail(idea=IDEA, symptom="rest-as-ordinary", **about)
+
+    with explained(even_choices):
+        got, distribution = asked(load, kind, picked, **facts)
     if got is None:
         fail(idea=IDEA, symptom="rest-forgotten", expected=value, got=f"{kind}에서 None", name=kind)
     if distribution != want:

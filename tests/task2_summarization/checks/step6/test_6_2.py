@@ -19,8 +19,11 @@ STEPS = (130, 260, 390)
 EPOCHS = (0.47, 0.94, 1.41)  # 한 에포크에 두 번쯤 검증합니다. 내려도, 반올림해도, 올려도 1, 2, 3이 아닙니다.
 
 
+LOSSES, SCORES = (4.7, 5.7, 3.7), (0.17, 0.13, 0.21)  # 둘째 검증에서는 나빠집니다.
+
+
 def metrics_at(number: int) -> dict[str, float]:
-    return {"eval_loss": 5.7 - number, "eval_rouge_combined_f1": 0.13 + 0.04 * number, "epoch": EPOCHS[number]}
+    return {"eval_loss": LOSSES[number], "eval_rouge_combined_f1": SCORES[number], "epoch": EPOCHS[number]}
 
 
 class Context(TrialContext):
@@ -73,6 +76,8 @@ def test_evaluations_are_counted_from_one(load, tmp_path):
     told = Told(load, tmp_path)
     if told.reports and not told.context.history:
         fail(idea="알리는 곳", symptom="told-directly", expected="context.report", got="context.tell")
+    if [metrics for _, metrics in told.reports] == [metrics_at(0), metrics_at(2)]:
+        fail(idea=IDEA, symptom="worse-untold", expected="1, 2, 3번째 검증", got="처음과 셋째 검증")
     numbers = [step for step, _ in told.reports]
     if numbers != [1, 2, 3]:
         wrong = [

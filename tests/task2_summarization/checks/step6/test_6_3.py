@@ -97,6 +97,8 @@ def test_an_early_end_is_not_a_failure(load, error, status, symptom):
     assert_equal(got.status, status, idea=IDEA, message=f"{type(error).__name__}일 때의 끝이 다릅니다.")
     if status == SKIPPED and (not isinstance(got.error, str) or "kogpt2" not in got.error):
         fail(idea=IDEA, symptom="reason-lost", expected="kogpt2: 닿을 수 없습니다", got=got.error)
+    if status == SKIPPED and got.error != str(error):
+        fail(idea=IDEA, symptom="reason-decorated", expected=str(error), got=got.error)
 
 
 @todo("6-3")

@@ -129,14 +129,14 @@ def test_only_the_failures_of_the_slot_count(load):
         attempt_of(2, 0, FAILED),
         attempt_of(0, 1, INTERRUPTED),
         attempt_of(0, 2, KILLED),
-        attempt_of(1, 0, FAILED),
+        attempt_of(3, 0, FAILED),
         attempt_of(4, 1, COMPLETE),  # 사람이 멈추었다가 다시 해서 마친 자리
         attempt_of(4, 0, INTERRUPTED),
     ]
     got = wanted(load, 5, attempts, 2)
-    want = [(0, 3), (1, 1), (3, 0)]
+    want = [(0, 3), (1, 0), (3, 1)]  # 처음 하는 자리가 다시 하는 자리들 사이에 있습니다.
     if sorted(got) == want and got != want:
-        fail("자리의 차례대로가 아닙니다.", idea=IDEA, expected=want, got=got)
+        fail(idea=IDEA, symptom="out-of-order", expected=str(want), got=str(got))
     if got != want:
         recognise(got, wrong_plans(5, attempts, 2), idea=IDEA, expected=want)
     again = [slot for slot, _ in got if slot in (2, 4)]

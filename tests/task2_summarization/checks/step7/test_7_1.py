@@ -68,6 +68,7 @@ def test_only_those_written(load, given, want):
         odd_names = [
             ("minus-inside", list(takewhile(lambda one: "-1" not in one, want))),
             ("minus-inside", [one for one in want if "-1" not in one]),
+            ("minus-inside", given.partition("-1")[0].split(",")),
             ("as-number", list(takewhile(str.isdigit, want))),
             ("as-number", [one for one in want if one.isdigit()]),
         ]
@@ -100,3 +101,7 @@ def test_reading_stops_where_cuda_stops(load):
     if got == ["6", "4", "-1", "3"]:
         fail(idea=IDEA, symptom="not-a-name", expected=["6", "4"], got=got, given="'6,4,-1,3'")
     assert_equal(got, ["6", "4"], idea=IDEA, message="-1이 있을 때의 GPU가 다릅니다.")
+    got = usable(load, "6, 4, -1, 3")
+    if "-1" in got or got == ["6", "4", "3"]:
+        fail(idea=IDEA, symptom="stripped-late", expected=["6", "4"], got=got)
+    assert_equal(got, ["6", "4"], idea=IDEA, message="-1의 앞에 빈칸이 있을 때의 GPU가 다릅니다.")

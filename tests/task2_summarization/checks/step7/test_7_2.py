@@ -50,6 +50,8 @@ def test_each_worker_has_its_own_gpu(load, count):
             ("all-to-each", [",".join(NAMES)] * count),
             ("worker-number", [str(number) for number in range(count)]),
             ("no-gpu", [None] * count),
+            ("spare-too", [",".join(NAMES[number::count]) for number in range(count)]),
+            ("spare-too", [*NAMES[: count - 1], ",".join(NAMES[count - 1 :])]),
         ]
         recognise(got, wrong, idea=IDEA, expected=want)
     assert_equal(got, want, idea=IDEA, message="일꾼의 GPU가 다릅니다.")

@@ -12,8 +12,9 @@ from course.checks.recognising import Wrong, recognise, sound
 from course.checks.side_effects import no_side_effects
 from course.checks.words import fail, todo
 
-# 짧은 것부터 여섯 개까지는 6 × 17 = 102칸으로 한도에 꼭 맞습니다. 23 다음의 61은 훌쩍 깁니다.
-LENGTHS = [13, 61, 3, 17, 5, 23, 11, 19, 97, 7]
+# 짧은 것부터 여섯 개까지는 6 × 17 = 102칸으로 한도에 꼭 맞습니다. 26 다음의 61은 훌쩍 깁니다.
+# 앞서 담은 것의 길이로 센 것과 담은 다음에 센 것은 다른 배치가 됩니다.
+LENGTHS = [13, 61, 3, 17, 5, 23, 11, 26, 19, 97, 7, 17]
 BUDGET = 102
 Batches = list[list[int]]  # 길이들로 적은 배치. 길이순입니다.
 
@@ -33,6 +34,18 @@ def runs_of(lengths: list[int], budget: int) -> Batches:
         made.append(left[:count])
         left = left[count:]
     return made
+
+
+def rounded(lengths: list[int], budget: int, unit: int) -> Batches:
+    """`unit`보다 많이 담을 수 있으면 그 배수까지만 담은 것."""
+    left, made = sorted(lengths), []
+    while left:
+        count = len(runs_of(left, budget)[0])
+        if count > unit:
+            count -= count % unit
+        made.append(left[:count])
+        left = left[count:]
+    return sorted(made)
 
 
 def greedy(lengths: list[int], fits: Any, late: bool = False) -> Batches:
@@ -60,6 +73,7 @@ def wrong_batches(lengths: list[int], budget: int) -> Wrong:
     yield "sum-of-tokens", greedy(in_order, lambda batch, length: sum(batch) + length <= budget)
     yield "one-too-many", greedy(in_order, lambda batch, length: len(batch) * length <= budget)
     yield "one-too-many", greedy(in_order, padded, late=True)
+    yield "one-too-many", greedy(in_order, lambda batch, length: (len(batch) + 1) * length < budget, late=True)
     yield "one-too-many", greedy(in_order, lambda batch, length: len(batch) * batch[-1] <= budget)
     yield "short-of-full", greedy(in_order, lambda batch, length: (len(batch) + 1) * length < budget)
     yield "short-of-full", greedy(in_order, lambda batch, length: (len(batch) + 2) * length <= budget)
@@ -69,6 +83,8 @@ def wrong_batches(lengths: list[int], budget: int) -> Wrong:
     yield "not-by-length", greedy(lengths, lambda batch, length: (len(batch) + 1) * length <= budget)
     yield "from-the-longest", greedy(in_order[::-1], padded)
     yield "alone", [[one] for one in in_order]
+    for unit in (8, 4, 2):
+        yield "size-rounded", rounded(lengths, budget, unit)
 
 
 def ask(load: Any, lengths: list[int], budget: int, seed: int = 5) -> list[list[int]]:
@@ -148,6 +164,7 @@ def test_batches_are_full_but_never_over_the_budget(load):
         ([9, 4, 6], 700),
         ([15], 31),
         ([6, 6, 7, 7, 7, 9, 9, 30, 31], 62),
+        ([2, 9, *[2] * 10, 4], 30),  # 첫 배치는 8의 배수가 아닌 열하나입니다.
     ],
 )
 def test_every_length_and_budget(load, lengths, budget):

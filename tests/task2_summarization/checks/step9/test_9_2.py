@@ -85,6 +85,9 @@ def wrong_choices(starts: Found, logs: torch.Tensor, width: int) -> Wrong:
     )
     greedy = [max(one for one in ranked if one[1] == beam) for beam in range(len(starts))]
     yield "one-per-beam", chosen(starts, sorted(greedy, reverse=True), width)
+    yield "divided-early", tuple([(ids, score / (len(ids) - 1)) for ids, score in many] for many in (running, finished))
+    yield "divided-early", tuple([(ids, score / len(ids)) for ids, score in many] for many in (running, finished))
+    yield "end-token-lost", (running, [(ids[:-1], score) for ids, score in finished])
     yield "lowest", chosen(starts, ranked[::-1], width)
     count = len(starts)
     swapped = [(one[1] * logs.size(1) + one[2]) for one in ranked]
