@@ -212,3 +212,25 @@ def test_every_weight_can_learn(ask, load_pretrained):
         frozen = sum(not one.requires_grad for one in every)
         if frozen:
             fail(idea="미세조정", expected="0개", got=f"{len(every)}개 중 {frozen}개", symptom="frozen")
+
+
+@todo("1-4")
+def test_an_unreadable_checkpoint_is_not_hidden(load, ask):
+    """저장된 가중치를 읽지 못하면 멈춥니다. 배우지 않은 모델을 배운 것인 듯이 돌려주지 않습니다."""
+    if not is_right_kind(ask, True):
+        return
+    asked = []
+
+    def unreadable(*inputs: Any, **more: Any) -> Any:
+        asked.append(inputs)
+        raise OSError("Unable to load weights")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM):
+            patch.setattr(auto_class, "from_pretrained", unreadable)
+        try:
+            loaded(load(1), "kobart", load_pretrained=True, seed=61)
+        except Exception:  # noqa: BLE001 - 무엇으로 멈추든 숨기지 않은 것입니다.
+            return
+    if asked:
+        fail(idea="예외", expected="OSError", got="오류 없이 나온 모델", symptom="swallowed")

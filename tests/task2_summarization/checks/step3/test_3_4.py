@@ -278,10 +278,28 @@ def test_the_batch_moves_to_the_models_device(load, writing):
             [torch.tensor(rows[index]) for index in groups()[call]], batch_first=True, padding_value=support.PAD
         )
 
-    away = Writing(load(3), models.summarizer().to("meta"), answer)
+    moved = when("Module.to_empty", "model-moved", idea="장치", expected="모델이 있던 장치", got="모델을 옮김")
+    with explained(moved):
+        away = Writing(load(3), models.summarizer().to("meta"), answer)
     for ids, mask in away.masks():
         for name, one in (("input_ids", ids), ("attention_mask", mask)):
             if one.device.type != "meta":
                 got = f"{name}은(는) {one.device.type}"
                 fail(idea="장치", expected="모델의 장치", got=got, symptom="not-moved", name=name)
     assert_equal(away.texts, right(), idea="차례와 글", message="다른 장치의 모델이 쓴 요약이 제자리에 있지 않습니다.")
+
+
+@todo("3-4")
+def test_an_error_of_generate_is_not_hidden(load, writing):
+    """generate가 멈추면 함수도 멈춥니다. 빈 요약을 쓴 요약인 것처럼 돌려주지 않습니다."""
+    if writing.texts != right():
+        return
+
+    def answer(call: int) -> Tensor:
+        raise RuntimeError("out of memory")
+
+    try:
+        Writing(load(3), models.summarizer(), answer)
+    except Exception:  # noqa: BLE001 - 무엇으로 멈추든 숨기지 않은 것입니다.
+        return
+    fail(idea="예외", expected="RuntimeError", got="오류 없이 끝남", symptom="swallowed")
