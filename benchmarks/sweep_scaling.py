@@ -1,6 +1,7 @@
 """탐색의 빠르기와 메모리: 일꾼 하나와 둘, 시도마다의 덤, 일찍 멈추어 아끼는 검증, 시도 50개를 하는 일꾼의 메모리.
 
-    python benchmarks/sweep_scaling.py workers          # 시도 열 개를 일꾼 하나(코어 모두)와 둘로 (4분쯤)
+    python benchmarks/sweep_scaling.py workers          # 과제마다 시도 열 개를 일꾼 하나(코어 모두)와 둘로 (15분쯤)
+    python benchmarks/sweep_scaling.py workers lm       # 과제 하나만
     python benchmarks/sweep_scaling.py overhead         # 시도가 하는 일이 없을 때, 시도 하나에 드는 시간 (30초쯤)
     python benchmarks/sweep_scaling.py pruning          # 시드 다섯에서, 멈추지 않은 탐색과 견줍니다 (20분쯤)
     python benchmarks/sweep_scaling.py memory           # 한 일꾼이 짧은 시도 50개를 하는 동안의 메모리 (4분쯤)
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -27,22 +29,24 @@ sys.path.insert(0, str(ROOT))
 
 from console_text import make_printable  # noqa: E402
 
-HOME = ROOT / "solutions" / "task2-summarization"
+SOLUTIONS = ROOT / "solutions"
+HOME = SOLUTIONS / "task2-summarization"
 QUICK = HOME / "configs" / "sweep" / "quick_test.yaml"
+TASKS = {"cls": "task1-cls", "sum": "task2-summarization", "lm": "task3-lm"}
 TRIALS = 10
 LONG = 50
 
 
-def ran(step: str, *words: str) -> float:
+def ran(step: Path, *words: str) -> float:
     """명령을 실행하는 데 걸린 시간(초)."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, str(HOME / step), *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, str(step), *words], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
-def written(folder: Path, name: str, **changes: object) -> Path:
-    """quick_test를 조금 바꾼 탐색 파일."""
-    sweep = yaml.safe_load(QUICK.read_text(encoding="utf-8"))
+def written(folder: Path, name: str, source: Path = QUICK, **changes: object) -> Path:
+    """`source`를 조금 바꾼 탐색 파일."""
+    sweep = yaml.safe_load(source.read_text(encoding="utf-8"))
     for key, value in changes.items():
         if value is None:
             sweep.pop(key, None)
@@ -60,21 +64,41 @@ def lines_of(outputs: Path, name: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def workers(folder: Path) -> None:
-    """같은 시도 열 개: 시드만 다르고, 일찍 멈추지 않습니다."""
-    seeds = {"seed": {"values": list(range(100, 100 + TRIALS))}, "learning_rate": {"value": 2e-3}}
-    path = written(
-        folder, "equal", method="grid", early_terminate=None, parameters={**seeds, "batch_size": {"value": 16}}
-    )
-    rates = {}
-    for count in (1, 2):
-        outputs = f"output_dir={folder / f'outputs{count}'}"
-        seconds = ran(
-            "step7_parallel_sweep_runner.py", "--single-parallel", str(path), "--num-workers", str(count), outputs
-        )
-        rates[count] = 60 * TRIALS / seconds
-        print(f"일꾼 {count}: {TRIALS}개에 {seconds:.1f}초, 1분에 {rates[count]:.2f}개")
-    print(f"둘이면 {rates[2] / rates[1]:.2f}배")
+def equal(folder: Path, source: Path) -> Path:
+    """`source`의 값 하나하나는 고정하고 시드만 열 가지인, 일찍 멈추지 않는 탐색."""
+    given = yaml.safe_load(source.read_text(encoding="utf-8"))["parameters"]
+    fixed = {name: {"value": one["values"][-1]} for name, one in given.items() if "values" in one}
+    fixed |= {name: {"value": 2e-3} for name, one in given.items() if "min" in one}
+    fixed |= {"num_epochs": {"value": 1}} if "num_epochs" in given else {}
+    seeds = {"seed": {"values": list(range(100, 100 + TRIALS))}}
+    changes = {"method": "grid", "early_terminate": None, "run_cap": None}
+    return written(folder, "equal", source, **changes, parameters={**fixed, **seeds})
+
+
+def workers(folder: Path, tasks: Iterable[str]) -> None:
+    """과제마다 같은 시도 열 개를, 코어를 다 쓰는 일꾼 하나와 코어를 나누어 쓰는 일꾼 둘로."""
+    for task in tasks:
+        home = SOLUTIONS / TASKS[task]
+        source = QUICK if task == "sum" else home / "configs" / "sweep" / "quick_sweep.yaml"
+        path = equal(folder, source)
+        rates, times = {}, {}
+        for count in (1, 2):
+            outputs = folder / task / f"outputs{count}"
+            if task == "sum":
+                step = home / "step7_parallel_sweep_runner.py"
+                words = ["--single-parallel", str(path), f"output_dir={outputs}"]
+            else:
+                step = home / "step5_cli_and_serving.py"
+                words = ["sweep", str(path), "--output", str(outputs)]
+            seconds = ran(step, *words, "--num-workers", str(count))
+            complete = [one for one in lines_of(outputs, "equal") if one["status"] == "complete"]
+            if len(complete) != TRIALS:
+                raise SystemExit(f"{task}: 시도 {TRIALS}개 가운데 {len(complete)}개만 마쳤습니다.")
+            rates[count] = 60 * TRIALS / seconds
+            times[count] = statistics.median(one["seconds"] for one in complete)
+            print(f"{task} 일꾼 {count}: {seconds:.1f}초, 1분에 {rates[count]:.2f}개. 시도 하나는 {times[count]:.1f}초")
+        bound = 2 * times[1] / times[2]  # 시작하는 데 드는 시간이 없을 때
+        print(f"{task}: 둘이면 {rates[2] / rates[1]:.2f}배 (시도만 보면 {bound:.2f}배)", flush=True)
 
 
 def overhead(folder: Path) -> None:
@@ -103,7 +127,7 @@ def pruning(folder: Path) -> None:
         for name, early in (("pruned", {"type": "hyperband", "min_iter": 1, "eta": 3}), ("whole", None)):
             path = written(folder, f"{name}{seed}", early_terminate=early)
             outputs = folder / "outputs"
-            ran("step6_sweep_runner.py", "--sweep-config", str(path), "--count", "9", "--seed", str(seed),
+            ran(HOME / "step6_sweep_runner.py", "--sweep-config", str(path), "--count", "9", "--seed", str(seed),
                 f"output_dir={outputs}")  # fmt: skip
             lines = lines_of(outputs, path.stem)
             steps = sum(len(one["steps"]) for one in lines)
@@ -152,9 +176,16 @@ def memory(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("workers", "overhead", "pruning", "memory"))
-    what = parser.parse_args().what
+    parser.add_argument("tasks", nargs="*", metavar="과제", help=f"workers가 잴 과제: {', '.join(TASKS)}. 비우면 모두.")
+    given = parser.parse_args()
+    unknown = [one for one in given.tasks if one not in TASKS]
+    if unknown:
+        parser.error(f"모르는 과제입니다: {', '.join(unknown)}")
     with tempfile.TemporaryDirectory() as folder:
-        {"workers": workers, "overhead": overhead, "pruning": pruning, "memory": memory}[what](Path(folder))
+        if given.what == "workers":
+            workers(Path(folder), given.tasks or TASKS)
+        else:
+            {"overhead": overhead, "pruning": pruning, "memory": memory}[given.what](Path(folder))
 
 
 if __name__ == "__main__":
