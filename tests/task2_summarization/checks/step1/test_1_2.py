@@ -144,6 +144,8 @@ def test_a_file_is_laid_upon_all_its_parents(walk, family):
     if got != want:
         expected, came = differing(want, got)
         recognise(got, wrong_results(), idea=IDEA, expected=expected, shown=came)
+        if sound(lambda: values_of(walk(family["root"])) == {}):
+            fail(idea=IDEA, expected="파일에 적은 값", got="빈 딕셔너리", symptom="nothing-without-parents")
         fail("물려받은 값이 다릅니다.", idea=IDEA, expected=expected, got=came)
 
 

@@ -274,6 +274,9 @@ def test_every_value_keeps_where_it_came_from(loading, setting):
         "training.max_grad_norm": "parent.yaml",
         "training.save_total_limit": "기본값",
     }
+    named = "training.label_smoothing"
+    if config[named] == TRIAL["label_smoothing"] and sources[named] == "명령줄":
+        fail(idea="값이 온 곳", expected=f"{named} 시도", got=f"{named} 명령줄", symptom="trial-as-command-line")
     for name, source in want.items():
         if config[name] in (0.17, 71, 7, 0.83, 3) and source not in sources[name]:
             fail(

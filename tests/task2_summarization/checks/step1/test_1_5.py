@@ -67,6 +67,7 @@ def test_every_tag_is_a_token_of_the_vocabulary(registering):
         *[("respelled", {change(tag) for tag in NEW_TAGS}) for change in (str.lower, str.upper, str.title)],
         *[("respelled", {tag.replace("Person", word) for tag in NEW_TAGS}) for word in ("P", "Speaker", "사람")],
         *[("more-than-tag", {f"{tag}{more}" for tag in NEW_TAGS}) for more in (":", ": ", " ")],
+        *[("word-mark", {f"{mark}{tag}" for tag in NEW_TAGS}) for mark in ("▁", "Ġ", "##")],
         ("more-than-tag", {f" {tag}" for tag in NEW_TAGS}),
     ]
     shown = ", ".join(one if one == one.strip() else repr(one) for one in sorted(added)) or "없음"

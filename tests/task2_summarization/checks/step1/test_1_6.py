@@ -161,6 +161,9 @@ def wrong_rows(trial: Trial) -> Wrong:
         ("same-row", every.expand_as(trial.want)),
         ("same-row", torch.stack([rows[-1].mean(dim=0)] * len(rows))),
         ("same-row", torch.stack([rows[0].mean(dim=0)] * len(rows))),
+        ("halves", torch.stack([halves(one[1:], one[0]) for one in rows])),
+        ("halves", torch.stack([halves(one, torch.zeros_like(one[0])) for one in rows])),
+        ("halves", torch.stack([halves(one, old) for one, old in zip(rows, left, strict=True)])),
         ("other-divisor", torch.stack([one.sum(dim=0) / len(rows) for one in rows])),
         *[
             ("nearly-divided", torch.stack([one.sum(dim=0) / (len(one) + more) for one in rows]))
@@ -181,6 +184,28 @@ def wrong_rows(trial: Trial) -> Wrong:
     ]
 
 
+def halves(rows: Tensor, start: Tensor) -> Tensor:
+    """`start`에서 시작해, 앞에서 얻은 것과 다음 행을 반씩 섞어 간 것."""
+    for row in rows:
+        start = (start + row) / 2
+    return start
+
+
+def summed_in_place(trial: Trial) -> list[Tensor]:
+    """첫 조각의 행(뷰)에 나머지를 더해 모든 행이 어떻게 되는지. 나누는 것도 그 자리에서 했거나, 나눈 것만 적었거나."""
+    made = []
+    for divides in (False, True):
+        rows = trial.before.clone()
+        for number, ids in zip(trial.ids, trial.pieces.values(), strict=True):
+            for piece in ids[1:]:
+                rows[ids[0]] += rows[piece]
+            if divides:
+                rows[ids[0]] /= len(ids)
+            rows[number] = rows[ids[0]] / (1 if divides else len(ids))
+        made.append(rows)
+    return made
+
+
 def one_after_another(trial: Trial) -> Tensor:
     """모든 행의 평균을 차례로 적은 것. 앞에 적은 행이 다음 평균에 들어갑니다."""
     rows = trial.before.clone()
@@ -199,6 +224,10 @@ def test_a_tags_row_is_the_mean_of_its_pieces(attempt, kind):
         return
     expected, shown = "조각들의 평균", f"가장 큰 차이 {deviation(trial.got, trial.want):.3g}"
     require_place(trial)
+    if any(matches(trial.after, one, ATOL) for one in summed_in_place(trial)):
+        firsts = len({ids[0] for ids in trial.pieces.values() if len(ids) > 1})
+        said = {"expected": "조각의 행은 그대로", "got": f"조각의 행 {firsts}개가 달라짐"}
+        fail(idea="뷰", symptom="summed-in-place", **said)
     recognise(trial.got, wrong_rows(trial), atol=ATOL, idea=IDEA, expected=expected, shown=shown, tag=NEW_TAGS[0])
     message = "태그의 행이 조각들의 행의 평균이 아닙니다."
     assert_close(trial.got, trial.want, atol=ATOL, idea=IDEA, message=message)

@@ -7,7 +7,7 @@ import pytest
 from course.checks.recognising import Wrong
 from course.checks.words import todo
 from tests.task2_summarization.checks import support
-from tests.task2_summarization.checks.step2.common import CAPS, IGNORED, check_encoding
+from tests.task2_summarization.checks.step2.common import CAPS, ENDS, IGNORED, check_encoding
 
 LONG = support.SUMMARIES[-1]
 
@@ -31,6 +31,10 @@ def wrong_labels(text: str, cap: int, adds_start: bool) -> Wrong:
     without_first = "no-start" if len(want) < cap else "specials-dropped"  # 자른 것이면 길이로 가려집니다.
     dropped = without_first if adds_start else "shifted"
     return [
+        *[
+            ("specials-ignored", [IGNORED if one in some else one for one in want])
+            for some in (support.SPECIAL, ENDS, {support.END})
+        ],
         *[("shifted", [one, *want[:-1]]) for one in (*support.SPECIAL, IGNORED)],
         *[("shifted", [*want[1:], one]) for one in (*support.SPECIAL, IGNORED)],
         ("ignored-here", want + [IGNORED] * (cap - len(want))),

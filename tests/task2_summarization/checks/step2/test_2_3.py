@@ -135,12 +135,16 @@ def test_every_summary_is_cut_at_its_own_cap(make):
     require_lists(got, "labels")
     if got == want:
         return
+    labels = want
+    last = dict(zip(DIALOGUES, want, strict=True))  # 같은 대화 가운데 마지막의 것
     known = {
         "still-text": got == SUMMARIES,
         "one-cap": got == column(SUMMARIES, DIALOGUE_CAP),
         "labels-of-dialogue": got in (column(DIALOGUES, SUMMARY_CAP), column(DIALOGUES, DIALOGUE_CAP)),
         "default-caps": got == column(SUMMARIES, DEFAULT_CAPS[1]),
         "padded": got in padded_to(want, SUMMARY_CAP),
+        "looked-up-by-text": got
+        in ([labels[DIALOGUES.index(one)] for one in DIALOGUES], [last[one] for one in DIALOGUES]),
         "first-summary": got == [wanted(SUMMARIES[0], SUMMARY_CAP)] * len(got),
     }
     blame(known, "labels", want, got)

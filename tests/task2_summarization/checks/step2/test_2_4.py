@@ -149,6 +149,11 @@ def check(got: Tensor, labels: Tensor, pad_id: int = PAD, start_id: int = START)
         more = {"expected": f"{want[row].tolist()}", "shown": f"{got[row].tolist()}"}
         if width > 1 and rows > 1:  # 한 칸이나 한 줄에서는 여러 실수가 같은 값을 냅니다.
             recognise(got, wrong_inputs(labels, pad_id, start_id), atol=0, idea="한 칸 밀기", **more)
+            left = got == IGNORED
+            if left.any() and torch.equal(got.masked_fill(left, pad_id).to(want.dtype), want):
+                at = next(i for i in range(rows) if left[i].any())
+                said = {"expected": f"{want[at].tolist()}", "got": f"{got[at].tolist()}"}
+                fail(idea="빈칸", symptom="some-blanks-left", **said)
         assert_equal(got[row].tolist(), want[row].tolist(), idea="한 칸 밀기", message=f"{row}번 줄이 다릅니다.")
     if got.dtype != torch.int64:
         kind = str(got.dtype).removeprefix("torch.")

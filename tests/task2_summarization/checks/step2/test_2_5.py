@@ -132,12 +132,19 @@ def test_dialogues_stay_and_blanks_are_the_pad_token(collate, rows):
         check_dtype(got, "input_ids")
 
 
+def until_pad(is_pad: Tensor) -> list[Tensor]:
+    """처음 나온 채움의 앞까지만 1인 것들. 채움이 없는 줄은 모두 1이거나(cumsum) 모두 0입니다(argmax)."""
+    before = is_pad.cumsum(dim=1) == 0
+    return [before, before & is_pad.any(dim=1, keepdim=True)]
+
+
 def wrong_masks(rows: list[list[int]], pad_id: int) -> Wrong:
     """마스크를 길이가 아닌 것에서 알아냈을 때의 값들."""
     ids = filled(rows, pad_id)
     want = filled([[1] * len(row) for row in rows], 0)
     return [
         ("mask-of-ids", ids != pad_id),
+        *[("first-pad", one) for one in until_pad(ids == pad_id)],
         ("mask-of-zeros", ids != 0),
         ("mask-of-zeros", filled(rows, 0) != 0),
         ("one-more", torch.arange(want.shape[1]) <= want.sum(dim=1, keepdim=True)),

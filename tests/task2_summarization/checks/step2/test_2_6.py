@@ -75,6 +75,10 @@ def checked(batch: Mapping[str, Any], name: str) -> None:
         fail(idea="텐서", expected="텐서", got=kind, symptom="not-tensor", name=name)
 
 
+def pads_ignored(ids: Tensor, pad_id: int) -> Tensor:
+    return ids.masked_fill(ids == pad_id, IGNORED)
+
+
 def wrong_labels(count: int, pad_id: int, start_id: int) -> Wrong:
     """흔한 실수를 했을 때의 라벨."""
     rows = SUMMARIES[:count]
@@ -86,6 +90,7 @@ def wrong_labels(count: int, pad_id: int, start_id: int) -> Wrong:
     return [
         ("labels-shifted", shifted(want, pad_id, start_id)),
         ("labels-shifted", shifted(want, IGNORED, start_id)),
+        ("labels-shifted", pads_ignored(shifted(want, pad_id, start_id), pad_id)),
         ("labels-padded", with_pads),
         ("real-pad-ignored", with_pads.masked_fill(with_pads == pad_id, IGNORED)),
         *[("labels-cut", one) for one in (want[:, 1:], want[:, :-1])],

@@ -92,6 +92,9 @@ def test_every_example_appears_once(group):
             fail(idea="무리", symptom="one-pool", **said)
         if kept == set(order[:whole]):
             fail(idea="무리", symptom="rest-dropped", **said)
+        heads = ({number for at, number in enumerate(order) if at % pool < most} for most in range(1, pool))
+        if kept in heads:  # 무리마다 앞의 몇만
+            fail(idea="무리", symptom="heads-of-pools", **said)
         fail("빠진 예문이 있습니다.", idea="한 번씩", **said)
 
 
@@ -125,6 +128,14 @@ def cut(order: Sequence[int], pool: int, size: int, key: Callable[[int], object]
         nearby = list(order[start : start + pool])
         nearby = nearby if key is None else sorted(nearby, key=key)
         yield from (frozenset(nearby[first : first + size]) for first in range(0, len(nearby), size))
+
+
+def strided(order: Sequence[int], pool: int, size: int, key: Callable[[int], object]) -> Iterator[frozenset[int]]:
+    """`cut`처럼 늘어놓은 다음, 이웃한 것이 아니라 배치의 수만큼 건너뛰며 모은 배치들."""
+    for start in range(0, len(order), pool):
+        nearby = sorted(order[start : start + pool], key=key)
+        count = -(-len(nearby) // size)
+        yield from (frozenset(nearby[first::count]) for first in range(count))
 
 
 def small_pools(count: int, size: int) -> set[frozenset[int]]:
@@ -170,6 +181,8 @@ def known_groupings(count: int, size: int, seed: int) -> list[tuple[str, set[fro
         ("lengths-of-places", cut(order, pool, size, lambda index: lengths[order.index(index)])),
         ("shuffled-again", cut(again_shuffled(count, seed), pool, size, pair)),
         ("places-not-numbers", places(order, pool, size, lengths)),
+        ("strided", strided(order, pool, size, pair)),
+        ("strided", strided(order, pool, size, lambda index: lengths[index][0])),
         ("by-sum", cut(order, pool, size, lambda index: sum(lengths[index]))),
     ]
     return [(symptom, set(batches)) for symptom, batches in made]

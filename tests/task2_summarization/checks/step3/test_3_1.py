@@ -96,6 +96,11 @@ def capital_too(one: str) -> bool:
     return latin(one.lower())
 
 
+def mixed(text: str, tag: re.Pattern[str]) -> list[str]:
+    """대문자를 그대로 둔 조각들. 낱말은 대문자와 소문자가 이어집니다."""
+    return cut(text, lower=False, tag=tag, joined=(capital_too, digit))
+
+
 WAYS: list[tuple[str, Callable[[str], list[str]]]] = [  # (증상, 그렇게 나눈 것)
     ("no-hangul", lambda text: cut(text, alone=())),
     ("no-hangul", lambda text: cut(text, tag=None, joined=(ascii_word,), alone=())),
@@ -132,6 +137,19 @@ WAYS: list[tuple[str, Callable[[str], list[str]]]] = [  # (증상, 그렇게 나
         "not-lowered",
         lambda text: cut(text, lower=False, tag=re.compile(TAG.pattern, re.IGNORECASE), joined=(capital_too, digit)),
     ),
+    *[
+        (
+            "tag-not-lowered",
+            lambda text, tag=tag: [one if tag.fullmatch(one) else one.lower() for one in mixed(text, tag)],
+        )
+        for tag in (
+            re.compile(r"#[Pp]erson[0-9]+#"),
+            re.compile(r"#Person[0-9]+#"),
+            re.compile(TAG.pattern, re.IGNORECASE),
+        )
+    ],
+    ("whole-tag-words", lambda text: cut(text, tag=re.compile(r"#person\S*"))),
+    ("whole-tag-words", lambda text: cut(text, tag=re.compile(r"#person[0-9]+#\S*"))),
     ("digits-alone", lambda text: cut(text, joined=(latin,), alone=(syllable, digit))),
     ("letters-alone", lambda text: cut(text, joined=(digit,), alone=(syllable, latin))),
     ("mixed-words", lambda text: cut(text, joined=(ascii_word,))),

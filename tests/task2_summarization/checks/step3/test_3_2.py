@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -143,11 +144,21 @@ def check(decode: Any, ids: Tensor, want: list[str]) -> None:
     recognise(got, wrong_texts(ids), idea=IDEA, expected=expected, shown=shown)
     if got == [one for one in want if one]:
         fail(idea="배치", expected=expected, got=shown, symptom="empties-dropped")
+    if len(got) == len(want) and all(isinstance(one, str) for one in got):
+        check_leftovers(got, want, expected=expected, got=shown)
     flat = " ".join(one for one in want if one)
     if len(got) != len(want) and "".join("".join(got).split()) == "".join(flat.split()):
         fail(idea="배치", expected=expected, got=shown, symptom="one-by-one")
     assert_equal(len(got), len(want), idea="배치", message="글의 수가 줄의 수와 다릅니다.")
     fail("되돌린 글이 다릅니다.", idea=IDEA, expected=expected, got=shown)
+
+
+def check_leftovers(texts: list[str], want: list[str], **said: str) -> None:
+    """특수 토큰의 글만 더 있으면, 하나라도 그렇다고 말합니다."""
+    specials = "|".join(map(re.escape, support.SPECIAL.values()))
+    bare = ["".join(re.sub(specials, "", one).split()) for one in texts]
+    if bare == ["".join(one.split()) for one in want] and any(re.search(specials, one) for one in texts):
+        fail(idea=IDEA, symptom="special-kept", **said)
 
 
 def brief(text: str, limit: int = 60) -> str:

@@ -99,16 +99,15 @@ def values(predictions: Sequence[str] = PREDICTIONS, references: Sequence[str] =
     return [sum(one.fmeasure for one in many) / len(many) for many in table(predictions, references).values()]
 
 
-def running(numbers: Sequence[float]) -> float:
-    """앞의 평균과 다음 수를 거듭 반으로 나눈 것."""
-    made = 0.0
+def running(numbers: Sequence[float], start: float) -> float:
+    """`start`에서 시작해, 앞에서 얻은 것과 다음 수를 반씩 섞어 간 것."""
+    made = start
     for one in numbers:
         made = (made + one) / 2
     return made
 
 
 AVERAGES = (  # 평균이 아닌 것들
-    running,
     lambda numbers: sum(numbers) / (len(numbers) + 1),
     lambda numbers: sorted(numbers)[len(numbers) // 2],
     min,
@@ -144,6 +143,7 @@ def wrong_values() -> Wrong:
         ("best-pair", [max(one.fmeasure for one in many) for many in every]),
         *[("other-references", one) for one in crossed()],
         ("percent", [100 * one for one in right]),
+        *[("percent-rounded", [round(100 * one, digits) for one in right]) for digits in range(5)],
         *[("rounded", [round(one, digits) for one in right]) for digits in (2, 3, 4, 5)],
         *[("rounded", [round(100 * one, digits) / 100 for one in right]) for digits in (1, 2, 3)],
         *[
@@ -151,6 +151,8 @@ def wrong_values() -> Wrong:
             for weights in (sizes, written, both, *letters)
         ],
         ("mean-of-both", [sum((one.precision + one.recall) / 2 for one in many) / len(many) for many in every]),
+        ("halves", [running([one.fmeasure for one in many], 0.0) for many in every]),
+        ("halves", [running([one.fmeasure for one in many[1:]], many[0].fmeasure) for many in every]),
         *[("other-average", [average([one.fmeasure for one in many]) for many in every]) for average in AVERAGES],
         ("f1-of-means", [f1_of_means(many) for many in every]),
         ("empty-skipped", [sum(one.fmeasure for one in many) / (len(many) - 1) for many in every]),
