@@ -13,9 +13,10 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -85,9 +86,7 @@ class RunFolder:
     @property
     def busy(self) -> bool:
         """다른 프로세스가 지금 쓰고 있는가. 다른 기계에서 쓰는지는 알 수 없습니다."""
-        noted = self.noted()
-        pid = noted.get("pid")
-        return isinstance(pid, int) and noted.get("host") == platform.node() and is_running(pid)
+        return _is_held(self.noted())
 
     def split_name(self, name: str | None, version: str | None) -> tuple[str, str]:
         """폴더 이름에서 작업 이름과 버전을. 설정에 적힌 둘이 폴더 이름과 맞으면 그것이고, 사람이 폴더의 이름을
@@ -97,6 +96,12 @@ class RunFolder:
             return name, version
         front, dash, back = folder.rpartition("-")
         return (front, back) if dash else (folder, "")
+
+
+def _is_held(noted: Mapping[str, Any]) -> bool:
+    """실행이 적어 둔 것을 보아, 이 기계의 어느 프로세스가 붙잡고 있는가."""
+    pid = noted.get("pid")
+    return isinstance(pid, int) and noted.get("host") == platform.node() and is_running(pid)
 
 
 def new_version() -> str:
@@ -153,12 +158,13 @@ def name_after(source: str | Path, fallback: str = "run") -> str:
 def claim(run: Run, fixed_name: bool = True, overwrite: bool = False) -> Run:
     """새 실행의 폴더를 혼자 차지합니다. 무엇이든 읽기 전에 부릅니다.
 
-    폴더를 만드는 일(mkdir)은 한 프로세스만 성공하므로, 같은 순간에 시작한 둘이 한 폴더를 쓰는 일은 없습니다.
+    누가 시작했는지 적은 폴더를 곁에 만들어 그 이름으로 옮깁니다. 옮기는 일(rename)은 한 프로세스만 성공하고 차지한
+    폴더는 빈 때가 없으므로, 같은 순간에 시작한 둘이 한 폴더를 쓰는 일은 없습니다.
 
     Args:
         run: 차지하고 싶은 자리.
         fixed_name: 사람이 적은 이름이면 참. 거짓이면, 이미 있을 때 이름 뒤에 `-2`, `-3`, …을 붙입니다.
-        overwrite: 이미 있는 실행을 `<이름>.<시각>`으로 비켜 두고 그 자리를 씁니다. 지우지 않습니다.
+        overwrite: 이미 있는 실행을 `<이름>.<시작한 시각>`으로 비켜 두고 그 자리를 씁니다. 지우지 않습니다.
 
     Returns:
         차지한 실행 폴더.
@@ -170,11 +176,11 @@ def claim(run: Run, fixed_name: bool = True, overwrite: bool = False) -> Run:
     while True:
         run = type(run)(wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}"))
         replaced = None
-        if run.path.exists() and fixed_name:
-            replaced = _make_way(run, overwrite)
         try:
-            run.path.parent.mkdir(parents=True, exist_ok=True)
-            run.path.mkdir(exist_ok=False)
+            if fixed_name and run.path.exists():
+                with suppress(FileNotFoundError):  # 그사이 다른 프로세스가 비웠습니다.
+                    replaced = _make_way(run, overwrite)
+            _put_in_place(run)
         except FileExistsError:
             if run.path.parent.is_dir():
                 number += 0 if fixed_name else 1  # 이름이 정해져 있으면, 방금 누가 차지했는지 다시 봅니다.
@@ -185,8 +191,26 @@ def claim(run: Run, fixed_name: bool = True, overwrite: bool = False) -> Run:
                 f"실행 폴더를 만들 수 없습니다: {run} ({error.strerror}). 쓸 수 있는 폴더를 주세요."
             ) from error
         run.replaced = replaced
-        run.note(started=datetime.now().astimezone().isoformat(), pid=os.getpid(), host=platform.node())
         return run
+
+
+def _put_in_place(run: RunFolder) -> None:
+    """시작을 적은 폴더를 `run`의 자리에 한 번에 놓습니다.
+
+    Raises:
+        FileExistsError: 그 자리나 그 위의 자리에 이미 무엇이 있을 때.
+    """
+    run.path.parent.mkdir(parents=True, exist_ok=True)
+    aside = RunFolder(run.path.with_name(f".{run.path.name}.{secrets.token_hex(4)}.{os.getpid()}.tmp"))
+    aside.path.mkdir()
+    try:
+        aside.note(started=datetime.now().astimezone().isoformat(), pid=os.getpid(), host=platform.node())
+        aside.path.rename(run.path)
+    except OSError as error:
+        shutil.rmtree(aside.path, ignore_errors=True)
+        if run.path.exists():
+            raise FileExistsError(error.errno, error.strerror, str(run.path)) from error
+        raise
 
 
 def _make_way(run: RunFolder, overwrite: bool) -> Path | None:
@@ -194,29 +218,55 @@ def _make_way(run: RunFolder, overwrite: bool) -> Path | None:
 
     Returns:
         비켜 둔 곳. 비어 있던 폴더라 치우기만 했으면 None입니다.
+
+    Raises:
+        UserError: 그 자리가 파일이거나, 누가 쓰고 있거나, 비키라고 하지 않았을 때.
+        FileNotFoundError: 그사이 다른 프로세스가 비웠을 때.
     """
     if not run.path.is_dir():
         raise UserError(f"{run} 은(는) 폴더가 아니라 파일입니다. 다른 이름을 주세요.")
-    if run.busy:
+    if not any(run.path.iterdir()):
+        with suppress(OSError):  # 그사이 누가 차지했으면 비어 있지 않습니다.
+            run.path.rmdir()
+        return None
+    noted = run.noted()
+    if _is_held(noted):
         raise UserError(
             f"{run} 은(는) 지금 학습하고 있는 실행입니다. 끝나기를 기다렸다가 --resume으로 이어 하거나, 다른 "
             "--job_version을 주세요."
         )
-    abandoned = not run.has_trained and run.facts.is_file()  # 꺼져 버린 시작. 붙잡고 있는 프로세스가 없습니다.
-    if not any(run.path.iterdir()):
-        run.path.rmdir()
-        return None
+    abandoned = bool(noted) and not run.has_trained  # 꺼져 버린 시작. 붙잡고 있는 프로세스가 없습니다.
     if not (overwrite or abandoned):
         raise UserError(
             f"{run} 은(는) 이미 있는 실행입니다. 이어 하려면 --resume을, 새로 하려면 다른 --job_version을 주세요."
         )
-    target = run.path.with_name(f"{run.path.name}.{new_version()}")
-    number = 1
-    while target.exists():
-        number += 1
-        target = run.path.with_name(f"{run.path.name}.{new_version()}-{number}")
-    run.path.rename(target)
-    return target
+    return _set_aside(run, noted)
+
+
+def _set_aside(run: RunFolder, noted: Mapping[str, Any]) -> Path:
+    """`noted`를 적어 둔 실행을 `<이름>.<시작한 날짜와 시각>-<마이크로초>`로 옮깁니다.
+
+    이름이 그 실행에서 나오므로, 여럿이 함께 비키려 해도 하나만 옮깁니다. 늦은 쪽이 새로 차지한 것을 옮기지 않습니다.
+
+    Raises:
+        FileExistsError: 그사이 다른 실행이 그 자리를 차지했을 때.
+    """
+    try:
+        started = datetime.fromisoformat(noted["started"])
+    except (KeyError, TypeError, ValueError):  # 시작을 적지 않은 옛 실행
+        started = datetime.now()
+    number = started.microsecond
+    while True:
+        target = run.path.with_name(f"{run.path.name}.{started:%Y%m%d-%H%M%S}-{number}")
+        try:
+            run.path.rename(target)
+            return target
+        except OSError as error:
+            if not target.exists():
+                raise
+            if run.noted() != noted:
+                raise FileExistsError(error.errno, error.strerror, str(run.path)) from error
+            number += 1
 
 
 def take_up(run: Run) -> Run:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import platform
 import subprocess
 import sys
+import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,16 +115,28 @@ def test_of_many_who_start_at_once_each_gets_its_own_folder(tmp_path):
     assert {"a-now", "a-now-2", "a-now-24"} <= names
 
 
-def test_of_many_who_ask_for_one_name_one_gets_it(tmp_path):
-    def attempt(_: int) -> bool:
-        try:
-            claim(RunFolder(tmp_path / "a-1"))
-        except UserError:
-            return False
-        return True
+@pytest.mark.parametrize("there", ["nothing", "an empty folder", "an abandoned start"])
+def test_of_many_who_ask_for_one_name_one_gets_it(tmp_path, there):
+    for number in range(20):
+        run = RunFolder(tmp_path / str(number) / "a-1")
+        if there != "nothing":
+            run.path.mkdir(parents=True)
+        if there == "an abandoned start":
+            run.note(started="2026-11-30T09:00:00.000321+09:00", pid=2**30, host=platform.node())
+        together = threading.Barrier(8)
 
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(attempt, range(24))) == 1
+        def attempt(_: int, run=run, together=together) -> bool:
+            together.wait()
+            try:
+                claim(RunFolder(run.path))
+            except UserError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(attempt, range(8))) == 1
+        assert run.busy
+        assert [path for path in run.path.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_name_in_use_is_refused_or_moved_aside_whole(tmp_path):
