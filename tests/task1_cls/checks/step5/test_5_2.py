@@ -9,6 +9,7 @@ import typer
 
 from course.checks.words import assert_equal, fail, show, todo
 from nlpbook.cli import UsageError
+from nlpbook.errors import UserError
 from tests.task1_cls.checks.step5.common import KINDS
 
 LEAST = 4  # --seq_len의 가장 작은 값
@@ -236,6 +237,36 @@ def test_a_length_below_the_least_is_refused(command_line):
         fail(idea="값의 범위", expected=f"{LEAST}도 받음", got="거절", symptom="too-strict")
     if command_line.understood(TEXTS[0], *words_of({name: LEAST - 1})) is not None:
         fail(idea="값의 범위", expected=f"{LEAST - 1}은 거절", got="받음", symptom="no-least")
+
+
+@todo("5-2")
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_any_device_is_left_to_the_settings(command_line, device):
+    """어느 장치를 쓸 수 있는지는 설정이 봅니다. 명령은 적은 것을 그대로 건넵니다."""
+    usual = command_line.understood(TEXTS[0], *words_of({"device": OPTIONS["device"]}))
+    if usual is None or usual[1]["device"] != OPTIONS["device"]:
+        return
+    outcome = command_line.understood(TEXTS[0], *words_of({"device": device}))
+    got = "거절" if outcome is None else outcome[1]["device"]
+    assert_equal(got, device, idea="옵션", message="설정이 받는 장치를 명령이 그대로 건네지 않았습니다.")
+
+
+@todo("5-2")
+def test_an_error_of_predict_gets_out(command_line, step, monkeypatch):
+    """predict가 일으킨 오류는 명령 밖으로 나갑니다. 그래야 명령이 실패로 끝납니다."""
+    if command_line.understood(TEXTS[0]) is None:
+        return
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise UserError("학습한 모델이 없습니다.")
+
+    monkeypatch.setattr(step, "predict", refuse)
+    try:
+        command_line.command.main(args=["predict", TEXTS[0]], prog_name="step5", standalone_mode=False)
+    except (UserError, typer.Exit, SystemExit):
+        return
+    message = "predict가 오류를 일으켰는데 명령이 성공으로 끝났습니다."
+    fail(message, idea="오류", expected="UserError가 밖으로 나감", got="오류 없이 끝남")
 
 
 @todo("5-2")

@@ -16,7 +16,7 @@ CASES = [  # 적은 것들. 어느 값도 기본값이 아닙니다.
     {"job_name": None, "seq_len": 53, "device": "gpu"},
     {"job_name": "가을", "seq_len": None, "device": "mps"},
     {"job_name": None, "seq_len": None, "device": "auto"},
-    {"job_name": "겨울", "seq_len": 300, "device": "cuda"},  # 길이의 기본값(128)보다 큰 길이
+    {"job_name": "ko-bert-tiny", "seq_len": 300, "device": "cuda"},  # 길이의 기본값(128)보다 큰 길이
 ]
 
 
@@ -121,6 +121,19 @@ def follows_the_last(step: Any, options: dict[str, Any], name: str) -> bool:
         config_for(step, {**options, name: value})
         left.append(config_for(step, options)[PATHS[name]])
     return left == written
+
+
+@todo("5-3")
+def test_an_unknown_device_is_refused_by_the_settings(step):
+    """설정이 모르는 장치의 오류는 부른 쪽으로 나갑니다. 말없이 다른 장치가 되지 않습니다."""
+    try:
+        config = step.predict_config(None, None, "gppu")
+    except WrongValue:
+        return
+    path = PATHS["device"]
+    got = f"{path}={fields_of(config)[path]!r}" if isinstance(config, ClassificationConfig) else "오류 없음"
+    if config_for(step, CASES[0]).hardware.accelerator == CASES[0]["device"]:
+        fail("모르는 장치 gppu를 거절하지 않았습니다.", idea="옵션에서 설정으로", expected="WrongValue", got=got)
 
 
 @todo("5-3")
