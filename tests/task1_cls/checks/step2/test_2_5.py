@@ -217,7 +217,9 @@ def test_dataset_is_not_changed(collating, features):
     collating.collate(given)
     for before, after in zip(features, owned, strict=True):
         if before["input_ids"] != after:
-            fail(idea="부작용", expected=f"{len(before['input_ids'])}칸", got=f"{len(after)}칸", symptom="in-place")
+            kept = len(before["input_ids"])
+            got = f"{len(after)}칸" if len(after) != kept else f"값이 다른 {kept}칸"
+            fail(idea="부작용", expected=f"{kept}칸", got=got, symptom="in-place")
 
 
 @todo("2-5")
