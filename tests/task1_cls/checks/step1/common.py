@@ -27,6 +27,7 @@ from tests.task1_cls.checks import support
 from todo import TodoNotDone
 
 PART = {"1-1": "data", "1-2": "lm_config", "1-3": "lm_tokenizer", "1-4": "lang_model"}
+ORDER = ("config", *PART.values())  # self에 담기는 차례. 앞의 것은 뒤의 자리가 읽기만 합니다.
 ALIAS = "checks-tiny-bert"  # resolve_pretrained만이 아는 이름. 그대로 from_pretrained에 주면 찾지 못합니다.
 SPLITS = {"train": 21, "valid": 9, "test": 6}  # 파일에는 하나씩 더 있습니다. 설정의 상한이 이만큼입니다.
 NOTHING = object()
@@ -46,7 +47,9 @@ class Trial:
         value: 이 TODO가 self에 담은 것. 담지 않았으면 `NOTHING`.
         error: `__init__`을 멈춘 예외. 없으면 None.
         changed: 이 TODO의 자리가 부른 쪽의 설정을 바꾸었다면 (이름, 전, 후).
+        overwritten: 이 TODO의 자리가 앞에서 담은 속성에 다른 것을 담았다면 (이름, 전, 후).
         loaded: `from_pretrained`가 돌려준 모델들.
+        tokenizers: `from_pretrained`가 돌려준 토크나이저들.
         taught: `train_new_from_iterator`로 새로 가르친 토크나이저가 있는지.
         labels: 다 부른 뒤의 말뭉치들(담은 것, 대신 둔 것, 클래스)의 (라벨, 라벨의 이름).
         seen: 라벨의 이름을 다 붙이기 전에 `self.lm_config`를 읽을 때마다, 그 순간의 라벨 수. 1-2에서만 모읍니다.
@@ -57,17 +60,25 @@ class Trial:
         self.value: Any = NOTHING
         self.error: BaseException | None = None
         self.changed: tuple[str, Any, Any] | None = None
+        self.overwritten: tuple[str, Any, Any] | None = None
         self.loaded: list[Any] = []
+        self.tokenizers: list[Any] = []
         self.taught = False
         self.labels: list[tuple[Any, Any]] = []
         self.seen: list[Any] = []
         self.model: Any = None
 
 
-def limited_config() -> Any:
-    """작은 모델과 말뭉치의 설정. 예문 수의 상한까지 적혀 있어, 설정을 통째로 건네지 않으면 드러납니다."""
+def limited_config(data: Mapping[str, Any] | None = None) -> Any:
+    """작은 모델과 말뭉치의 설정. 예문 수의 상한까지 적혀 있어, 설정을 통째로 건네지 않으면 드러납니다.
+
+    Args:
+        data: 말뭉치의 설정 가운데 다르게 적을 것.
+    """
     config = support.tiny_config()
-    config.data.max_train_samples, config.data.max_valid_samples, config.data.max_test_samples = SPLITS.values()
+    limits = {f"max_{mode}_samples": count for mode, count in SPLITS.items()}
+    for name, value in {**limits, **(data or {})}.items():
+        setattr(config.data, name, value)
     return config
 
 
@@ -77,6 +88,7 @@ def attempt(
     folder: Path | None = None,
     labels: Mapping[str, str] | None = None,
     command: type[ClassificationConfig] = TrainConfig,
+    data: Mapping[str, Any] | None = None,
 ) -> Trial:
     """이 TODO의 자리만 학생의 것으로 하여 `__init__`을 부릅니다.
 
@@ -84,9 +96,10 @@ def attempt(
         folder: `config.model.pretrained`가 가리키는 사전학습 모델. 적지 않으면 작은 BERT입니다.
         labels: 말뭉치의 라벨과 그 이름. 적지 않으면 NSMC의 둘입니다.
         command: 학습, 평가, 서비스 가운데 어느 명령의 설정을 건넬지.
+        data: 말뭉치의 설정 가운데 다르게 적을 것.
     """
     folder = folder or support.tiny_model()
-    limited = limited_config()
+    limited = limited_config(data)
     config = command()
     config.data, config.model = limited.data, limited.model
     config.model.pretrained = ALIAS
@@ -101,10 +114,14 @@ def attempt(
         if name != target
     }
 
+    earlier = ORDER[: ORDER.index(target)]
+
     class Probe(module.NSMCModel):
         def __setattr__(self, name: str, value: Any) -> None:
             if name == target:
                 trial.value = value
+            elif name in earlier and not alike(self.__dict__.get(name), value) and _asks_from(place):
+                trial.overwritten = (f"self.{name}", self.__dict__.get(name), value)
             super().__setattr__(name, stand_ins.get(name, value))
 
         def __getattribute__(self, name: str) -> Any:
@@ -122,7 +139,8 @@ def attempt(
                 raise
 
     trial.model = Probe.__new__(Probe)
-    trial.model.__dict__.update(stand_ins)
+    trial.model.__dict__.update({"config": config, **stand_ins})
+    place, own = _region(trial.model, todo_id), set(vars(Probe))
     torch.manual_seed(1)
     with pytest.MonkeyPatch.context() as patch:
         _find_models_without_the_hub(module, folder, patch)
@@ -139,6 +157,8 @@ def attempt(
         for one in () if labels else (trial.value, stand_ins.get("data"), NsmcCorpus):
             if isinstance(one, NsmcCorpus) or one is NsmcCorpus:
                 trial.labels.append((one.labels, one.label_names))
+    for name in set(vars(Probe)) - own:  # type(self)에 담은 것은 다음 모델도 봅니다.
+        setattr(module.NSMCModel, name, vars(Probe)[name])
     if trial.value is NOTHING:  # add_module처럼 대입하지 않고 담은 것
         trial.value = trial.model.__dict__.get("_modules", {}).get(target, NOTHING)
     return trial
@@ -176,29 +196,49 @@ def _watch_settings(config: Any, trial: Trial, todo_id: str, patch: pytest.Monke
 
     def noticing(self: Any, name: str, value: Any) -> None:
         before = getattr(self, name, NOTHING)
-        if any(self is one for one in watched) and before is not value and before != value and place:
-            frame = sys._getframe(1)
-            while frame is not None and not place(frame.f_code.co_filename, frame.f_lineno):
-                frame = frame.f_back
-            if frame is not None:
-                trial.changed = (f"{names[id(self)]}.{name}", before, value)
+        if any(self is one for one in watched) and before is not value and before != value and _asks_from(place):
+            trial.changed = (f"{names[id(self)]}.{name}", before, value)
         object.__setattr__(self, name, value)
 
     for kind in {type(one) for one in watched}:
         patch.setattr(kind, "__setattr__", noticing, raising=False)
 
 
+def _asks_from(place: Callable[[str, int], bool] | None) -> bool:
+    """지금 도는 코드를 부른 줄들 가운데 `place`인 것이 있는가."""
+    frame = sys._getframe(1) if place else None
+    while frame is not None and not place(frame.f_code.co_filename, frame.f_lineno):
+        frame = frame.f_back
+    return frame is not None
+
+
+def alike(before: Any, now: Any) -> bool:
+    """같은 것이거나, 같은 내용으로 다시 만든 것인가."""
+    if before is now or type(before) is not type(now):
+        return before is now
+    if hasattr(now, "get_vocab"):
+        facts = ("special_tokens_map", "padding_side", "truncation_side")
+        same = [getattr(before, name) for name in facts] == [getattr(now, name) for name in facts]
+        return same and before.get_vocab() == now.get_vocab()
+    return before.to_dict() == now.to_dict() if hasattr(now, "to_dict") else vars(before) == vars(now)
+
+
 def _watch_library(trial: Trial, patch: pytest.MonkeyPatch) -> None:
-    """저장된 가중치를 읽은 모델과, 새로 가르친 토크나이저를 적어 둡니다. 말뭉치의 클래스는 끝나면 되돌립니다."""
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    """저장된 것을 읽은 모델과 토크나이저, 새로 가르친 토크나이저를 적어 둡니다. 말뭉치의 클래스는 끝나면 되돌립니다."""
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
     for name in ("labels", "label_names"):
         patch.setattr(NsmcCorpus, name, getattr(NsmcCorpus, name))
     load, teach = PreTrainedModel.from_pretrained.__func__, PreTrainedTokenizerFast.train_new_from_iterator
+    read = PreTrainedTokenizerBase.from_pretrained.__func__
 
     def loading(kind: type, *args: Any, **more: Any) -> Any:
         made = load(kind, *args, **more)
         trial.loaded.append(made[0] if isinstance(made, tuple) else made)
+        return made
+
+    def reading(kind: type, *args: Any, **more: Any) -> Any:
+        trial.tokenizers.append(made := read(kind, *args, **more))
         return made
 
     def teaching(self: Any, *args: Any, **more: Any) -> Any:
@@ -206,6 +246,7 @@ def _watch_library(trial: Trial, patch: pytest.MonkeyPatch) -> None:
         return teach(self, *args, **more)
 
     patch.setattr(PreTrainedModel, "from_pretrained", classmethod(loading))
+    patch.setattr(PreTrainedTokenizerBase, "from_pretrained", classmethod(reading))
     patch.setattr(PreTrainedTokenizerFast, "train_new_from_iterator", teaching)
 
 
@@ -222,6 +263,11 @@ def stored(trial: Trial, todo_id: str) -> Any:
         )
         fail(idea="설정의 흐름", expected=expected, got=got, symptom="settings-changed", name=where)
     check_labels(trial)
+    if trial.overwritten is not None:
+        where, before, now = trial.overwritten
+        expected, got = type(before).__name__, type(now).__name__
+        got = f"내용이 다른 {got}" if got == expected else got
+        fail(idea="속성", expected=expected, got=got, symptom="part-overwritten", name=where)
     if trial.value is not NOTHING:
         if error is not None and _is_from(error, trial.model, todo_id):
             raise error

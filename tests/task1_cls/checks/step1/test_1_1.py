@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from course.checks.words import assert_equal, fail, todo
+from course.checks.workspace import workspace
 from nlpbook.classification.config import ServeConfig, TestConfig, TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus
 from tests.task1_cls.checks import support
@@ -74,6 +76,62 @@ def test_every_command_reads_where_its_settings_say(load, command):
         shown = {"expected": f"예문 {SPLITS['test']}개", "got": f"예문 {len(got)}개"}
         fail(idea="설정의 흐름", symptom="no-config", **shown)
     assert_equal(got, rows("test"), idea="설정의 흐름", message="평가 예문이 설정이 가리키는 파일과 다릅니다.")
+
+
+FEWER = {"train": 13, "valid": 5, "test": 3}  # 둘째 모델의 상한. SPLITS의 어느 수와도 다릅니다.
+
+
+@todo("1-1")
+def test_every_model_reads_where_its_own_settings_say(load):
+    """설정이 다른 두 모델을 차례로 만들면, 둘째 모델의 말뭉치는 둘째의 설정을 따릅니다."""
+    first = examples(stored(attempt(load(1), "1-1"), "1-1"), "train")
+    limits = {f"max_{mode}_samples": count for mode, count in FEWER.items()}
+    second = stored(attempt(load(1), "1-1", data=limits), "1-1")
+    if first != rows("train"):
+        return  # 첫 모델부터 틀린 것은 다른 검사가 말합니다.
+    for mode, count in FEWER.items():
+        got = examples(second, mode)
+        shown = {"expected": f"예문 {count}개", "got": f"예문 {len(got)}개"}
+        if got == rows(mode):
+            fail(idea="설정의 흐름", symptom="first-corpus", **shown)
+        if got != rows(mode)[:count]:
+            fail(f"둘째 모델의 {mode} 예문이 그 모델의 설정과 다릅니다.", idea="설정의 흐름", **shown)
+
+
+MANY = 3001  # 작은 말뭉치에서는 드러나지 않는 상한(100개, 1000개, …)보다 많은 수
+
+
+@cache
+def many_rows() -> list[tuple[str, str]]:
+    """많은 말뭉치의 (글, 라벨). 갈래마다 같습니다."""
+    return [(f"{support.SENTENCES[i % 10]} {i}", str(i % 2)) for i in range(MANY)]
+
+
+@cache
+def many_reviews() -> Path:
+    """갈래마다 예문이 `MANY`개인 말뭉치의 폴더."""
+    folder = workspace() / "many-reviews"
+    folder.mkdir(exist_ok=True)  # 검사 프로세스에서 갈라진 자식들이 이 폴더를 함께 씁니다.
+    lines = [f"{i}\t{text}\t{label}" for i, (text, label) in enumerate(many_rows())]
+    for mode in SPLITS:
+        text = "\n".join(["id\tdocument\tlabel", *lines]) + "\n"
+        (folder / f"ratings_{mode}.txt").write_text(text, encoding="utf-8", newline="\n")
+    return folder
+
+
+@todo("1-1")
+def test_no_limit_means_every_example(load):
+    """예문 수의 상한을 적지 않은 설정(None)이면 모두 읽습니다."""
+    where = {"home": str(many_reviews().parent), "name": many_reviews().name}
+    limits = {f"max_{mode}_samples": None for mode in SPLITS}
+    corpus = stored(attempt(load(1), "1-1", data=where | limits), "1-1")
+    for mode in SPLITS:
+        got, want = examples(corpus, mode), many_rows()
+        shown = {"expected": f"{len(want)}개", "got": f"{len(got)}개"}
+        if len(got) < len(want) and got == want[: len(got)]:
+            fail(idea="예문의 수", symptom="capped", **shown)
+        if got != want:
+            fail(f"상한이 없을 때의 {mode} 예문이 설정이 가리키는 파일과 다릅니다.", idea="설정의 흐름", **shown)
 
 
 @todo("1-1")

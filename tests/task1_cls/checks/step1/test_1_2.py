@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from course.checks.recognising import explained, when
 from course.checks.words import assert_equal, fail, todo
 from tests.task1_cls.checks import support
 from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, right_config, stored
@@ -15,7 +16,9 @@ def config_trial(load):
     from transformers import PreTrainedConfig
 
     trial = attempt(load(1), "1-2")
-    value = stored(trial, "1-2")
+    number = {"idea": "property", "expected": "수를 읽기", "got": "수를 부르기"}
+    with explained(when("TypeError: 'int' object is not callable", "called-number", **number)):
+        value = stored(trial, "1-2")
     if isinstance(value, type) or not isinstance(value, PreTrainedConfig):
         got = f"{value.__name__} 클래스" if isinstance(value, type) else type(value).__name__
         fail(idea="설정", expected="BertConfig", got=got, symptom="not-a-config")

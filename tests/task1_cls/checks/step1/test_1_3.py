@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,12 +66,7 @@ def test_tokenizer_cuts_text_like_the_models_own(got_tokenizer):
 @todo("1-3")
 def test_tokenizer_pads_and_truncates_like_the_models_own(got_tokenizer):
     """채우는 번호와 쪽, 자르는 쪽이 모델이 배운 것과 같습니다."""
-    for name in ("pad_token_id", "cls_token_id", "sep_token_id", "unk_token_id", "mask_token_id"):
-        got, want = getattr(got_tokenizer, name), getattr(support.tokenizer(), name)
-        if got != want:
-            message = f"{name}이(가) 다릅니다."
-            symptom = "special-lost" if got is None else "special-token"
-            fail(message, idea="특수 토큰", expected=want, got=got, symptom=symptom, name=name)
+    check_special_tokens(got_tokenizer, support.tokenizer())
     texts = [support.LONG_TEXT, support.SENTENCES[3]]
     got, want = (
         one(texts, padding=True, truncation=True, max_length=9) for one in (got_tokenizer, support.tokenizer())
@@ -82,6 +78,15 @@ def test_tokenizer_pads_and_truncates_like_the_models_own(got_tokenizer):
                 alike = all(got_tokenizer(one)["input_ids"] == support.tokenizer()(one)["input_ids"] for one in TEXTS)
                 symptom = "other-side" if alike else None
                 fail(message, idea="채움과 자름", expected=there, got=list(here), symptom=symptom)
+
+
+def check_special_tokens(tokenizer: Any, right: Any, where: str = "") -> None:
+    """특수 토큰의 번호가 `right`와 같은지. `where`는 어느 폴더에서인지."""
+    for name in ("pad_token_id", "cls_token_id", "sep_token_id", "unk_token_id", "mask_token_id"):
+        got, want = getattr(tokenizer, name), getattr(right, name)
+        if got != want:
+            symptom = "special-lost" if got is None else "special-token"
+            fail(idea="특수 토큰", expected=want, got=got, symptom=symptom, name=f"{where}{name}")
 
 
 @todo("1-3")
@@ -106,6 +111,48 @@ def test_slow_tokenizer_is_not_asked_for(load, monkeypatch):
     if any(not more.get("use_fast", True) for more in asked):
         idea = "빠른 토크나이저"
         fail(idea=idea, expected="use_fast=True", got="use_fast=False", symptom="slow")
+
+
+# ── 특수 토큰의 글자가 BERT와 다른 폴더
+
+ROLES = {"pad": "<pad>", "unk": "<unk>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
+
+
+@cache
+def other_spelling() -> Path:
+    """RoBERTa처럼 특수 토큰이 <pad>, <s>, …인 폴더. 임베딩의 줄 수는 토큰의 수와 같습니다."""
+    from transformers import AutoTokenizer
+
+    folder = workspace() / "angle-brackets"
+    bert = {f"[{role.upper()}]": word for role, word in ROLES.items()}
+    shutil.copytree(support.tiny_model(), folder, dirs_exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
+        if (folder / name).is_file():
+            text = (folder / name).read_text(encoding="utf-8")
+            for word, other in bert.items():
+                text = text.replace(word, other)
+            (folder / name).write_text(text, encoding="utf-8")
+    assert AutoTokenizer.from_pretrained(str(folder)).pad_token == "<pad>"
+    return folder
+
+
+@todo("1-3")
+def test_special_tokens_are_those_of_the_folder(load, got_tokenizer):
+    """특수 토큰의 글자는 모델마다 다릅니다. 폴더의 것에 더하지도 바꾸지도 않습니다."""
+    from transformers import AutoTokenizer
+
+    trial = attempt(load(1), "1-3", other_spelling())
+    want = AutoTokenizer.from_pretrained(str(other_spelling()))
+    if got_tokenizer.get_vocab() != support.tokenizer().get_vocab():
+        return  # 언제나 다른 토크나이저를 부른 것은 다른 검사가 말합니다.
+    for one in (trial.value, *trial.tokenizers):
+        more = sorted(set(one.get_vocab()) - set(want.get_vocab())) if hasattr(one, "get_vocab") else []
+        if more:
+            shown = {"expected": f"{len(want)}개", "got": f"{len(one)}개", "more": ", ".join(more)}
+            fail(idea="특수 토큰", symptom="special-added", **shown)
+    if (own := refusal(trial, "1-3")) is not None:
+        check_accepted(own, len(want), len(want), "refuses-own")
+    check_special_tokens(stored(trial, "1-3"), want, "특수 토큰이 <pad>, <s>처럼 적힌 폴더에서 ")
 
 
 # ── 토큰이 모델의 임베딩보다 많은 폴더

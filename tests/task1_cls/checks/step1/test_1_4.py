@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
 
 from course.checks.words import assert_equal, close, deviation, fail, matches, todo
+from course.checks.workspace import workspace
 from tests.task1_cls.checks import support
 from tests.task1_cls.checks.step1.common import MANNERS, NOTHING, SHAPES, attempt, right_config, stored
 
@@ -162,11 +164,54 @@ def test_every_weight_of_the_model_can_learn(classifier_trial):
             expected=len(own),
             got=len(found),
         )
+    sealed = sum(one.is_inference() for one in (*own, *trial.value.buffers()))
+    if sealed:
+        got = f"추론 전용 텐서 {sealed}개"
+        fail(idea="기울기", expected="배울 수 있는 텐서", got=got, symptom="inference-tensors", count=sealed)
     frozen = sum(not parameter.requires_grad for parameter in own)
     if frozen:
         body = sum(not parameter.requires_grad for parameter in trial.value.base_model.parameters())
         shown = {"expected": "모두 학습", "got": f"{frozen}개가 얼어 있음", "count": frozen}
         fail(idea="미세조정", symptom="frozen" if body else "frozen-head", **shown)
+
+
+@cache
+def trained_model() -> Path:
+    """두 라벨을 이미 배운 분류 모델의 폴더. --init_from이 가리킬 만한 것이고, 임베딩의 줄이 토큰보다 37줄 많습니다."""
+    from transformers import BertForSequenceClassification
+
+    folder = workspace() / "trained-bert"
+    shape = support.tiny_shape()
+    shape.vocab_size += 37
+    shape.num_labels = 2
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model = BertForSequenceClassification(shape)
+        torch.nn.init.normal_(model.classifier.bias)  # 새로 만든 머리의 0과 다르게
+    model.save_pretrained(folder)
+    support.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@todo("1-4")
+def test_model_keeps_all_that_the_folder_has(load, classifier_trial):
+    """폴더에 배운 머리가 있으면 머리까지, 임베딩에 남는 줄이 있으면 그 줄까지 그대로 읽습니다."""
+    from safetensors.torch import load_file
+
+    model = stored(attempt(load(1), "1-4", folder=trained_model()), "1-4")
+    got = model.state_dict()
+    want = load_file(trained_model() / "model.safetensors")
+    table = "bert.embeddings.word_embeddings.weight"
+    if table in got and (rows := len(got[table])) != len(want[table]):
+        fail(idea="임베딩", expected=f"{len(want[table])}줄", got=f"{rows}줄", symptom="resized")
+    lost = [name for name, one in want.items() if name not in got or not close(got[name], one, 1e-6)]
+    if any(name.startswith("bert.encoder") for name in lost):
+        return  # 몸통의 가중치가 다르다는 것은 다른 검사가 말합니다.
+    if lost:
+        kept, names = len(want) - len(lost), ", ".join(lost)
+        shown = {"expected": f"{len(want)}개", "got": f"{kept}개", "names": names}
+        symptom = "head-lost" if all(name.startswith("classifier.") for name in lost) else "other-weights"
+        fail(idea="사전학습", symptom=symptom, **shown)
 
 
 @todo("1-4")
