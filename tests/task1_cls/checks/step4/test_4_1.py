@@ -23,12 +23,13 @@ class ByHand:
 NOTHING = "아무것도 건네지 않음"
 
 
-def train(new_trainer, position, stop=None, epochs=EPOCHS):
+def train(new_trainer, position, stop=None, epochs=EPOCHS, signal_at=None):
     """`train()`을 부르고, 무엇을 배웠는지 적은 것을 돌려줍니다.
 
     Args:
         stop: 이 예외를 두 번째 after_step이 일으킵니다. 루프의 `stopped_at`은 그때까지 배운 수(그런 때가 오지 않았으면
             None), `got_out`은 예외가 train() 밖으로 나왔는지입니다.
+        signal_at: 이 번째 스텝을 배우는 동안 멈추라는 신호가 옵니다. 예외는 진짜처럼 그 뒤의 after_step이 일으킵니다.
 
     Returns:
         (루프, 배운 배치들, after_step에 건넨 것들). 배치는 (에포크, 번호), 건넨 것은 (무엇, 그때의 진행).
@@ -42,6 +43,7 @@ def train(new_trainer, position, stop=None, epochs=EPOCHS):
             fail(idea="기울기", expected="기울기를 따라감", got="꺼져 있음", symptom="no-gradients")
         learned.append(tuple(batch["input_ids"][0].tolist()))
         self.position.next_batch()
+        self.interrupt.requested |= len(learned) == signal_at
         return {"loss": torch.tensor(0.5), "acc": torch.tensor(0.5), "of": learned[-1]}
 
     def after_step(self, outputs=NOTHING):
@@ -50,7 +52,7 @@ def train(new_trainer, position, stop=None, epochs=EPOCHS):
         else:
             what = NOTHING if outputs is NOTHING else type(outputs).__name__
         told.append((what, self.position.to_dict()))
-        if stop and len(told) == 2:
+        if stop and (self.interrupt.requested if signal_at else len(told) == 2):
             self.stopped_at = len(learned)
             raise stop
 
@@ -188,6 +190,10 @@ def test_after_step_follows_every_step(new_trainer):
         message="after_step에 건넨 것이 그 스텝의 결과가 아닙니다.",
     )
     places = [{"epoch": epoch, "batch": batch + 1, "step": i} for i, (epoch, batch) in enumerate(learned, start=1)]
+    first = [got["step"] for _, got in told[:BATCHES]]
+    if told and min(first) >= BATCHES and len(set(first)) == 1:
+        shown = {"expected": "1스텝", "got": f"{first[0]}스텝"}
+        fail(idea="진행", symptom="after-step-late", **shown)
     for i, ((_, got), want) in enumerate(zip(told, places, strict=True), start=1):
         if got["step"] == 2 * i:
             shown = {"expected": f"{i}스텝", "got": f"{2 * i}스텝"}
@@ -258,3 +264,19 @@ def test_what_stops_a_step_stops_the_run(new_trainer, error):
         got = f"배치 {more}개를 더 배움" if more else "멈췄지만 알리지 않음"
         shown = {"expected": f"{name}이(가) run 밖으로 나감", "got": got, "error": name}
         fail(idea="Ctrl-C", symptom="swallowed", **shown)
+
+
+@todo("4-1")
+def test_a_signal_during_a_step_still_reaches_after_step(new_trainer):
+    """멈추라는 신호가 온 스텝도 after_step까지 갑니다. 저장하고 멈추는 일은 거기에서 합니다."""
+    _, usual, usually_told = train(new_trainer, Position())
+    steps = [(what, place["step"]) for what, place in usually_told]
+    if usual != lessons() or steps != [(one, i) for i, one in enumerate(usual, start=1)]:
+        return  # 신호가 없을 때부터 다릅니다. 앞의 검사가 말합니다.
+    trainer, learned, told = train(new_trainer, Position(), stop=KeyboardInterrupt(), signal_at=2)
+    if len(told) < 2:
+        got = "스텝을 더 배움" if len(learned) > 2 else "더 배우지 않고 끝남"
+        fail(idea="Ctrl-C", expected="after_step을 부름", got=got, symptom="signal-first", calls=len(told))
+    if not trainer.got_out:
+        shown = {"expected": "KeyboardInterrupt가 train 밖으로 나감", "got": "멈췄지만 알리지 않음"}
+        fail(idea="Ctrl-C", symptom="swallowed", error="KeyboardInterrupt", **shown)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from course.checks.words import assert_equal, fail, show, todo
+from nlpbook.errors import UserError
 from nlpbook.position import Position
 from tests.task1_cls.checks.step4.common import (
     PER_EPOCH,
@@ -21,8 +22,11 @@ from tests.task1_cls.checks.step4.common import (
 )
 
 
-def validations(new_trainer, device, val_steps, rank=0, processes=1):
+def validations(new_trainer, device, val_steps, rank=0, processes=1, **broken):
     """열 스텝을 걸으며 `after_step`을 부른 기록.
+
+    Args:
+        broken: 대신 부를 evaluate나 record.
 
     Returns:
         (검증들, 기록들, 스텝 뒤의 모드들). 검증은 (스텝, 로더, 학습 모드인가), 기록은 (스텝, 값).
@@ -51,7 +55,8 @@ def validations(new_trainer, device, val_steps, rank=0, processes=1):
         kept=kept,
         save_checkpoint=lambda: None,
     )
-    trainer.evaluate, trainer.record = method_of(trainer, evaluate), method_of(trainer, record)
+    for function in (evaluate, record):
+        setattr(trainer, function.__name__, broken.get(function.__name__) or method_of(trainer, function))
     trainer.keep_if_good = trainer.tracker.log = lambda *args, **kwargs: kept.append(trainer.position.step)
     trainer.config.learning.num_epochs = TOTAL // PER_EPOCH
     trainer.model.train()
@@ -87,6 +92,7 @@ SCHEDULES = {
     "inverted": at(lambda step, every: step % every != 0 or step == TOTAL),
     "turned-round": at(lambda step, every: every % step == 0 or step == TOTAL),
     "quotient": at(lambda step, every: step // every == 0 or step == TOTAL),
+    "epoch-ends": at(lambda step, every: step % every == 0 or step % PER_EPOCH == 0),
     "from-then-on": at(lambda step, every: step >= every or step == TOTAL),
 }
 SAME_NAME = dict.fromkeys(("one-late", "last-early", "both-early"), "one-early")
@@ -200,3 +206,31 @@ def test_a_stop_signal_is_heard_on_any_step(new_trainer, step):
         stopped = True
     if not (stopped and saved):
         fail(idea="Ctrl-C", expected="저장하고 멈춤", got="계속함", symptom="early-return")
+
+
+@todo("4-4")
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ("evaluate", UserError("손실이 nan이 되었습니다.")),
+        ("record", OSError(28, "No space left on device")),
+        ("evaluate", KeyboardInterrupt()),  # Ctrl-C를 두 번 누르면 검증하는 도중에도 바로 옵니다.
+    ],
+    ids=["evaluate", "record", "stop"],
+)
+def test_an_error_of_the_validation_gets_out(new_trainer, device, where, error):
+    """검증이나 기록에서 난 오류는 after_step 밖으로 나갑니다."""
+    raised = []
+
+    def broken(*args, **kwargs):
+        raised.append(error)
+        raise error
+
+    got_out = False
+    try:
+        validations(new_trainer, device, 3, **{where: broken})
+    except type(error):
+        got_out = True
+    if raised and not got_out:
+        shown = {"expected": f"{type(error).__name__}이(가) 밖으로 나감", "got": "오류 없이 끝남"}
+        fail(idea="예외", symptom="swallowed", where=f"self.{where}", error=type(error).__name__, **shown)

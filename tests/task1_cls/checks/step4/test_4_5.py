@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from course.checks.words import assert_close, assert_equal, fail, known_as, show, todo
+from course.checks.words import assert_close, assert_equal, fail, known_as, matches, show, todo
 from nlpbook.checkpoints import LAST, CheckpointSaver
 from nlpbook.position import Position
 from tests.task1_cls.checks.step4.common import PER_EPOCH, WithDropout
@@ -79,6 +79,14 @@ class WatchedSaver(CheckpointSaver):
         return super().save_best(weights, value, step)
 
 
+def fill(model, number):
+    """검증마다 다른 가중치. 16비트로는 그대로 담을 수 없는 값들입니다."""
+    generator = torch.Generator().manual_seed(60 + number)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+
 def keep_all(new_trainer, device, folder, saving_mode, num_saving, again_at=0):
     """검증 값들을 차례로 건넵니다. 검증할 때마다 가중치가 달라집니다.
 
@@ -98,9 +106,7 @@ def keep_all(new_trainer, device, folder, saving_mode, num_saving, again_at=0):
             trainer.save_checkpoint = lambda: (folder / LAST).touch()
         step = number * 7
         trainer.position = Position(step // PER_EPOCH, step % PER_EPOCH, step)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.fill_(number)
+        fill(model, number)
         value = acc if saving_mode.endswith("val_acc") else loss
         goodness = value if saving_mode.startswith("max") else -value
         if len(held) < num_saving or goodness > held[-1]:
@@ -227,6 +233,11 @@ def test_the_weights_of_that_moment_are_saved(new_trainer, device, tmp_path):
                 symptom="wrong-weights",
             )
         for name, tensor in weights.items():
+            for kind in (torch.float16, torch.bfloat16):
+                if not matches(one.weights[name], tensor, 0) and matches(one.weights[name], tensor.to(kind), 0):
+                    kinds = [str(each).removeprefix("torch.") for each in (tensor.dtype, kind)]
+                    shown = {"expected": kinds[0], "got": kinds[1], "name": name, "metric": saver.metric}
+                    fail(idea="자료형", symptom="rounded-weights", **shown)
             assert_close(
                 one.weights[name], tensor, atol=0, idea="state_dict", message=f"저장한 {name}이 그때의 것과 다릅니다."
             )
