@@ -269,13 +269,15 @@ def stored(trial: Trial, todo_id: str) -> Any:
         got = f"내용이 다른 {got}" if got == expected else got
         fail(idea="속성", expected=expected, got=got, symptom="part-overwritten", name=where)
     if trial.value is not NOTHING:
-        if error is not None and _is_from(error, trial.model, todo_id):
+        if error is not None and is_from(error, trial.model, todo_id):
             raise error
+        if error is None and todo_id != "1-4" and not hasattr(trial.model, PART["1-4"]):
+            fail(idea="return", expected="__init__의 끝까지", got="이 자리까지", symptom="early-return")
         return require_value(trial.value, name)
     if isinstance(error, OSError) and "designed to be instantiated" in str(error):
         message = "Auto…는 이름을 보고 알맞은 클래스를 찾아 주는 입구라, 곧바로 객체가 되지 않습니다."
         fail(message, idea="from_pretrained", expected="from_pretrained", got="생성자", symptom="constructor")
-    if todo_id != "1-1" and error is not None and _is_from(error, trial.model, todo_id):
+    if todo_id != "1-1" and error is not None and is_from(error, trial.model, todo_id):
         _explain(error, todo_id)
     # 스스로 멈춘 UserError(1-3의 거절)는 이름의 잘못이 아닙니다. 1-1에서는 모델이 아니라 말뭉치를 찾습니다.
     if todo_id != "1-1" and isinstance(error, (OSError, UserError)) and refusal(trial, todo_id) is None:
@@ -332,7 +334,7 @@ def _explain(error: BaseException, todo_id: str) -> None:
         fail(message, idea="인수의 이름", expected="config=…", got="이름 없는 인수", symptom="config-positional")
 
 
-def _is_from(error: BaseException, model: Any, todo_id: str) -> bool:
+def is_from(error: BaseException, model: Any, todo_id: str) -> bool:
     """예외가 이 TODO의 자리에서 났는지. 담은 뒤에 이어지는 줄에서 멈춘 것도 이 TODO의 잘못입니다."""
     place = _region(model, todo_id)
     frames = traceback.extract_tb(error.__traceback__)

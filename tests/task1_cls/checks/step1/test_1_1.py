@@ -11,8 +11,9 @@ from course.checks.words import assert_equal, fail, todo
 from course.checks.workspace import workspace
 from nlpbook.classification.config import ServeConfig, TestConfig, TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus
+from nlpbook.errors import UserError
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step1.common import SPLITS, attempt, stored
+from tests.task1_cls.checks.step1.common import SPLITS, attempt, is_from, stored
 
 
 @cache
@@ -132,6 +133,38 @@ def test_no_limit_means_every_example(load):
             fail(idea="예문의 수", symptom="capped", **shown)
         if got != want:
             fail(f"상한이 없을 때의 {mode} 예문이 설정이 가리키는 파일과 다릅니다.", idea="설정의 흐름", **shown)
+
+
+@todo("1-1")
+def test_default_corpus_follows_the_other_settings_too(load):
+    """말뭉치의 이름이 기본값이어도 나머지 설정은 따릅니다."""
+    usual = TrainConfig().data
+    limits = {f"max_{mode}_samples": count for mode, count in FEWER.items()}
+    corpus = stored(attempt(load(1), "1-1", data={"home": usual.home, "name": usual.name} | limits), "1-1")
+    for mode, count in FEWER.items():
+        got = examples(corpus, mode)
+        whole = [(one.text, one.label) for one in NsmcCorpus(TrainConfig()).get_examples(mode)]
+        shown = {"expected": f"예문 {count}개", "got": f"예문 {len(got)}개"}
+        if got == whole:
+            fail(idea="설정의 흐름", symptom="no-config", **shown)
+        if got != whole[:count]:
+            fail(f"내장 말뭉치의 {mode} 예문이 설정과 다릅니다.", idea="설정의 흐름", **shown)
+
+
+@todo("1-1")
+def test_corpus_is_not_read_before_it_is_asked(load):
+    """없는 말뭉치를 골라도 모델은 만들어지고, 예문을 달라고 할 때 UserError가 납니다."""
+    trial = attempt(load(1), "1-1", data={"name": "no-such-corpus"})
+    if isinstance(trial.error, (UserError, AssertionError)) and is_from(trial.error, trial.model, "1-1"):
+        got = type(trial.error).__name__
+        fail(idea="예문을 읽는 때", expected="만들 때는 읽지 않음", got=got, symptom="read-early")
+    corpus = stored(trial, "1-1")
+    for mode in SPLITS:
+        try:
+            got = len(examples(corpus, mode))
+        except UserError:
+            continue
+        fail(idea="없는 말뭉치", expected="UserError", got=f"예문 {got}개", symptom="silent-fallback")
 
 
 @todo("1-1")

@@ -211,6 +211,8 @@ def test_more_tokens_than_the_model_has_rows_are_refused(load, got_tokenizer):
         message = str(error).replace(str(mixed_folder(rows=rows, **mixed)), "")
         if not {rows, tokens} <= numbers_in(message):
             fail(**about | {"expected": f"{tokens}과(와) {rows}이(가) 든 문장"}, got=message, symptom="no-numbers")
+        if swapped := re.search(rf"\b{tokens}\s*줄", message.replace(",", "")):
+            fail(**about, got=swapped.group(), symptom="swapped-numbers", rows=rows)
         if not re.search("[가-힣]", message):
             fail("오류의 문장이 한국어가 아닙니다.", **about | {"expected": "한국어 한 문장"}, got=message)
 
