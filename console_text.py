@@ -23,8 +23,9 @@ FORMS = {form: pair for pair in PAIRS.items() for form in pair}
 LEADING = re.compile("|".join(sorted(FORMS, key=len, reverse=True)))
 # 소리가 받침으로 끝나는 숫자(영 일 삼 육 칠 팔)와, 한 글자씩 읽는 로마자(엘 엠 엔 알). 나머지는 모음으로 끝납니다.
 SPOKEN = {"0": "ㅇ", "1": "ㄹ", "3": "ㅁ", "6": "ㄱ", "7": "ㄹ", "8": "ㄹ", "L": "ㄹ", "M": "ㅁ", "N": "ㄴ", "R": "ㄹ"}
-# 로마자 낱말의 끝: name, file의 소리 나지 않는 e 앞이나 마지막의 l·m·n·ng, 그리고 짧은 모음 하나 뒤의 p·t·k·c·b·g.
-CLOSED = re.compile(r"(?:l|m|n|ng)e?$|(?:^|[^aeiou]|qu)[aeiou](?:p|t|k|ck|c|b|g)$|[^aeiou]ype$")
+# 로마자 낱말의 끝: name, file의 소리 나지 않는 e 앞이나 마지막의 l·m·n·ng, 그리고 짧은 모음 하나 뒤의 p·t·k·c·b.
+# 마지막의 g는 '그'라고 읽습니다(log, tag, config).
+CLOSED = re.compile(r"(?:l|m|n|ng)e?$|(?:^|[^aeiou]|qu)[aeiou](?:p|t|k|ck|c|b)$|[^aeiou]ype$")
 
 
 def final_sound(text: str) -> str:

@@ -22,10 +22,11 @@ from course.checks.recognising import (
     when,
 )
 from course.checks.side_effects import no_side_effects
-from course.checks.words import assert_close, close, fail, matches, todo
+from course.checks.words import assert_close, close, fail, matches, show, todo
 from tests.task3_lm.checks.step2.common import BATCH, EMBED, LENGTH, normal
 
 EPS = 0.3  # 제곱근의 안과 밖이 뚜렷이 다르도록 큽니다.
+FAR, FAR_ATOL = 3000.0, 0.02  # fp32에서 3000의 제곱은 1 단위로만 적힙니다. 평균을 먼저 빼면 차이는 1e-3쯤입니다.
 ATOL = 1e-4  # 값은 10을 넘지 않습니다. 행렬곱이 없어 fp32의 차이는 1e-5보다 작고, 실수는 1e-2 넘게 다릅니다.
 
 
@@ -117,6 +118,19 @@ def test_vectors_are_normalized_like_the_library(layer_norm, given):
         expected, came = f"eps={EPS}와 {7 * EPS:.1f}에서 다른 값", "같은 값"
         fail(idea="LayerNorm의 eps", expected=expected, got=came, symptom="eps-unused")
     assert_close(got, want, atol=ATOL, idea="LayerNorm", message="정규화한 값이 기대와 다릅니다.")
+
+
+@todo("2-0")
+def test_a_large_mean_leaves_the_variance(layer_norm, given):
+    """평균이 흩어짐보다 훨씬 큰 벡터에서도 같습니다. 흐르는 x에는 그런 칸이 있습니다."""
+    if not sound(lambda: normalizes_rightly(layer_norm, given)):
+        return
+    x, weight, bias = given
+    far = [x + FAR, weight, bias]
+    got, want = normalize(layer_norm, far), reference([one.double() for one in far]).float()
+    if not close(got, want, FAR_ATOL):
+        shown = {"expected": show(want[0, 0, :3]), "got": show(got[0, 0, :3])}
+        fail(idea="자릿수", symptom="cancelled", **shown)
 
 
 def normalizes_rightly(layer_norm: Callable, given: list[torch.Tensor]) -> bool:

@@ -56,7 +56,7 @@ def same_kept(got: Tensor, want: Tensor) -> bool:
 def survivors(row: Tensor) -> str:
     """남은 토큰의 번호들을 보일 글."""
     left = (row != -INF).nonzero().flatten().tolist()
-    return f"토큰 {', '.join(map(str, left))}" if left else "하나도 없음"
+    return f"토큰 {', '.join(map(str, left))}" if left else "-inf만"
 
 
 def judge_kept(got: Tensor, want: Tensor, logits: Tensor, wrong: Wrong, idea: str) -> None:

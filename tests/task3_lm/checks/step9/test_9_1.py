@@ -77,9 +77,10 @@ def wrong_norms(x: torch.Tensor, scale: torch.Tensor, eps: float) -> Wrong:
     yield "only-scaled", x
 
 
-def wrong_mixes(x: torch.Tensor, normed: torch.Tensor, weights: Tensors) -> Wrong:
+def wrong_mixes(x: torch.Tensor, normed: torch.Tensor, scale: torch.Tensor, weights: Tensors) -> Wrong:
     """헷갈리기 쉬운 섞기들."""
     silu = functional.silu
+    yield "unscaled", mixed_by_hand(normed / scale, weights)
     gate, up, down = weights
     yield "gate-swapped", mixed_by_hand(normed, (up, gate, down))
     others = [torch.sigmoid, torch.relu, torch.tanh, functional.gelu]
@@ -149,7 +150,8 @@ def require_norm(got: Tensors, want: Tensors, tensors: Tensors, eps: float) -> N
 
 def require_mix(got: torch.Tensor, want: Tensors, tensors: Tensors) -> None:
     if not close(got, want[1], ATOL):
-        recognise(got, wrong_mixes(tensors[0], want[0], tensors[2:]), atol=NEAR[1], idea="SwiGLU", expected=want[1])
+        wrong = wrong_mixes(tensors[0], want[0], tensors[1], tensors[2:])
+        recognise(got, wrong, atol=NEAR[1], idea="SwiGLU", expected=want[1])
         assert_close(got, want[1], atol=ATOL, idea="SwiGLU", message="SwiGLU의 결과가 기대와 다릅니다.")
 
 

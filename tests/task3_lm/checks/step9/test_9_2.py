@@ -74,6 +74,7 @@ def wrong_turns(x: torch.Tensor, positions: torch.Tensor, base: float = BASE) ->
     yield "halves-swapped", torch.cat(turned(x, positions, base).chunk(2, dim=-1)[::-1], dim=-1)
     yield "woven", torch.stack(turned(x, positions, base).chunk(2, dim=-1), dim=-1).flatten(-2)
     yield "degrees", turned_by(x, torch.deg2rad(angles))
+    yield "to-degrees", turned_by(x, torch.rad2deg(angles))
     yield "added", x + torch.cat([cos, sin], dim=-1)
     yield "added", x + torch.cat([sin, cos], dim=-1)
     yield "added", x + torch.cat([angles, angles], dim=-1)

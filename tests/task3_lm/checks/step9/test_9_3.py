@@ -51,6 +51,8 @@ def wrong_mixes(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> 
     yield "tiled-one", attended(query, key_tiled, value_own, past, scale)
     for key_one, value_one in ((key[:, :1], value[:, :1]), (key.mean(1, True), value.mean(1, True))):
         yield "one-head", attended(query, key_one, value_one, past, scale)
+    pooled = query.unflatten(1, (-1, group)).mean(dim=2).repeat_interleave(group, dim=1)
+    yield "pooled-queries", attended(pooled, key_own, value_own, past, scale)
     yield "no-mask", attended(query, key_own, value_own, ones, scale)
     yield "mask-transposed", attended(query, key_own, value_own, ones.triu(), scale)
     yield "self-hidden", attended(query, key_own, value_own, ones.tril(-1), scale).nan_to_num(0.0)
