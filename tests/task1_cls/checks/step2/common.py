@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -131,16 +132,24 @@ class Corpus(NsmcCorpus):
         return [few[number % len(few)] for number in range(MANY)] if self.many else few
 
 
-def make(load, mode: str, training: bool = True, many: bool = False, **hardware: Any) -> Any:
-    """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다. `many`면 말뭉치의 예문이 `MANY`개입니다."""
-    return made(load, mode, training, many, **hardware)[0]
+def make(load, mode: str, training: bool = True, many: bool = False, limit: int | None = None, **hardware: Any) -> Any:
+    """그 갈래의 로더를 만들어, 읽을 수 있는 것인지 봅니다.
+
+    Args:
+        many: 말뭉치의 예문이 `MANY`개인지.
+        limit: 설정에 적을 예문 수의 상한. None이면 상한이 없습니다.
+    """
+    return made(load, mode, training, many, limit, **hardware)[0]
 
 
-def made(load, mode: str, training: bool = True, many: bool = False, **hardware: Any) -> tuple[Any, int]:
+def made(
+    load, mode: str, training: bool = True, many: bool = False, limit: int | None = None, **hardware: Any
+) -> tuple[Any, int]:
     """`make`의 로더와, 그것을 만드느라 그 갈래의 예문을 읽은 횟수."""
     model = bare(load)
     model.train(training).collate = Collating()
     model.data.many = many
+    setattr(model.config.data, f"max_{mode}_samples", limit)
     for name, value in hardware.items():
         setattr(model.config.hardware, name, value)
     name = {"train": "train_dataloader", "valid": "val_dataloader", "test": "test_dataloader"}[mode]
@@ -231,8 +240,9 @@ def flat(nested: list[list[Any]]) -> list[Any]:
     return [one for inner in nested for one in inner]
 
 
-def check_split(loader: DataLoader, mode: str) -> None:
+def check_split(load, mode: str) -> None:
     """데이터셋이 그 갈래의 예문 전부인지."""
+    loader = make(load, mode)
     got = Counter((tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader))
     for other in SPLITS:
         if other != mode and got == Counter(reference(other)):
@@ -248,9 +258,7 @@ def check_split(loader: DataLoader, mode: str) -> None:
     right = Counter(reference(mode))
     missing, extra = right - got, got - right
     if missing and not extra:
-        short = max(len(ids) for ids, _ in missing) < min(len(ids) for ids, _ in got) if got else False
-        twice = all(got[one] for one in missing)
-        symptom = "short-dropped" if short else "twins-dropped" if twice else "part-of-split"
+        symptom = kind_of_missing(load, mode, got, missing)
         fail(message, idea="갈래", expected=want, got=count, symptom=symptom)
     if extra and not missing:
         others = Counter(one for other in SPLITS if other != mode for one in reference(other))
@@ -262,6 +270,22 @@ def check_split(loader: DataLoader, mode: str) -> None:
         same = (got & right).total()
         want = f"{SPLITS[mode]}개 모두 같음"
         fail(f"{NAMES[mode]} 예문의 내용이 다릅니다.", idea="갈래", expected=want, got=f"{same}개만 같음")
+
+
+def kind_of_missing(load, mode: str, got: Counter, missing: Counter) -> str:
+    """빠진 예문이 어떤 것들인지. 우연히 그런 것만 빠진 것과 가리려고, 예문이 `MANY`개일 때도 봅니다."""
+    short = bool(got) and max(len(ids) for ids, _ in missing) < min(len(ids) for ids, _ in got)
+    twins = all(got[one] for one in missing)
+    if short or twins:
+        every = reference(mode)
+        whole = Counter(every[number % len(every)] for number in range(MANY))
+        kept = Counter((tuple(one["input_ids"]), one["labels"]) for one in dataset_items(make(load, mode, many=True)))
+        least = min(len(ids) for ids, _ in got)
+        if short and kept == Counter({one: count for one, count in whole.items() if len(one[0]) >= least}):
+            return "short-dropped"
+        if twins and kept == Counter(set(whole)):
+            return "twins-dropped"
+    return "part-of-split"
 
 
 def dataset_items(loader: DataLoader) -> list[Any]:
@@ -319,6 +343,8 @@ def check_elsewhere(load, mode: str) -> None:
     if got != want:
         fail(idea="배치 크기", expected=want, got=got, symptom="batch-size")
     check_no_limit(make(load, mode, many=True), mode)
+    check_high_limit(make(load, mode, limit=HIGH), mode)
+    check_can_move(usual)
     try:
         check_collate(usual, mode)
     except CheckFailed:
@@ -342,6 +368,27 @@ def check_no_limit(loader: DataLoader, mode: str) -> None:
         message = "예문이 많아지면 모두 읽지는 않습니다."
         symptom = "capped" if count > SPLITS[mode] else None  # 되풀이한 예문을 하나로 줄인 것은 상한이 아닙니다.
         fail(message, idea="예문의 수", expected=f"{MANY}개", got=f"{count}개", symptom=symptom)
+
+
+HIGH = 41  # 어느 갈래의 예문보다도 많은 상한
+
+
+def check_high_limit(loader: DataLoader, mode: str) -> None:
+    """설정의 상한이 예문보다 많아도 예문마다 한 번씩인지."""
+    held, read = len(loader.dataset), flat(list(loader.batch_sampler))
+    if len(read) > held == SPLITS[mode]:
+        more = {"expected": f"{held}개", "got": f"{len(read)}개", "limit": HIGH, "name": f"max_{mode}_samples"}
+        fail(idea="예문의 수", symptom="over-limit", **more)
+
+
+def check_can_move(loader: DataLoader) -> None:
+    """로더에 건넨 함수들이 처음부터 새로 시작하는 보조 프로세스로 건너갈 수 있는지."""
+    for name in ("collate_fn", "worker_init_fn"):
+        try:
+            pickle.dumps(getattr(loader, name))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            more = {"expected": "옮길 수 있는 함수", "got": type(error).__name__, "name": name}
+            fail(idea="보조 프로세스", symptom="cannot-move", **more)
 
 
 def right_loader(loader: DataLoader, mode: str, size: int) -> bool:
@@ -415,10 +462,15 @@ def check_longest_first(loader: DataLoader, mode: str) -> None:
         fail(idea="데이터셋", expected="파일 순서의 데이터셋", got="다시 늘어놓은 데이터셋", symptom="rearranged")
     if is_longest_first(first):
         return
-    got = f"토큰 {', '.join(str(len(ids)) for ids, _ in first[:6])}, …개"
+    shown = loader.batch_sampler.batch_size + 2  # 둘째 배치의 첫머리까지
+    got = f"토큰 {', '.join(str(len(ids)) for ids, _ in first[:shown])}, …개"
     letters = [letters_of().get(ids, 0) for ids, _ in first]
+    size = loader.batch_sampler.batch_size
+    chunks = [first[i : i + size] for i in range(0, len(first), size)]
+    in_chunks = all(Counter(one) == Counter(items[i * size : (i + 1) * size]) for i, one in enumerate(chunks))
     wrong = [
         ("file-order", first == items[: len(first)]),
+        ("inside-batches", in_chunks and all(is_longest_first(one) for one in chunks)),
         ("shortest-first", is_longest_first(first[::-1])),
         ("by-letters", letters == sorted(letters, reverse=True)),
     ]

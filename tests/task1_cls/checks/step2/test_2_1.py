@@ -141,6 +141,18 @@ def test_learning_rate_comes_from_the_settings(optimizer):
 
 
 @todo("2-1")
+def test_learning_rate_may_be_zero(model, optimizer):
+    """설정의 학습률이 0이면 0입니다."""
+    if any(not matches(float(group["lr"]), LR, 1e-8) for group in optimizer.param_groups):
+        return  # 언제나 다른 학습률은 다른 검사가 말합니다.
+    model.config.learning.learning_rate = 0.0
+    rates = {float(group["lr"]) for group in model.configure_optimizers().param_groups}
+    if rates != {0.0}:
+        got = ", ".join(f"{one:g}" for one in sorted(rates))
+        fail(idea="학습률", expected="0", got=got, symptom="zero-lr")
+
+
+@todo("2-1")
 def test_biases_and_norms_are_not_decayed(model, optimizer):
     """기울기가 0이면 편향과 정규화 층은 그대로입니다."""
     moved = one_step(model, optimizer, 0.0)

@@ -23,7 +23,7 @@ from tests.task1_cls.checks.step2.common import (
 @todo("2-2")
 def test_train_loader_reads_the_training_split(load):
     """학습 로더는 학습 데이터를 읽습니다."""
-    check_split(make(load, "train"), "train")
+    check_split(load, "train")
 
 
 @todo("2-2")

@@ -16,7 +16,7 @@ from tests.task1_cls.checks.step2.common import (
 @todo("2-3")
 def test_validation_loader_reads_the_validation_split(load):
     """검증 로더는 검증 데이터를 읽습니다."""
-    check_split(make(load, "valid"), "valid")
+    check_split(load, "valid")
 
 
 @todo("2-3")

@@ -17,7 +17,7 @@ from tests.task1_cls.checks.step2.common import (
 @todo("2-4")
 def test_test_loader_reads_the_test_split(load):
     """평가 로더는 평가 데이터를 읽습니다."""
-    check_split(make(load, "test"), "test")
+    check_split(load, "test")
 
 
 @todo("2-4")

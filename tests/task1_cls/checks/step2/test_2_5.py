@@ -191,6 +191,24 @@ def test_mask_tells_tokens_from_blanks(collating, features):
 
 
 @todo("2-5")
+def test_pad_number_inside_a_text_is_a_token(collating, features):
+    """글 속에 pad와 같은 번호가 있어도 진짜 토큰입니다. 어디까지가 글인지는 번호가 아니라 길이가 압니다."""
+    pad = tokenizer().pad_token_id
+    plain = collated(collating, features)["attention_mask"]
+    for one, places in zip(features, ((2,), (1, 12), (), (9,)), strict=True):  # 가운데에도, 맨 끝에도
+        for place in places:
+            one["input_ids"][place] = pad
+    batch = collated(collating, features)
+    ids, got = batch["input_ids"], batch["attention_mask"]
+    want = (torch.arange(ids.shape[1]) < torch.tensor(LENGTHS)[:, None]).long()
+    if not matches(plain, want, 0) or close(got, want, 0):
+        return  # 언제나 틀린 표시는 앞의 검사가 말합니다.
+    symptom = "mask-by-number" if matches(got, (ids != pad).long(), 0) else None
+    shown = {"expected": want[0].tolist(), "got": got[0].tolist(), "pad": pad}
+    fail("글 속에 pad와 같은 번호가 있으면 attention_mask가 다릅니다.", idea="attention_mask", symptom=symptom, **shown)
+
+
+@todo("2-5")
 def test_labels_follow_their_sentences(collating, features):
     """라벨은 문장마다 하나, 받은 순서 그대로입니다."""
     got = collated(collating, features)["labels"]
