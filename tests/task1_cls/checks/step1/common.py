@@ -271,8 +271,6 @@ def stored(trial: Trial, todo_id: str) -> Any:
     if trial.value is not NOTHING:
         if error is not None and is_from(error, trial.model, todo_id):
             raise error
-        if error is None and todo_id != "1-4" and not hasattr(trial.model, PART["1-4"]):
-            fail(idea="return", expected="__init__의 끝까지", got="이 자리까지", symptom="early-return")
         return require_value(trial.value, name)
     if isinstance(error, OSError) and "designed to be instantiated" in str(error):
         message = "Auto…는 이름을 보고 알맞은 클래스를 찾아 주는 입구라, 곧바로 객체가 되지 않습니다."
@@ -318,6 +316,12 @@ def check_labels(trial: Trial) -> None:
         if list(names) != ["부정", "긍정"]:
             message, got = "말뭉치의 라벨 이름을 바꾸었습니다.", ", ".join(map(str, names))
             fail(message, idea="라벨", expected="부정, 긍정", got=got, symptom="names-changed")
+
+
+def reaches_the_end(trial: Trial) -> None:
+    """자리에서 return하여 `__init__`이 일찍 끝나지 않았는지. 끝까지 가면 모델이 있거나, 1-4가 비어 예외가 납니다."""
+    if trial.error is None and trial.value is not NOTHING and not hasattr(trial.model, PART["1-4"]):
+        fail(idea="return", expected="__init__의 끝까지", got="이 자리까지", symptom="early-return")
 
 
 def _explain(error: BaseException, todo_id: str) -> None:

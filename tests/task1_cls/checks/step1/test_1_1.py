@@ -13,7 +13,7 @@ from nlpbook.classification.config import ServeConfig, TestConfig, TrainConfig
 from nlpbook.classification.nsmc import NsmcCorpus
 from nlpbook.errors import UserError
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step1.common import SPLITS, attempt, is_from, stored
+from tests.task1_cls.checks.step1.common import SPLITS, attempt, is_from, reaches_the_end, stored
 
 
 @cache
@@ -25,7 +25,9 @@ def rows(mode: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def data(load):
-    value = stored(attempt(load(1), "1-1"), "1-1")
+    trial = attempt(load(1), "1-1")
+    value = stored(trial, "1-1")
+    reaches_the_end(trial)
     if isinstance(value, type):
         fail(idea="객체", expected="객체", got="클래스", symptom="class-not-object")
     if not callable(getattr(value, "get_examples", None)):

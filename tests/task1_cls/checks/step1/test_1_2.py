@@ -8,7 +8,7 @@ import torch
 from course.checks.recognising import explained, when
 from course.checks.words import assert_equal, fail, todo
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, right_config, stored
+from tests.task1_cls.checks.step1.common import MANNERS, SHAPES, attempt, reaches_the_end, right_config, stored
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +22,7 @@ def config_trial(load):
     if isinstance(value, type) or not isinstance(value, PreTrainedConfig):
         got = f"{value.__name__} 클래스" if isinstance(value, type) else type(value).__name__
         fail(idea="설정", expected="BertConfig", got=got, symptom="not-a-config")
+    reaches_the_end(trial)
     return trial
 
 

@@ -17,7 +17,7 @@ from course.checks.words import assert_equal, fail, todo
 from course.checks.workspace import workspace
 from nlpbook.errors import UserError
 from tests.task1_cls.checks import support
-from tests.task1_cls.checks.step1.common import NOTHING, attempt, refusal, stored
+from tests.task1_cls.checks.step1.common import NOTHING, attempt, reaches_the_end, refusal, stored
 
 TEXTS = [*support.SENTENCES[:4], "처음 보는 낱말도 Apple 123 ㅋㅋㅋ", ""]
 NEW_WORDS = ["갓벽", "ㅋㅋㅋ", "ㅠㅠ", "노잼", "꿀잼"]  # 작은 모델의 어휘에 없는 것들
@@ -30,6 +30,7 @@ def got_tokenizer(load):
     model = {"idea": "어휘와 임베딩", "expected": "self.lm_config", "got": "self.lang_model"}
     with explained(when("has no attribute 'lang_model'", "not-yet", **model)):
         value = stored(trial, "1-3") if own is None or trial.value is NOTHING else trial.value
+    reaches_the_end(trial)
     if isinstance(value, type) or not (callable(value) and hasattr(value, "convert_ids_to_tokens")):
         got = f"{value.__name__} 클래스" if isinstance(value, type) else type(value).__name__
         fail(idea="토크나이저", expected="글을 받아 토큰 번호를 내는 것", got=got, symptom="not-a-tokenizer")

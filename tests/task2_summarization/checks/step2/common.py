@@ -47,7 +47,7 @@ def check_encoding(encode: Encode, text: str, cap: int, name: str, adds_start: b
     for letters in range(cap - 3, cap + 4):  # 시작과 끝의 자리를 남기느라 조금 더하거나 뺀 것도 있습니다.
         if got == support.encoded(text[:letters], None, adds_start):
             fail(idea="토큰 번호", got=summed_up(got), symptom="characters", **{**said, "cap": letters})
-    if got == support.encoded(text, len(got), adds_start):
+    if got == support.encoded(text, len(got), adds_start) and set(got) - ENDS:
         fail(idea="max_length", expected=f"{len(want)}개", got=f"{len(got)}개", symptom="other-cap", cap=cap)
     body = [place for place, one in enumerate(got) if one not in ENDS] or [0]
     inside = [place for place in range(body[0], body[-1]) if got[place] in ENDS]  # 앞뒤에 모두 글이 있는 것

@@ -21,6 +21,7 @@ TEXTS = [
     "네, 네. B2층의 Wi-Fi는\n24시간 켜져 있습니다 😊",
     "ㅋㅋㅋ #Person3#의 美 팀이 2대1로 이겼대요 ㅠㅠ #첫승#",
     "#PERSON3#이(가) #Person4 대신 my_file2를 읽고\t'네'라고 합니다…",
+    "회의를 해 봤더니 힘들었지만, 다음 화요일에 또 하자는 희망이 있어요. 뷁힣",  # 핳보다 뒤의 음절들
     "",
     " .,!? 😊 ",
 ]
@@ -165,6 +166,10 @@ WAYS: list[tuple[str, Callable[[str], list[str]]]] = [  # (증상, 그렇게 나
     ("characters", lambda text: [one for one in text.lower() if not one.isspace()]),
     ("characters", lambda text: list(text.lower())),
     ("characters", lambda text: [one for one in text.lower() if one.isalnum()]),
+    *[
+        ("short-range", lambda text, last=last: cut(text, alone=(lambda one: "가" <= one <= last,)))
+        for last in "하핗핳해히힐"
+    ],
     ("zeros-lost", lambda text: cut(text, joined=(latin, lambda one: "1" <= one <= "9"))),
     ("no-numbers", lambda text: cut(text, joined=(latin,))),
     ("no-words", lambda text: cut(text, joined=(digit,))),
