@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from course.checks.words import fail, matches, show, todo
 from nlpbook.classification.config import ClassificationConfig
+from nlpbook.errors import UserError
+from nlpbook.hardware import accelerator_of
 from nlpbook.settings import DEFAULT, UnknownSetting, WrongValue
 
 PATHS = {"job_name": "env.job_name", "seq_len": "model.seq_len", "device": "hardware.accelerator"}
@@ -39,6 +43,11 @@ def config_for(step: Any, options: dict[str, Any]) -> Any:
         if moved:
             shown = {"expected": PATHS[moved[0]], "got": str(error).split(" 값이")[0], "name": moved[0]}
             fail(idea="묶음과 필드", symptom="other-field", **shown)
+        raise
+    except UserError as error:
+        if any(frame.name == accelerator_of.__name__ for frame in traceback.extract_tb(error.__traceback__)):
+            shown = {"expected": f"{PATHS['device']}={options['device']!r}", "got": "이 기계에 없는 장치라는 오류"}
+            fail(idea="설정의 흐름", symptom="device-resolved", device=options["device"], **shown)
         raise
     except AttributeError as error:
         if error.name in PATHS and isinstance(error.obj, dict):
@@ -103,6 +112,11 @@ def name_value(got: dict[str, Any], default: dict[str, Any], name: str, value: A
         fail(idea="묶음과 필드", symptom="other-option", other=others[0], **shown)
     if value in (None, "auto"):
         fail(idea="없는 값", symptom="own-default", path=path, **shown)
+    if name == "device" and here == chosen_here(value):
+        fail(idea="설정의 흐름", symptom="device-resolved", device=value, **shown)
+    version = got["env.job_version"]
+    if name == "job_name" and version and value in [f"{here}{mark}{version}" for mark in "-_"]:
+        fail(idea="묶음과 필드", symptom="name-split", **{**shown, "got": here}, version=version)
     elsewhere = [one for one in default if got[one] == value and default[one] != value]
     if elsewhere:
         fail(idea="묶음과 필드", symptom="other-field", **{**shown, "got": elsewhere[0]})
@@ -111,6 +125,13 @@ def name_value(got: dict[str, Any], default: dict[str, Any], name: str, value: A
     if here == default[path]:
         fail(idea="옵션에서 설정으로", symptom="not-moved", **shown)
     fail("설정의 값이 적은 것과 다릅니다.", idea="옵션에서 설정으로", **{**shown, "got": show(here)})
+
+
+def chosen_here(device: str) -> str | None:
+    """이 기계에서 그 이름이 뜻하는 장치. 없으면 None입니다."""
+    with suppress(UserError):
+        return accelerator_of(device)
+    return None
 
 
 def follows_the_last(step: Any, options: dict[str, Any], name: str) -> bool:
@@ -133,7 +154,23 @@ def test_an_unknown_device_is_refused_by_the_settings(step):
     path = PATHS["device"]
     got = f"{path}={fields_of(config)[path]!r}" if isinstance(config, ClassificationConfig) else "오류 없음"
     if config_for(step, CASES[0]).hardware.accelerator == CASES[0]["device"]:
-        fail("모르는 장치 gppu를 거절하지 않았습니다.", idea="옵션에서 설정으로", expected="WrongValue", got=got)
+        fail(idea="옵션에서 설정으로", expected="WrongValue", got=got, symptom="unknown-device")
+
+
+@todo("5-3")
+def test_an_empty_name_was_given(step):
+    """빈 이름도 적은 것입니다. 옮겨야 뒤의 코드가 빈 이름이라고 알립니다."""
+    path = PATHS["job_name"]
+    named = config_for(step, CASES[0])
+    try:
+        got = config_for(step, {"job_name": "", "seq_len": None, "device": "auto"}).env.job_name
+    except UserError:
+        return  # 스스로 거절한 것도 알린 것입니다.
+    if named.env.job_name != CASES[0]["job_name"] or got == "":
+        return
+    symptom = "empty-name" if got is None else None
+    shown = {"expected": f"{path}=''", "got": f"{path}={got!r}"}
+    fail("빈 이름을 건넸을 때의 값이 다릅니다.", idea="없는 값", symptom=symptom, **shown)
 
 
 @todo("5-3")

@@ -55,13 +55,16 @@ def wrong_losses(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -
     yield "no-softmax", -(targets * logits).sum(-1).mean()
     yield "no-softmax", (logits.softmax(-1) - targets).square().sum(-1).mean()
     yield "softmax-twice", against(targets, logits.softmax(-1)).mean()
+    yield "answer-overwritten", against(hot * (1 - smoothing) + (1 - hot) * smoothing / count, logits).mean()
     yield "upside-down", against(hot * smoothing + (1 - smoothing) / count, logits).mean()
     yield "sign", -against(targets, logits).mean()
     yield "gap", against(targets, logits).mean() - smallest(count, smoothing)
 
 
-def wrong_floors(count: int, smoothing: float, loss: float) -> Wrong:
+def wrong_floors(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> Wrong:
     """헷갈리기 쉬운 가장 작은 손실들."""
+    count = logits.size(-1)
+    each = against(spread(labels, count, smoothing), logits)
     right = smallest(count, smoothing)
     held = 1 - smoothing + smoothing / count
     yield "floor-zero", 0.0
@@ -73,7 +76,12 @@ def wrong_floors(count: int, smoothing: float, loss: float) -> Wrong:
     yield "floor-others", -(1 - smoothing) * math.log(1 - smoothing) - smoothing * math.log(smoothing / (count - 1))
     yield "floor-summed", right * len(LABELS)
     yield "floor-bits", right / math.log(2)
-    yield "floor-is-loss", loss
+    yield "floor-is-loss", each.mean()
+    yield "floor-of-one-text", each.min()
+    for other in (smoothing, smoothing / 2):  # 라벨이 둘일 때의 것
+        yield "floor-of-two", -(1 - other) * math.log(1 - other) - other * math.log(other)
+    yield "floor-of-share", smoothing * math.log(count)
+    yield "floor-of-share", -smoothing * math.log(smoothing)
 
 
 @pytest.fixture
@@ -121,12 +129,11 @@ def test_floor_is_the_loss_of_a_perfect_model(load, batch, device, count, smooth
     if not sound(lambda: loss_is_right(load, batch)):
         return
     logits, labels = 2.3 * normal(len(LABELS), count, seed=85).to(device), torch.tensor(LABELS, device=device) % count
-    loss, got = ask(load, logits, labels, smoothing)
+    _, got = ask(load, logits, labels, smoothing)
     want = smallest(count, smoothing)
     if not close(got, want, ATOL):
-        recognise(
-            got, wrong_floors(count, smoothing, float(loss)), atol=ATOL, idea="가장 작은 손실", expected=show(want)
-        )
+        wrong = wrong_floors(logits, labels, smoothing)
+        recognise(got, wrong, atol=ATOL, idea="가장 작은 손실", expected=show(want), count=count)
         assert_close(got, want, atol=ATOL, idea="가장 작은 손실", message="가장 작은 손실이 기대와 다릅니다.")
 
 
@@ -157,3 +164,34 @@ def test_gradient_is_probability_minus_target(load, batch):
     if leaf.grad is None or matches(leaf.grad, torch.zeros_like(want), 1e-6):
         fail(idea="기울기", expected="0이 아닌 기울기", got="로짓에 없음", symptom="cut-graph", name="logits")
     assert_close(leaf.grad, want, atol=ATOL, idea="기울기", message="로짓에 닿은 기울기가 기대와 다릅니다.")
+
+
+def cut_losses(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> Wrong:
+    """확률의 로그를 구하기 전에 아주 작은 수를 더하거나 거기에서 자른 손실들."""
+    targets, shares = spread(labels, logits.size(-1), smoothing), logits.softmax(-1)
+    for power in range(5, 46):
+        least = 10.0**-power
+        for one in (shares + least, shares.clamp(min=least)):
+            yield "log-cut", -(targets * one.log()).sum(-1).mean()
+    tiny = torch.finfo(shares.dtype)
+    for least in (tiny.tiny, tiny.eps):
+        yield "log-cut", -(targets * shares.clamp(min=least).log()).sum(-1).mean()
+        yield "log-cut", -(targets * (shares + least).log()).sum(-1).mean()
+
+
+@todo("9-4")
+def test_loss_of_a_very_sure_model(load, batch):
+    """로짓의 차이가 아주 커도 손실은 유한합니다. 확률은 float32에서 0이 되지만 로그 확률은 그렇지 않습니다."""
+    if not sound(lambda: loss_is_right(load, batch)):
+        return
+    logits, labels = 25 * batch[0], batch[1]
+    got = ask(load, logits, labels, SMOOTHING)[0]
+    want = functional.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
+    gap = float((logits.amax(-1) - logits.amin(-1)).max())
+    shown: dict[str, Any] = {"idea": "로그 확률", "expected": show(want), "gap": f"{gap:.0f}"}
+    if not got.isfinite():
+        fail(symptom="log-of-zero", got=show(got), **shown)
+    if not close(got / want, 1.0, ATOL):
+        ratios = [(name, value / want) for name, value in cut_losses(logits, labels, SMOOTHING)]
+        recognise(got / want, ratios, atol=ATOL, shown=got, **shown)
+        fail("로짓의 차이가 클 때의 손실이 기대와 다릅니다.", idea="로그 확률", expected=show(want), got=show(got))
