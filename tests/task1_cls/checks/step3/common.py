@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -23,7 +24,7 @@ ATOL = 1e-4  # CPU와 CUDA fp32의 차이는 1e-6쯤, 가장 가까운 실수(�
 
 def asked(step: Callable, *inputs: Any) -> Any:
     """한 스텝의 결과. 모델이나 accuracy가 받을 수 없는 것을 건네어 멈췄으면, 무엇을 건넸는지 말합니다."""
-    with explained(partial(_explain, given=inputs[0])):
+    with explained(partial(_explain, given=inputs[0]), partial(_explain_third, step=step, inputs=inputs)):
         return step(*inputs)
 
 
@@ -53,6 +54,25 @@ def _explain(error: Exception, given: Any) -> None:
     fail(idea="모델의 입력", expected="input_ids 등의 텐서", got=got, symptom="not-tensors")
 
 
+def _explain_third(error: Exception, step: Callable, inputs: tuple[Any, ...]) -> None:
+    """이름 없이 건넨 라벨이 token_type_ids의 자리로 들어가 멈췄는지, 모델이 무엇을 받는지 다시 보며 묻습니다."""
+    labels = inputs[0].get("labels") if isinstance(inputs[0], dict) else None
+    if labels is None or not isinstance(error, (RuntimeError, IndexError)):
+        return
+    seen: list[tuple[Any, ...]] = []
+    watching = step.__self__.lang_model.register_forward_pre_hook(lambda _, given: seen.append(given))
+    try:
+        with suppress(Exception):
+            step(*inputs)
+    finally:
+        watching.remove()
+    third = seen[-1][2] if seen and len(seen[-1]) > 2 else None
+    if isinstance(third, torch.Tensor) and matches(third, labels, 0):
+        shape = tuple(labels.shape)
+        shown = {"expected": "labels=…", "got": f"모양 {shape}인 세 번째 인수", "symptom": "third-argument"}
+        fail("모델이 라벨을 token_type_ids의 자리에서 받았습니다.", idea="인수의 이름", **shown)
+
+
 def got_names() -> NoReturn:
     fail(idea="딕셔너리의 이름과 값", expected="Tensor", got="str", symptom="names-not-values")
 
@@ -67,7 +87,8 @@ def outputs_of(got, names, todo_name):
 
 def evaluated(model, step, batch, names):
     """평가 한 스텝의 결과. 모델은 부르기 전과 같이 평가 모드이고, 결과는 모두 텐서입니다."""
-    with no_side_effects(inputs=batch, settings=model.config, weights=model, modes=model, gradients=model):
+    kept = {"settings": model.config, "weights": model, "modes": model, "gradients": model, "random_state": True}
+    with no_side_effects(inputs=batch, **kept):
         got = outputs_of(asked(getattr(model, step), batch, 0), names, step)
     for name in names:
         if isinstance(got[name], tuple) and hasattr(got[name], "indices"):
@@ -131,6 +152,7 @@ def check_predictions(preds, labels, logits, batch, again, dim0="softmax-dim0"):
     """
     if matches(preds, batch["labels"], 0) and matches(labels, logits.argmax(dim=-1), 0):
         fail(idea="예측과 정답", expected=show(labels), got=show(preds), symptom="preds-labels-swapped")
+    check_every_row(preds, batch, logits, again)
     count, labels = logits.shape
     shapes = {(labels,): "argmax-dim0", (): "argmax-flat", (count, labels): "no-argmax", (count, 1): "keepdim"}
     require_shape(preds, (count,), idea="argmax의 축", what="예측", wrong=shapes)
@@ -151,6 +173,17 @@ def check_predictions(preds, labels, logits, batch, again, dim0="softmax-dim0"):
         recognise(preds, wrong, atol=ATOL, idea="argmax", expected=str(want.tolist()), shown=preds.flatten().tolist())
     assert_close(preds, want, atol=0, idea="argmax", message="예측이 가장 큰 로짓의 라벨과 다릅니다.")
     require_dtype(preds, torch.int64, "preds", symptom="not-int64")
+
+
+def check_every_row(preds, batch, logits, again):
+    """배치의 예문을 골라내지 않고 모두 돌려주는지. 정답을 뒤집은 배치로 한 번 더 물어, 무엇을 골라냈는지 봅니다."""
+    want, labels = logits.argmax(dim=-1), batch["labels"]
+    picked = {"틀린": lambda labels: want[want != labels], "맞힌": lambda labels: want[want == labels]}
+    for rows, pick in picked.items() if preds.shape != want.shape else ():
+        other = 1 - labels
+        if matches(preds, pick(labels), 0) and matches(again({**batch, "labels": other}), pick(other), 0):
+            shown = {"expected": f"{len(want)}개", "got": f"{len(preds)}개", "rows": rows}
+            fail(idea="예문의 수", symptom="part-of-rows", **shown)
 
 
 def check_labels(got, batch, logits):
@@ -210,6 +243,15 @@ def check_together(model, step, batch, symptom=None):
         name = "preds" if moved[0] else "labels"
         more = {"expected": "preds와 labels가 같은 장치", "got": f"{name}만 CPU", "symptom": symptom, "name": name}
         fail("예측과 정답이 다른 장치에 있습니다.", idea="장치", **more)
+
+
+def check_half_model(model, step, batch, names, name, want):
+    """모델의 가중치가 bfloat16이어도 `name`은 32비트 실수인지. `want`는 이 모델에서 옳은 값입니다."""
+    usual = evaluated(model, step, batch, names)[name]
+    if usual.dtype != torch.float32 or not matches(usual, want, ATOL):
+        return  # 언제나 틀린 것은 다른 검사가 말합니다.
+    model.lang_model.bfloat16()
+    require_dtype(evaluated(model, step, batch, names)[name], torch.float32, name, symptom="half-model")
 
 
 def check_float32(got, name):

@@ -55,8 +55,13 @@ def wrong_losses(model, batch, logits):
     """평균 교차 엔트로피와 헷갈리는 손실들."""
     labels, probs = batch["labels"], logits.softmax(-1)
     target, one_hot = labels.float(), functional.one_hot(labels, logits.shape[1]).float()
-    mean = cross_entropy(logits, labels)
+    every = cross_entropy(logits, labels, reduction="none")
+    mean, mask = every.mean(), batch["attention_mask"]
     return [
+        ("loss-by-names", every.sum() / len(batch)),
+        *(("label-ignored", every[labels != label].mean()) for label in range(logits.shape[1])),
+        ("loss-divided", mean / mask.shape[1]),
+        ("loss-divided", mean / mask.sum()),
         ("double-softmax", cross_entropy(probs, labels)),
         ("loss-sum", mean * len(labels)),
         ("loss-divided", mean / len(labels)),

@@ -15,6 +15,7 @@ from tests.task1_cls.checks.step3.common import (
     alone,
     check_alone,
     check_float32,
+    check_half_model,
     check_labels,
     check_mode_stays,
     check_predictions,
@@ -63,6 +64,16 @@ def test_validation_loss_is_per_example(model, batch, logits):
     shapes = {(len(want), 1): "loss-2d", tuple(logits.shape): "loss-every-label"}
     if symptom := shapes.get(tuple(got.shape)):
         fail(idea="손실의 모양", expected=f"({len(want)},)", got=tuple(got.shape), symptom=symptom)
+    for label in range(logits.shape[1]):
+        if matches(got, want.where(labels != label, 0.0), ATOL):
+            shown = {"expected": show(want[:6]), "got": show(got[:6]), "label": label}
+            fail(idea="교차 엔트로피", symptom="label-ignored", **shown)
+    mask = batch["attention_mask"]
+    counts = {"문장마다의 토큰 수": mask.sum(1), "배치의 너비": mask.shape[1], "배치의 토큰을 모두 센 수": mask.sum()}
+    for by, count in counts.items():
+        if matches(got, want / count, ATOL / 10):
+            shown = {"expected": show(want[:6]), "got": show(got[:6]), "by": by}
+            fail(idea="교차 엔트로피", symptom="loss-per-token", **shown)
     masked = cross_entropy(unmasked_logits(model, batch), labels, reduction="none")
     own = cross_entropy(logits, logits.argmax(-1), reduction="none")
     double = cross_entropy(logits.softmax(-1), labels, reduction="none")
@@ -78,6 +89,13 @@ def test_validation_loss_is_per_example(model, batch, logits):
     few = got.flatten()[:6]
     recognise(got, wrong, atol=ATOL, idea="교차 엔트로피", expected=want[:6], shown=few)
     fail("예문마다의 손실이 다릅니다.", idea="교차 엔트로피", expected=show(want[:6]), got=show(few))
+
+
+@todo("3-2")
+def test_validation_loss_of_a_half_model_is_float32(model, batch, logits):
+    """16비트로 읽은 모델에서도 손실은 32비트입니다."""
+    want = cross_entropy(logits, batch["labels"], reduction="none")
+    check_half_model(model, "validation_step", batch, VALIDATED, "loss", want)
 
 
 def other_losses(logits, labels):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
+
 from course.checks.recognising import recognise
-from course.checks.words import assert_equal, close, fail, show, todo
+from course.checks.words import assert_equal, close, fail, matches, show, todo
 from tests.task1_cls.checks.step3.common import (
     ATOL,
     TESTED,
     alone,
     check_alone,
     check_float32,
+    check_half_model,
     check_labels,
     check_mode_stays,
     check_predictions,
@@ -45,9 +48,18 @@ def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
     got = evaluated(model, "test_step", batch, TESTED)["probs"]
     check_float32(got, "probs")
     want = logits.softmax(dim=-1)
+    places = range(1, 6) if got.is_floating_point() else ()
+    digits = next((one for one in places if matches(got, got.round(decimals=one), 1e-7)), None)
+    if digits and matches(got, want.round(decimals=digits), ATOL):
+        # 넷째 자리까지만 보이면 같아 보이므로 더 적습니다.
+        expected, came = (f"[{', '.join(f'{one:.6f}' for one in row[0].tolist())}]" for row in (want, got))
+        fail(idea="softmax", expected=expected, got=came, symptom="rounded-probs", digits=digits)
     if close(got, want, ATOL):
         return
+    one, other = logits.sigmoid().unbind(-1)
     wrong = [
+        ("one-sigmoid", torch.stack([1 - other, other], dim=-1)),
+        ("one-sigmoid", torch.stack([one, 1 - one], dim=-1)),
         ("raw-logits", logits),
         ("softmax-dim0", logits.softmax(dim=0)),
         ("sigmoid", logits.sigmoid()),
@@ -71,3 +83,9 @@ def test_probabilities_of_every_example_sum_to_one(model, batch, logits):
     assert_equal(tuple(got.shape), tuple(want.shape), idea="확률의 모양", message="확률의 모양이 다릅니다.")
     message = "확률이 로짓의 softmax와 다릅니다."
     fail(message, idea="softmax", expected=f"첫 문장 {show(want[0])}", got=f"첫 문장 {show(got[0])}")
+
+
+@todo("3-3")
+def test_probabilities_of_a_half_model_are_float32(model, batch, logits):
+    """16비트로 읽은 모델에서도 확률은 32비트입니다."""
+    check_half_model(model, "test_step", batch, TESTED, "probs", logits.softmax(dim=-1))

@@ -76,6 +76,7 @@ def test_probabilities_match_the_models_logits(model):
     want = support.reference_probabilities(model, TEXT)
     pair = [got.negative, got.positive]
     if close(pair, want, ATOL):
+        recognise_rounded(pair, want)  # 넷째 자리에서 반올림한 것도 여기까지 옵니다.
         return
     check_not_sorted(model)
     recognise(pair, wrong_answers(model), atol=ATOL, idea="softmax", expected=want)
@@ -90,11 +91,18 @@ def test_probabilities_match_the_models_logits(model):
     others = [inferred(model, text) for text in support.SENTENCES[:COUNT]]
     if all(matches(pair, [one.negative, one.positive], 0) for one in others):
         fail(idea="모델의 입력", expected=show(want), got=show(pair), symptom="constant")
-    rounded = [("hard-probs", [round(one, digits) for one in want]) for digits in range(4)]
-    recognise(pair, rounded, atol=ATOL, idea="softmax", expected=want)
+    recognise_rounded(pair, want)
     if not matches(total, 1.0, ATOL):
         fail("두 확률의 합이 1이 아닙니다.", **not_one)
     assert_close(pair, want, atol=ATOL, idea="softmax", message="확률이 로짓의 softmax와 다릅니다.")
+
+
+def recognise_rounded(pair, want):
+    """소수 몇 자리에서 반올림한 확률인지. 넷째 자리까지만 보이면 같아 보이므로 더 적습니다."""
+    expected, got = (f"[{negative:.6f}, {positive:.6f}]" for negative, positive in (want, pair))
+    for digits in range(6):
+        if matches(pair, [round(one, digits) for one in want], 1e-7):
+            fail(idea="softmax", expected=expected, got=got, symptom="hard-probs")
 
 
 def check_not_sorted(model):
@@ -183,10 +191,29 @@ def test_long_text_is_truncated(model):
             # 토크나이저가 아는 한계까지 읽었다면, 몇 토큰에서 자를지 정하지 않은 것입니다.
             symptom = "tokenizer-limit" if length == tokenizer.model_max_length else "other-length"
             fail(idea="truncation", expected=f"{limit}토큰", got=f"{length}토큰", symptom=symptom)
+    check_not_chunked(model, pair)
     for ids in (whole[:limit], whole[-limit:], whole[1 : limit + 1]):
         if matches(pair, answer_to(model, ids).softmax(-1), ATOL):
             fail(idea="truncation", expected=show(want), got=show(pair), symptom="special-lost")
     fail(message, idea="truncation", expected=show(want), got=show(pair))
+
+
+def check_not_chunked(model, pair):
+    """긴 글을 여러 조각으로 나누어 읽고, 조각들의 답을 모은 것인지."""
+    tokenizer, limit = support.tokenizer(), support.SEQ_LEN
+    how = {"truncation": True, "max_length": limit, "return_overflowing_tokens": True, "padding": True}
+    for stride in (0, limit // 4, limit // 2):
+        inputs = tokenizer(support.LONG_TEXT, stride=stride, **how, return_tensors="pt").to(model.device)
+        logits = support.reference_logits(model, inputs)
+        gathered = {
+            "확률을 평균한": logits.softmax(-1).mean(0),
+            "로짓을 평균한": logits.mean(0).softmax(-1),
+            "마지막 조각만 본": logits[-1].softmax(-1),
+        }
+        for name, answer in gathered.items():
+            if matches(pair, answer, ATOL):
+                shown = {"expected": f"앞의 {limit}토큰", "got": f"조각 {len(logits)}개", "gathered": name}
+                fail(idea="truncation", symptom="chunks", **shown)
 
 
 @todo("3-4")
