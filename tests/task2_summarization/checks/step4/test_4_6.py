@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import explained, when
+from course.checks.recognising import explained, sound, when
 from course.checks.words import fail, todo
 
 IDEA = "이어 할 체크포인트"
@@ -139,6 +139,22 @@ def test_it_is_the_whole_checkpoint_with_most_steps(choose):
         symptom = WRONG.get(got.name)
         message = "" if symptom else "가장 나중의 온전한 체크포인트가 아닙니다."
         fail(message, idea=IDEA, expected=want.name, got=got.name, symptom=symptom)
+
+
+@todo("4-6")
+@pytest.mark.parametrize(("less", "most"), [(9_871, 10_023), (98_713, 100_271), (998_461, 1_003_517)])
+def test_the_number_of_digits_does_not_matter(choose, less, most):
+    """오래 학습하면 스텝 수의 자릿수가 늘어납니다. 글로 견주면 앞의 것이, 수로 견주면 뒤의 것이 큽니다."""
+    if not sound(lambda: choose(STEPS) == choose.folder / f"checkpoint-{WANT}"):
+        return  # 앞의 검사가 말합니다.
+    got = choose({less: True, most: True})
+    want = choose.folder / f"checkpoint-{most}"
+    named(got, choose.folder, want)
+    if got != want:
+        came = "None" if got is None else got.name
+        symptom = "fixed-width" if came == f"checkpoint-{less}" else None
+        message = "" if symptom else "가장 나중의 체크포인트가 아닙니다."
+        fail(message, idea="스텝 수", expected=want.name, got=came, symptom=symptom)
 
 
 @todo("4-6")

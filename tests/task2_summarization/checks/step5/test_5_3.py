@@ -24,6 +24,32 @@ BEAMS, LENGTH = 5, 14  # 모델의 것(2, 9)과도, transformers의 기본값(1,
 TALK = "\n".join(support.TURNS[1:4])
 PROMPT, FRESH = 23, 11  # 디코더뿐인 모델이 읽는 토큰과 새로 쓸 토큰의 수
 AGAIN = {"idea": "길이", "expected": f"새로 {FRESH}토큰"}
+# 쓰는 글을 바꿀 수 있는 설정과, 적지 않았을 때의 값. 빔과 길이만 요청의 것이고 이것들은 모델의 것입니다.
+STEERING: dict[str, Any] = {
+    "do_sample": False,
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 1.0,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "length_penalty": 1.0,
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "early_stopping": False,
+    "min_length": 0,
+    "renormalize_logits": False,
+    "num_return_sequences": 1,
+    **dict.fromkeys(("min_p", "min_new_tokens", "max_time", "stop_strings", "bad_words_ids", "suppress_tokens")),
+    **dict.fromkeys(("begin_suppress_tokens", "exponential_decay_length_penalty", "sequence_bias", "guidance_scale")),
+    **dict.fromkeys(("eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_eos_token_id")),
+}
+# 빔이 하나이면 쓰이지 않는 것. 그때는 적지 않은 것과 같은 값으로 되돌려도 글이 같습니다.
+FOR_BEAMS = ("length_penalty", "early_stopping")
+OWN = {"length_penalty": 1.7, "repetition_penalty": 1.3, "early_stopping": True, "min_length": 5}
+REQUESTS = [(1, 11), (3, 9), (2, 19), (8, 31)]  # 빔과 길이. 모델의 것(2, 9)과 하나씩만 같은 것도 있습니다.
 
 
 def ids_of(talk: str = TALK) -> Tensor:
@@ -76,11 +102,10 @@ class Writing:
         rows: `generate`가 돌려준 요약의 수.
     """
 
-    def __init__(self, step: Any, beams: int = BEAMS, end: int | None = None) -> None:
-        """`end`는 모델이 끝 토큰으로 알 번호. None이면 그대로입니다."""
+    def __init__(self, step: Any, beams: int = BEAMS, length: int = LENGTH, **own: Any) -> None:
+        """`own`은 모델의 생성 설정 가운데 달리할 것."""
         writer = models.summarizer()
-        if end is not None:
-            writer.generation_config.eos_token_id = end
+        writer.generation_config.update(**own)
         real = writer.generate
         self.given: dict[str, Any] = {}
         self.written_out: set[str] = set()
@@ -127,7 +152,7 @@ class Writing:
             patch.setattr(
                 "step2_dialogue_dataset.encode_dialogue", lambda tokenizer, talk, length: support.encoded(talk, length)
             )
-            self.row = summarizer.write(TALK, beams, LENGTH)
+            self.row = summarizer.write(TALK, beams, length)
         for name, value in kept.items():
             if getattr(summarizer, name) != value:
                 shown = {"expected": f"{name}={value}", "got": f"{name}={getattr(summarizer, name)}"}
@@ -178,7 +203,7 @@ def test_a_summary_that_ends_early_stays_short(step, writing):
     if not (isinstance(writing.row, Tensor) and tuple(writing.row.tolist()) == want()):
         return  # 앞의 검사가 말합니다.
     end, right = ended_early()
-    made = Writing(step, end=end)
+    made = Writing(step, eos_token_id=end)
     got = tuple(made.row.tolist())
     if got != right:
         shown = {"expected": f"{len(right)}토큰", "got": f"{len(got)}토큰"}
@@ -202,10 +227,43 @@ def name_the_overridden(writing: Writing) -> None:
             fail(idea=IDEA, symptom="others-overridden", **shown)
 
 
+def changed_settings(writing: Writing, beams: int) -> list[tuple[str, Any, Any]]:
+    """요청에 없는데 모델의 것과 다르게 건넨 설정의 (이름, 모델의 값, 건넨 값)들. None은 적지 않은 것입니다."""
+    changed = []
+    for name, unwritten in STEERING.items():
+        own, given = writing.before.get(name), writing.given.get(name)
+        if given is None or given == own or given == [own]:
+            continue
+        if given == unwritten and (own is None or (beams == 1 and name in FOR_BEAMS)):
+            continue
+        changed.append((name, own, given))
+    return changed
+
+
 def is_capped(step: Any, writing: Writing) -> bool:
     """많이 달라고 하면 모델의 설정만큼, 적게 달라고 하면 그만큼 건네는가."""
     own = models.GENERATION["num_beams"]
     return writing.given.get("num_beams") == own and Writing(step, beams=1).given.get("num_beams") == 1
+
+
+@todo("5-3")
+def test_only_the_beams_and_the_length_are_the_requests(step, writing):
+    """요청에 있는 것은 빔과 길이뿐입니다. 나머지는 어떤 요청에서든 모델의 것입니다."""
+    if not (isinstance(writing.row, Tensor) and tuple(writing.row.tolist()) == want()):
+        return  # 앞의 검사가 말합니다.
+    usual = changed_settings(Writing(step, **OWN), BEAMS)
+    for name, own, given in usual:
+        shown = {"expected": f"{name}={own}", "got": f"{name}={given}"}
+        fail(idea=IDEA, symptom="sampled" if name == "do_sample" else "others-overridden", **shown)
+    for beams, length in REQUESTS:
+        made = Writing(step, beams, length, **OWN)
+        request = f"빔 {beams}개, {length}토큰까지"
+        for name, own, given in changed_settings(made, beams):
+            shown = {"expected": f"{name}={own}", "got": f"{name}={given}", "request": request}
+            fail(idea=IDEA, symptom="changed-by-request", usual=f"빔 {BEAMS}개, {LENGTH}토큰까지", **shown)
+        if tuple(made.row.tolist()) != written_with(num_beams=beams, max_length=length, **OWN):
+            about = {"expected": f"{request} 쓴 요약", "got": f"다른 요약 ({len(made.row)}토큰)"}
+            fail("요청한 빔의 수와 길이로 쓴 요약과 다릅니다.", idea=IDEA, **about)
 
 
 @todo("5-3")
