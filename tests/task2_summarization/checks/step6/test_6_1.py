@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import optuna
@@ -61,6 +62,14 @@ def test_a_range_is_asked_as_it_is(load, kind, picked, low, high):
     }[kind]
     if distribution is None:
         fail(idea=IDEA, symptom="not-asked", expected=str(want), got=f"{kind}을(를) 묻지 않음", name=kind)
+    if kind == "log_uniform_values":
+        ends = [FloatDistribution(log(low), log(high)) for log in (math.log10, math.log, math.log2)]
+        if distribution in ends:
+            fail(idea=IDEA, symptom="exponents-asked", expected=str(want), got=str(distribution), name=kind)
+    for base, power in (("10", 10**picked), ("e", math.exp(picked))):
+        if got == power and kind != "int_uniform":
+            about = {"expected": repr(picked), "got": f"{got:.6g}"}
+            fail(idea=IDEA, symptom="as-exponent", **about, base=base, name=kind)
     if distribution != want:
         wrong = [("not-log", FloatDistribution(low, high))] if kind == "log_uniform_values" else []
         if kind == "uniform":
@@ -113,7 +122,11 @@ def test_categories_come_back_as_written(load, values, place):
     ("kind", "facts", "picked"),
     [
         ("q_uniform", {"min": 8, "max": 56, "q": 8}, 24.0),
+        ("q_log_uniform_values", {"min": 6.0, "max": 700.0, "q": 4}, 29.3),
         ("normal", {"mu": 7.0, "sigma": 3.0}, 0.7),
+        ("q_normal", {"mu": 24.0, "sigma": 9.0, "q": 5}, 0.31),
+        ("log_normal", {"mu": 1.3, "sigma": 0.4}, 0.82),
+        ("q_log_normal", {"mu": 2.9, "sigma": 0.6, "q": 3}, 0.44),
         ("inv_log_uniform_values", {"min": 1e-5, "max": 1e-3}, 3e-4),
         ("categorical_w_probabilities", {"values": [3, "글", 7], "probabilities": [0.2, 0.5, 0.3]}, 0.6),
     ],
@@ -143,5 +156,8 @@ def test_the_rest_is_left_to_the_library(load, kind, facts, picked):
         if distribution in [*ordinary, IntDistribution(int(low), int(high) or 1)]:
             fail(symptom="rest-as-ordinary", **about)
         fail(f"{kind}을(를) 물은 분포가 다릅니다.", **{name: one for name, one in about.items() if name != "name"})
+    if got == picked and got != value and "q" in facts:
+        about = {"expected": repr(value), "got": repr(got), "q": facts["q"], "name": kind}
+        fail(idea=IDEA, symptom="not-a-multiple", **about)
     if got != value or type(got) is not type(value):
         fail(f"{kind}에서 고른 값이 다릅니다.", idea=IDEA, expected=repr(value), got=repr(got))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import recognise
+from course.checks.recognising import recognise, sound
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 from nlpbook.sweeps.study import COMPLETE, FAILED, INTERRUPTED, KILLED, PRUNED, RUNNING, SKIPPED, WAITING
@@ -65,6 +65,19 @@ def test_a_new_search_has_every_slot_once(load):
     wrong += [("pair-swapped", [(0, slot) for slot in range(4)])]
     recognise(got, wrong, idea=IDEA, expected=want)
     assert_equal(got, want, idea=IDEA, message="처음 적어 둘 것이 다릅니다.")
+
+
+@todo("6-5")
+def test_slots_past_the_count_are_left_alone(load):
+    """count를 줄여 이어 하면, 그 밖의 자리는 더 하지 않습니다. 자리는 0부터 count-1까지입니다."""
+    ended = [(0, COMPLETE), (2, FAILED), (3, FAILED), (5, INTERRUPTED), (6, COMPLETE), (8, KILLED)]
+    attempts = [attempt_of(slot, 0, status) for slot, status in ended]
+    if sound(lambda: wanted(load, 9, attempts, 4) == planned(9, attempts, 4)):
+        got, want = wanted(load, 3, attempts, 4), planned(3, attempts, 4)
+        past = [one for one in got if one[0] >= 3]
+        if past and [one for one in got if one[0] < 3] == want:
+            fail(idea=IDEA, symptom="past-the-count", expected=str(want), got=str(got), count=3, slot=past[0][0])
+        assert_equal(got, want, idea=IDEA, message="count를 줄여 이어 할 때 다시 할 것이 다릅니다.")
 
 
 @todo("6-5")
