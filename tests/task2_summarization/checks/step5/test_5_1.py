@@ -256,8 +256,13 @@ def test_every_dialogue_has_its_own_summary(fresh):
         about = {"expected": f"배치 {len(BATCHES)}개를 요약", "got": "요약하지 않음", "symptom": symptom}
         fail("아무 배치도 요약하지 않았습니다.", idea=IDEA, **about)
     if len(summarized[0]) == len(TALKS):
-        about = {"expected": f"대화 {len(BATCHES[0])}개", "got": f"대화 {len(TALKS)}개 모두", "symptom": "whole"}
-        fail(idea="배치", **about)
+        about = {"expected": f"대화 {len(BATCHES[0])}개", "got": f"대화 {len(TALKS)}개 모두"}
+        times = sum(len(talks) == len(TALKS) for talks in summarized)
+        if times > 1:
+            fail(idea="배치", symptom="whole", expected=about["expected"], got=f"{about['got']}({times}번)")
+        if len(summarized) == 1 and fresh.events[0][0] == "요약":
+            fail(idea="배치", symptom="whole-at-once", **about)
+        fail(idea="배치", symptom="whole", **about)
     if not fresh.all("적음"):
         symptom = "memory-only" if fresh.in_memory else "not-recorded"
         fail(idea="일지", expected="journal.add", got="부르지 않음", symptom=symptom)

@@ -28,8 +28,13 @@ RECORDS = [
     line(PRUNED, -0.04, 19),
     line(INTERRUPTED, None, 23),
 ]
-DONE = [one for one in RECORDS if one["status"] == COMPLETE]
-VALUES = [one["value"] for one in DONE]
+# 값이 0인 줄이 가장 좋은 것도 가장 나쁜 것도 아닙니다.
+SIGNED = [*RECORDS, line(COMPLETE, -0.13, 37), line(PRUNED, -0.58, 41)]
+
+
+def finished(records: list[dict[str, Any]]) -> list[float]:
+    """끝까지 한 시도들의 값."""
+    return [one["value"] for one in records if one["status"] == COMPLETE]
 
 
 def found_in(load, records: list[dict[str, Any]], maximize: bool) -> dict[str, Any]:
@@ -75,6 +80,9 @@ def test_the_best_is_the_best_of_the_finished(load, maximize, best):
     number = got.get("trial") if isinstance(got, dict) else None
     if number in (3, 19):
         fail(idea=IDEA, symptom="all-counted", expected=f"시도 {best}", got=f"일찍 멈춘 시도 {number}")
+    if got is None and starts_from_zero(load, maximize):
+        about = {"expected": f"시도 {best}의 줄", "got": "None", "side": "큰" if maximize else "작은"}
+        fail(idea=IDEA, symptom="started-from-zero", **about)
     other = {True: 17, False: 11}[maximize]
     if number == other:
         goal = "클수록" if maximize else "작을수록"
@@ -84,26 +92,67 @@ def test_the_best_is_the_best_of_the_finished(load, maximize, best):
     fail("가장 좋은 줄이 다릅니다.", idea=IDEA, expected=want, got=got)
 
 
+def best_of_one(load, value: float, maximize: bool) -> Any:
+    """끝까지 한 시도가 하나뿐일 때의 best에서 꺼낸 값. 고르지 못했으면 None입니다."""
+    best = found_in(load, [line(FAILED, None, 47), line(COMPLETE, value, 43)], maximize)["best"]
+    return best["value"] if isinstance(best, dict) else best
+
+
+def starts_from_zero(load, maximize: bool) -> bool:
+    """끝까지 한 시도가 하나뿐이어도, 그 값이 0보다 나을 때만 고르는가."""
+    better = 0.37 if maximize else -0.37
+    return sound(
+        lambda: (
+            best_of_one(load, better, maximize) == better
+            and all(best_of_one(load, one, maximize) is None for one in (-better, 0.0))
+        )
+    )
+
+
 @todo("6-4")
 @pytest.mark.parametrize("maximize", [True, False])
-def test_the_numbers_are_of_the_finished(load, maximize):
+def test_any_value_can_be_the_best(load, maximize):
+    """끝까지 한 시도가 하나뿐이면, 그 값이 0이든 0보다 크든 작든 그것이 가장 좋습니다."""
+    for value in (0.37, 0.0, -0.37):
+        if not sound(lambda value=value: best_of_one(load, value, maximize) is None):
+            continue  # 줄이 아닌 것과 멈추는 것은 다른 검사들이 말합니다.
+        about = {"expected": f"값이 {value}인 시도", "got": "None"}
+        if starts_from_zero(load, maximize):
+            side = "큰" if maximize else "작은"
+            fail(idea=IDEA, symptom="started-from-zero", side=side, **about)
+        if value == 0 and sound(lambda: best_of_one(load, 0.37, maximize) == 0.37):
+            fail(idea=IDEA, symptom="zero-dropped", **about)
+        fail("끝까지 한 시도가 하나 있는데 best가 None입니다.", idea=IDEA, **about)
+
+
+@todo("6-4")
+@pytest.mark.parametrize("maximize", [True, False])
+@pytest.mark.parametrize("records", [SIGNED, RECORDS])
+def test_the_numbers_are_of_the_finished(load, records, maximize):
     """평균, 최소, 최대도 끝까지 한 것들의 것입니다. 목표가 무엇이든 같습니다."""
-    got = found_in(load, RECORDS, maximize)
-    everything = [one["value"] for one in RECORDS if one["value"] is not None]
-    numbers = [got[name] if name != "average" else round(got[name], DIGITS) for name in NAMES[1:]]
-    want = three(VALUES)
+    if records is RECORDS and not sound(lambda: numbers_in(load, SIGNED, maximize) == three(finished(SIGNED))):
+        return  # 앞의 줄들에서 말합니다.
+    values = finished(records)
+    everything = [one["value"] for one in records if one["value"] is not None]
+    numbers = numbers_in(load, records, maximize)
+    want = three(values)
     if numbers == want:
         return
+    best = max(values) if maximize else min(values)
+    if numbers == three([one for one in values if one != best]) and best != 0:
+        about = {"expected": shown(want), "got": shown(numbers), "best": best}
+        fail(idea=IDEA, symptom="best-dropped", **about)
     wrong = [
         ("min-max-swapped", [want[0], want[2], want[1]]),
-        ("zero-dropped", three([one for one in VALUES if one])),
+        ("zero-dropped", three([one for one in values if one])),
+        ("zero-dropped", three([one for one in values if one > 0])),
         ("all-counted", three(everything)),
         ("all-counted", [three(everything)[0], *want[1:]]),
         ("all-counted", [want[0], *three(everything)[1:]]),
-        ("divided-by-all", [round(sum(VALUES) / len(RECORDS), DIGITS), *want[1:]]),
-        ("median", [round(median(VALUES), DIGITS), *want[1:]]),
-        *[("median", [sorted(VALUES)[place], *want[1:]]) for place in (1, 2)],
-        ("middle-of-ends", [round((max(VALUES) + min(VALUES)) / 2, DIGITS), *want[1:]]),
+        ("divided-by-all", [round(sum(values) / len(records), DIGITS), *want[1:]]),
+        ("median", [round(median(values), DIGITS), *want[1:]]),
+        *[("median", [one, *want[1:]]) for one in sorted(values)[1:-1]],
+        ("middle-of-ends", [round((max(values) + min(values)) / 2, DIGITS), *want[1:]]),
     ]
     recognise(numbers, wrong, idea=IDEA, expected=shown(want), shown=shown(numbers))
     fail(
@@ -112,6 +161,12 @@ def test_the_numbers_are_of_the_finished(load, maximize):
         expected=shown(want),
         got=shown(numbers),
     )
+
+
+def numbers_in(load, records: list[dict[str, Any]], maximize: bool) -> list[Any]:
+    """학생의 average, min, max."""
+    got = found_in(load, records, maximize)
+    return [got[name] if name != "average" else round(got[name], DIGITS) for name in NAMES[1:]]
 
 
 def three(values: list[float]) -> list[float]:
