@@ -27,6 +27,10 @@ NAME = re.compile(r"name '(\w+)'|variable '(\w+)'")
 NO_IMPORT = (
     "빈 자리를 알리는 todo를 불러오는 줄이 없습니다. import들 아래에 `from todo import todo`를 되돌려 놓아 주세요."
 )
+FORGOTTEN = (
+    "이 줄의 위에 `except … as {name}`이 있습니다. as 뒤의 이름은 except의 묶음이 끝나면 지워지고, 묶음 안에서 그 "
+    "이름에 새로 담은 값도 함께 사라집니다. as 뒤에 다른 이름을 쓰면 어떨까요?"
+)
 NOT_A_STOP = ("", INTERRUPTED)  # 학생의 줄에서 멈춘 것이 아닙니다.
 
 
@@ -62,14 +66,28 @@ class Source:
         return TODO_IMPORT.search(self.text) is not None
 
     @cached_property
-    def _functions(self) -> list[tuple[int, int]] | None:
-        """함수마다의 첫 줄과 끝 줄(1부터). 문법이 틀린 파일이면 None."""
+    def _tree(self) -> ast.Module | None:
+        """파일의 구문. 문법이 틀린 파일이면 None."""
         try:
-            tree = ast.parse(self.text)
+            return ast.parse(self.text)
         except (SyntaxError, ValueError):
             return None
+
+    @cached_property
+    def _functions(self) -> list[tuple[int, int]] | None:
+        """함수마다의 첫 줄과 끝 줄(1부터). 문법이 틀린 파일이면 None."""
+        if self._tree is None:
+            return None
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-        return [(one.lineno, one.end_lineno or one.lineno) for one in ast.walk(tree) if isinstance(one, kinds)]
+        return [(one.lineno, one.end_lineno or one.lineno) for one in ast.walk(self._tree) if isinstance(one, kinds)]
+
+    def is_forgotten(self, name: str, line: int) -> bool:
+        """그 줄의 위에, 같은 함수 안에, `except … as 이름`이 있는가. 그 이름은 except의 묶음이 끝나면 지워집니다."""
+        first = max((begin for begin, end in self._functions or () if begin <= line <= end), default=1)
+        handlers = [one for one in ast.walk(self._tree or ast.Module([], [])) if isinstance(one, ast.ExceptHandler)]
+        return any(
+            name and one.name == name and first <= one.lineno and (one.end_lineno or 0) < line for one in handlers
+        )
 
     def above(self, line: int) -> Iterator[Region]:
         """그 줄 위의 자리들, 가까운 것부터. 읽을 수 있는 파일이면 같은 함수 안의 것만."""
@@ -218,7 +236,8 @@ class Blame:
         """학생의 파일 `source`의 `line`에서 멈췄습니다."""
         region = source.region_at(line)
         if region is not None and region.id == verdict.todo:
-            return verdict
+            name = _missing_name(verdict)
+            return replace(verdict, says=FORGOTTEN.format(name=name)) if source.is_forgotten(name, line) else verdict
         if region is not None and is_untouched(source.text, region):  # todo의 import가 지워졌습니다.
             title = f"먼저 TODO {region.id}을(를) 채워야 검사할 수 있습니다"
             return _waiting(verdict, title, self._about_import(source))
@@ -261,8 +280,7 @@ class Blame:
 
     def _without_name(self, verdict: Verdict, source: Source, line: int) -> Verdict:
         """자리 밖의 줄이 쓰는 이름이 없습니다. 그 이름을 만들기로 한 자리의 TODO가 말합니다."""
-        found = NAME.search(verdict.title)
-        name = found and (found[1] or found[2])
+        name = _missing_name(verdict)
         promised = promised_names(self._task.first_look(source.name) or "")
         maker = next((one.id for one in source.above(line) if name in promised.get(one.id, ())), verdict.todo)
         if maker != verdict.todo and not self._verdict_of(maker).is_right:
@@ -271,7 +289,7 @@ class Blame:
             "위의 TODO가 만들어야 할 이름을 쓰는 줄입니다. 자리 안에서 같은 철자의 이름에 값을 담았는지, "
             "if나 for의 안에서만 담지는 않았는지 보세요."
         )
-        return replace(verdict, says=says)
+        return replace(verdict, says=FORGOTTEN.format(name=name) if source.is_forgotten(name, line) else says)
 
     def _pointed(self, verdict: Verdict, own: Source) -> Verdict:
         """어디인지 모르는 판정에 제 자리를 이어 줍니다."""
@@ -308,6 +326,12 @@ class Blame:
         marks = f"# [TODO {verdict.todo}]와(과) # [END {verdict.todo}]"
         says = f"{error} 자리의 처음과 끝에 {marks} 줄을 되돌려 놓아 주세요."
         return replace(verdict, says=f"{verdict.says} {says}".strip())
+
+
+def _missing_name(verdict: Verdict) -> str:
+    """없다고 멈춘 이름. 이름 때문에 멈춘 것이 아니면 빈 글입니다."""
+    found = NAME.search(verdict.title) if verdict.error in NO_NAME else None
+    return (found[1] or found[2]) if found else ""
 
 
 def _marks_after(text: str, error: RegionError) -> bool:

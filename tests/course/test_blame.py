@@ -76,6 +76,22 @@ def test_name_a_region_did_not_make_blocks_what_needs_it(check):
     assert "같은 철자의 이름" in verdicts[0].says
 
 
+FALLS = "try:\n    answer = number * 2 + int('')\nexcept ValueError as answer:\n    answer = number * 2"
+
+
+@pytest.mark.parametrize("more", ["", "\nanswer += 0"], ids=["read below the region", "read in the region"])
+def test_name_that_an_except_block_deletes_is_told_of(check, more):
+    [verdict] = check(splice(STEP1, "1-1", FALLS + more), "1-1")
+    assert (verdict.state, verdict.error) == ("broken", "UnboundLocalError")
+    assert "except … as answer" in verdict.says
+
+
+def test_name_that_an_except_block_deletes_is_not_blamed_for_another(check):
+    [verdict] = check(splice(STEP1, "1-1", FALLS.replace("as answer", "as wrong") + "\nanswer += nubmer"), "1-1")
+    assert verdict.error == "NameError"
+    assert "except …" not in verdict.says
+
+
 @pytest.mark.parametrize("code", ["answer = (1", "for one in number:"], ids=["in the region", "seen below the region"])
 def test_syntax_error_is_said_by_its_region(check, code):
     verdicts = check(splice(splice(STEP1, "1-1", code), "1-2", "return 3"), "1-1", "1-2", "2-1")

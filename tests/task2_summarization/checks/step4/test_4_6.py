@@ -178,6 +178,8 @@ def test_none_is_whole(choose, steps):
     named(got, choose.folder, None)
     if got is not None:
         came = got.name
-        symptom = "half-written" if came == "checkpoint-44" else None
+        symptom = {"checkpoint-44": "half-written"}.get(came)
+        if got == choose.folder:
+            symptom, came = "folder-itself", f"{came} 폴더"
         message = "" if symptom else "온전한 체크포인트가 없는데 무언가를 골랐습니다."
         fail(message, idea=IDEA, expected="None", got=came, symptom=symptom)

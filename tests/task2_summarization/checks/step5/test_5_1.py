@@ -225,6 +225,7 @@ def misplaced() -> list[tuple[str, list[str]]]:
     in_order = [""] * len(want)
     flipped = [""] * len(want)
     sorted_in = [""] * len(want)
+    sorted_out = [""] * len(want)
     count = 0
     for numbers in BATCHES:
         for place, number in enumerate(numbers):
@@ -232,8 +233,15 @@ def misplaced() -> list[tuple[str, list[str]]]:
             in_order[number] = want[count]
             flipped[number] = want[numbers[-1 - place]]
             sorted_in[number] = want[sorted(numbers)[place]]
+            sorted_out[sorted(numbers)[place]] = want[number]
             count += 1
-    return [("first-dialogues", first), ("file-order", in_order), ("reversed", flipped), ("sorted-in-batch", sorted_in)]
+    batched = [("reversed", flipped), ("sorted-in-batch", sorted_in), ("sorted-when-recorded", sorted_out)]
+    return [("first-dialogues", first), ("file-order", in_order), *batched]
+
+
+def sliced_talks() -> list[list[str]]:
+    """배치마다 가장 작은 번호부터 그 수만큼 잇달아 자른 대화들."""
+    return [TALKS[min(numbers) : min(numbers) + len(numbers)] for numbers in BATCHES]
 
 
 def counted_places() -> list[list[int]]:
@@ -277,6 +285,10 @@ def test_every_dialogue_has_its_own_summary(fresh):
     place = next(index for index, (one, two) in enumerate(zip(got, want, strict=True)) if one != two)
     expected, shown = f"{place}번 {want[place]!r}", f"{place}번 {got[place]!r}"
     recognise(got, misplaced(), idea="번호", expected=expected, shown=shown)
+    if summarized == sliced_talks():
+        numbers = next(one for one in BATCHES if list(one) != list(range(min(one), min(one) + len(one))))
+        took = f"{min(numbers)}번부터 {min(numbers) + len(numbers) - 1}번까지"
+        fail(idea="번호", symptom="sliced-from-least", expected=", ".join(map(str, numbers)), got=took)
     fail("요약이 제 대화의 것이 아닙니다.", idea="번호", expected=expected, got=shown)
 
 
