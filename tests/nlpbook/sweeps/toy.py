@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,8 @@ TASK = SweepTask(
 
 
 def main() -> None:
+    # 시험을 뒤에서(&) 돌리면 SIGINT를 무시한 채 물려받습니다. 시험이 보내는 것은 어디에서나 들어야 합니다.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser()
     parser.add_argument("sweep")
     parser.add_argument("outputs")
