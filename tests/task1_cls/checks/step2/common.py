@@ -427,6 +427,13 @@ def drops_last(loader: DataLoader) -> bool:
     return bool(getattr(loader.batch_sampler, "drop_last", False))
 
 
+def check_read_again(loader: DataLoader) -> None:
+    """한 번 읽은 로더를 다시 읽을 수 있는지. 반복자(iterator)는 한 번 읽으면 비어 있습니다."""
+    first, second = (flat(list(loader.batch_sampler)) for _ in range(2))
+    if first and not second:
+        fail(idea="반복자", expected=f"예문 {len(first)}개", got="하나도 없음", symptom="read-once")
+
+
 def check_in_file_order(loader: DataLoader) -> None:
     """파일 순서대로, 모든 예문을 한 번씩, 몇 번을 읽어도 같게 읽는지."""
     items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
@@ -461,6 +468,9 @@ def check_longest_first(loader: DataLoader, mode: str) -> None:
     if items != reference(mode) and Counter(items) == Counter(reference(mode)):
         fail(idea="데이터셋", expected="파일 순서의 데이터셋", got="다시 늘어놓은 데이터셋", symptom="rearranged")
     if is_longest_first(first):
+        count = len(set(flat(list(loader.batch_sampler))))
+        if len(first) == len(items) > count:
+            fail(idea="sampler", expected=f"{len(items)}가지", got=f"{count}가지", symptom="same-length")
         return
     shown = loader.batch_sampler.batch_size + 2  # 둘째 배치의 첫머리까지
     got = f"토큰 {', '.join(str(len(ids)) for ids, _ in first[:shown])}, …개"

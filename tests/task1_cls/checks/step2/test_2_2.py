@@ -10,6 +10,7 @@ from tests.task1_cls.checks.step2.common import (
     batches,
     check_collate,
     check_elsewhere,
+    check_read_again,
     check_sizes,
     check_split,
     dataset_items,
@@ -35,6 +36,7 @@ def test_train_loader_uses_the_training_batch_size(load):
 @todo("2-2")
 def test_train_order_changes_every_epoch(load):
     """순서는 파일과 다르고, 에포크마다 다릅니다."""
+    check_read_again(make(load, "train"))
     loader = make(load, "train")
     items = [(tuple(one["input_ids"]), int(one["labels"])) for one in dataset_items(loader)]
     first, second = flat(batches(loader)), flat(batches(loader))

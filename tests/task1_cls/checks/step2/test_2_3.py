@@ -7,6 +7,7 @@ from tests.task1_cls.checks.step2.common import (
     check_collate,
     check_elsewhere,
     check_in_file_order,
+    check_read_again,
     check_sizes,
     check_split,
     make,
@@ -28,6 +29,7 @@ def test_validation_loader_uses_the_evaluation_batch_size(load):
 @todo("2-3")
 def test_validation_order_is_the_files(load):
     """검증은 몇 번을 해도 파일 순서 그대로입니다."""
+    check_read_again(make(load, "valid"))
     check_in_file_order(make(load, "valid"))
 
 

@@ -8,6 +8,7 @@ from tests.task1_cls.checks.step2.common import (
     check_collate,
     check_elsewhere,
     check_longest_first,
+    check_read_again,
     check_sizes,
     check_split,
     make,
@@ -29,6 +30,7 @@ def test_test_loader_uses_the_evaluation_batch_size(load):
 @todo("2-4")
 def test_longest_examples_come_first(load):
     """평가는 긴 예문부터이고, 5단계가 프로세스에 나누어 다시 읽어도 예문이 빠지지 않습니다."""
+    check_read_again(make(load, "test"))
     loader = make(load, "test")
     check_longest_first(loader, "test")
     order = list(evaluation_loader(loader).sampler)

@@ -103,6 +103,18 @@ def test_loss_is_the_batch_cross_entropy(steady, batch, logits):
 
 
 @todo("3-1")
+def test_a_loss_that_is_not_a_number_stays_so(steady, batch, logits):
+    """손실이 NaN이면 NaN 그대로입니다. 4단계가 그것을 보고 학습을 멈춥니다."""
+    if not matches(trained(steady, batch)["loss"], cross_entropy(logits, batch["labels"]), ATOL):
+        return  # 보통의 손실부터 다른 것은 다른 검사가 말합니다.
+    with torch.no_grad():
+        steady.lang_model.classifier.bias.fill_(float("nan"))
+    got = trained(steady, batch)["loss"]
+    if torch.isfinite(got).all():
+        fail(idea="NaN", expected="nan", got=show(got), symptom="hidden-nan")
+
+
+@todo("3-1")
 def test_gradient_reaches_every_part(model, batch):
     """손실을 역전파하면 머리와 몸통에 모두 기울기가 닿습니다. 기울기를 구하는 일은 부른 쪽이 합니다."""
     with no_side_effects(gradients=model):

@@ -127,6 +127,23 @@ def test_two_places_belong_to_the_labels(model):
 
 
 @todo("3-4")
+def test_answer_follows_the_weights(model):
+    """가중치가 달라지면 같은 문장의 답도 달라집니다."""
+    first, want = inferred(model, TEXT), support.reference_probabilities(model, TEXT)
+    if not matches([first.negative, first.positive], want, ATOL):
+        return  # 처음의 답부터 다른 것은 다른 검사가 말합니다.
+    with torch.no_grad():
+        model.lang_model.classifier.bias += torch.tensor([1.0, -1.0], device=model.device)
+    again = inferred(model, TEXT)
+    want = support.reference_probabilities(model, TEXT)
+    shown = {"expected": show(want), "got": show([again.negative, again.positive])}
+    if matches([again.negative, again.positive], [first.negative, first.positive], 0):
+        fail(idea="가중치", symptom="remembered", **shown)
+    if not matches([again.negative, again.positive], want, ATOL):
+        fail("바뀐 가중치의 답이 다릅니다.", idea="가중치", **shown)
+
+
+@todo("3-4")
 def test_answer_keeps_the_sentence(model):
     """답에는 물어본 문장이 그대로 있습니다."""
     got = inferred(model, TEXT).text

@@ -150,7 +150,8 @@ def test_predict_answers_the_texts(command_line):
             owner = next((one for one in DEFAULTS if one != name and DEFAULTS[one] == options[name]), None)
             if owner and options[owner] != DEFAULTS[owner]:
                 fail(idea="인수의 차례", symptom="swapped", name=owner, other=name, **shown)
-            fail(idea="기본값", symptom="own-default", **shown)
+            symptom = "none-default" if options[name] is None else "own-default"
+            fail(idea="기본값", symptom=symptom, **shown)
     several = command_line.understood(*TEXTS)
     if several is None:
         fail(idea="타입 힌트", expected="문장 2개", got="하나만 받음", symptom="one-text")
