@@ -126,6 +126,7 @@ def wrong_losses(logits: Tensor, labels: Tensor, smoothing: float, count: float)
         ("padding-smoothed", (total + smoothing * even[~counted].sum()) / count),
         *[("by-sentence", torch.stack(by_row).sum() / divisor) for divisor in (count, rows, own)],
         ("by-sentence", torch.stack(by_row).sum()),
+        ("by-sentence-rescaled", torch.stack(by_row).mean() * own / count),
     ]
 
 
@@ -191,6 +192,9 @@ def test_without_a_count_it_is_the_mean_of_this_batch(loss):
         ("none-some-left-out", total / ((labels > 0) & (labels != support.PAD)).sum()),
     ]
     recognise(got.reshape(()), wrong, atol=ATOL, idea="None", expected=want, shown=got)
+    for number, name in ((support.PAD, f"채움 토큰의 번호({support.PAD})"), (0, "0")):
+        missed = [("none-ignored-counted", total / (labels != number).sum())]
+        recognise(got.reshape(()), missed, atol=ATOL, idea="None", expected=want, shown=got, name=name)
     message = "num_items_in_batch가 없을 때의 손실이 이 배치의 평균과 다릅니다."
     assert_close(got.reshape(()), want, atol=ATOL, idea="None", message=message)
 

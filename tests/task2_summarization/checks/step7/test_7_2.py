@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from course.checks.recognising import recognise, require_value
+from course.checks.recognising import recognise, require_value, sound
 from course.checks.side_effects import no_side_effects
 from course.checks.words import assert_equal, fail, todo
 from nlpbook.errors import UserError
@@ -27,6 +27,8 @@ def assigned(load, count: int, gpus: list[str], cores: int) -> list[dict[str, An
         fail(idea=IDEA, symptom="one-dict", expected="일꾼마다 하나", got="모두 같은 것 하나")
     if gpus and len(got) == len(gpus) != count:
         fail(idea=IDEA, symptom="per-gpu", expected=f"일꾼 {count}개", got=f"{len(got)}개")
+    if not got and not gpus and sound(lambda: len(load(7).assign(count, [*NAMES, "8", "9"], cores)) == count):
+        fail(idea=IDEA, symptom="no-worker-without", expected=f"일꾼 {count}개", got="0개")
     if len(got) != count:
         fail("일꾼의 수만큼 있어야 합니다.", idea=IDEA, expected=f"{count}개", got=f"{len(got)}개")
     for one in got:

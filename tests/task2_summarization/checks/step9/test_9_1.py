@@ -63,6 +63,16 @@ def greedy(lengths: list[int], fits: Any, late: bool = False) -> Batches:
     return sorted(sorted(one) for one in made if one)
 
 
+def by_place(lengths: list[int], budget: int) -> Batches:
+    """길이순으로 담되, 번호 대신 몇 번째인지로 꺼낸 길이를 보고 닫은 것."""
+    made: Batches = [[]]
+    for length, other in zip(sorted(lengths), lengths, strict=True):
+        if made[-1] and (len(made[-1]) + 1) * other > budget:
+            made.append([])
+        made[-1].append(length)
+    return sorted(made)
+
+
 def wrong_batches(lengths: list[int], budget: int) -> Wrong:
     """헷갈리기 쉬운 배치들."""
     in_order = sorted(lengths)
@@ -79,6 +89,7 @@ def wrong_batches(lengths: list[int], budget: int) -> Wrong:
     yield "short-of-full", greedy(in_order, lambda batch, length: (len(batch) + 2) * length <= budget)
     yield "longest-forgotten", greedy(in_order, lambda batch, length: (len(batch) + 1) * batch[-1] <= budget)
     yield "longest-forgotten", greedy(in_order, lambda batch, length: (len(batch) + 1) * batch[0] <= budget)
+    yield "place-for-number", by_place(lengths, budget)
     yield "not-by-length", greedy(lengths, padded)
     yield "not-by-length", greedy(lengths, lambda batch, length: (len(batch) + 1) * length <= budget)
     yield "from-the-longest", greedy(in_order[::-1], padded)

@@ -72,6 +72,20 @@ def wrong_choices(starts: Found, logs: torch.Tensor, width: int) -> Wrong:
         return [((*starts[beam][0], token), score) for score, beam, token in many]
 
     yield "no-history", chosen(starts, candidates([(ids, 0.0) for ids, _ in starts], logs), width)
+    by_gain = sorted(((logs[beam, token].item(), beam, token) for _, beam, token in ranked), reverse=True)
+    yield (
+        "ranked-by-gain",
+        chosen(starts, [(gain + starts[beam][1], beam, token) for gain, beam, token in by_gain], width),
+    )
+    yield (
+        "added-twice",
+        chosen(starts, [(score + starts[beam][1], beam, token) for score, beam, token in ranked], width),
+    )
+    before_end = list(itertools.takewhile(lambda one: one[2] != END, top))
+    first_end = [one for rank, one in enumerate(top) if rank == len(before_end) < width]
+    yield "stopped-at-end", (texts(before_end)[:width], texts(first_end))
+    if len(starts) < width:
+        yield "as-many-as-beams", chosen(starts, ranked, width, many=2 * len(starts))
     yield "too-few", chosen(starts, ranked, width, many=width)
     yield "late-ends", (running, texts([one for one in top if one[2] == END]))
     yield "ends-run-on", (texts(top[:width]), finished)
@@ -139,11 +153,12 @@ def require_right(load: Any, starts: Found, logs: torch.Tensor, width: int) -> N
     if same(got, want, close):
         return
     about = {"idea": "빔 탐색의 한 걸음", "expected": told(want), "got": told(got)}
+    sizes = {"beams": len(starts), "width": width}
     if about["expected"] == about["got"]:
         about["expected"], about["got"] = (show([score for _, score in both[0]]) for both in (want, got))
     for symptom, wrong in wrong_choices(starts, logs, width):
         if same(got, wrong):
-            fail(symptom=symptom, **about)
+            fail(symptom=symptom, **about, **sizes)
     if [sorted(many) for many in got] == [sorted(many) for many in want]:
         fail("고른 글은 맞지만 점수가 높은 것부터 놓이지 않았습니다.", **about)
     fail("고른 글들이 기대와 다릅니다.", **about)
