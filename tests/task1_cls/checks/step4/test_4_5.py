@@ -87,11 +87,12 @@ def fill(model, number):
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
 
 
-def keep_all(new_trainer, device, folder, saving_mode, num_saving, again_at=0):
+def keep_all(new_trainer, device, folder, saving_mode, num_saving, again_at=0, values=VALUES):
     """검증 값들을 차례로 건넵니다. 검증할 때마다 가중치가 달라집니다.
 
     Args:
         again_at: 이만큼 검증한 뒤에는 새 루프가 같은 폴더에서 이어 합니다.
+        values: 검증마다의 (손실, 정확도).
 
     Returns:
         (saver, 저장했어야 하는 것들). 저장했어야 하는 것은 (값, 스텝 수, 가중치).
@@ -99,7 +100,7 @@ def keep_all(new_trainer, device, folder, saving_mode, num_saving, again_at=0):
     saver = WatchedSaver(folder, saving_mode, num_saving)
     model = WithDropout(device)
     held, want = [], []
-    for number, (loss, acc) in enumerate(VALUES, start=1):
+    for number, (loss, acc) in enumerate(values, start=1):
         if number in (1, again_at + 1):
             trainer = new_trainer(model=model, saver=saver, steps_per_epoch=PER_EPOCH, total_steps=100)
             trainer.config.learning.saving_mode, trainer.config.learning.num_saving = saving_mode, num_saving
@@ -199,6 +200,18 @@ def never_saved(saver, shown):
 MODES = pytest.mark.parametrize(
     ("saving_mode", "num_saving"), [("max val_acc", 2), ("min val_loss", 2), ("min val_loss", 1), ("max val_loss", 2)]
 )
+
+
+@todo("4-5")
+@pytest.mark.parametrize(("saving_mode", "values"), [("max val_acc", [(0.7, 0.0)]), ("min val_loss", [(0.0, 1.0)])])
+def test_zero_is_a_value_too(new_trainer, device, tmp_path, saving_mode, values):
+    """검증 값이 0이어도, 남길 자리가 있으면 저장합니다."""
+    usual, want = keep_all(new_trainer, device, tmp_path / "usual", saving_mode, 2)
+    if [one.value for one in usual.saved] != [value for value, _, _ in want]:
+        return  # 보통의 값에서도 틀린 것은 다른 검사가 말합니다.
+    saver, _ = keep_all(new_trainer, device, tmp_path / "zero", saving_mode, 2, values=values)
+    if not saver.saved:
+        fail(idea="참과 거짓", expected="0도 저장", got="저장하지 않음", symptom="zero-skipped", metric=saver.metric)
 
 
 @todo("4-5")

@@ -116,6 +116,16 @@ def test_only_the_lower_parts_are_frozen(load, model, layers):
         ("upside-down", [not one for one in want]),
         ("upper-layers", [False, *[index < LAYERS - layers for index in range(LAYERS)], True, True]),
         ("embeddings-left", [True, *want[1:]]),
+        ("part-of-embeddings", [None, *want[1:]]),
+        (
+            "by-prefix",
+            [
+                False,
+                *[not str(index).startswith(tuple(map(str, range(layers)))) for index in range(LAYERS)],
+                True,
+                True,
+            ],
+        ),
         *([("one-layer-off", frozen_below(layers + 1))] if layers < LAYERS else []),
         ("one-layer-off", frozen_below(layers - 1)),
     ]

@@ -65,6 +65,11 @@ def wrong_flows(attentions: list[torch.Tensor]) -> Wrong:
         yield "averaged", sum(many)
     yield "elementwise", torch.stack(halves).prod(0)
     yield "elementwise", torch.stack(means).prod(0)
+    product = torch.stack(halves).prod(0)
+    yield "elementwise", product / product.sum(-1, keepdim=True)
+    yield "once-itself", (chained(means) + eye) / 2
+    yield "layer-twice", chained([halves[0], *halves])
+    yield "layer-twice", chained([*halves, halves[-1]])
     yield "one-head", chained([(one[:, 0] + eye) / 2 for one in attentions])
     yield "heads-summed", chained([(one.sum(1) + eye) / 2 for one in attentions])
     yield "heads-maximum", chained([(one.amax(1) + eye) / 2 for one in attentions])

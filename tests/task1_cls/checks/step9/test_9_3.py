@@ -44,6 +44,14 @@ def wald(right: float, count: float, z: float) -> tuple[float, float]:
     return share - half, share + half
 
 
+def too_wide(share: float, count: float, z: float) -> tuple[float, float]:
+    """윌슨의 식에서 z²/4n²을 z²/4n으로 적은 것."""
+    shrink = 1 + z**2 / count
+    middle = (share + z**2 / (2 * count)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / count + z**2 / (4 * count))
+    return middle - half, middle + half
+
+
 def rows_of(
     lengths: list[int],
     correct: list[bool],
@@ -94,6 +102,19 @@ def wrong_rows(lengths: list[int], correct: list[bool], edges: list[int], z: flo
     )
     yield "ends-swapped", changed(lambda right, count, z: wilson(right, count, z)[::-1])
     rows = rows_of(*asked)
+    middles = [(*one[:3], (one[4] + one[5]) / 2, *one[4:]) for one in rows]
+    yield "middle-as-share", torch.tensor(middles)
+    yield "one-share", torch.tensor([(*one[:3], sum(correct) / total, *one[4:]) for one in rows])
+    yield "one-share", changed(lambda _, count, z: wilson(sum(correct) / total * count, count, z))
+    yield (
+        "one-share",
+        torch.tensor(
+            [(*one[:3], sum(correct) / total, *wilson(sum(correct) / total * one[2], one[2], z)) for one in rows]
+        ),
+    )
+    yield "count-not-squared", changed(lambda right, count, z: too_wide(right / count, count, z))
+    upto = next((i for i, (one, low) in enumerate(zip(rows, edges, strict=False)) if one[0] != low), len(rows))
+    yield "stopped-early", torch.tensor(rows[:upto])
     yield "of-all", torch.tensor([(*one[:3], one[3] * one[2] / total, *one[4:]) for one in rows])
     yield "percent", torch.tensor([(*one[:3], *(100 * value for value in one[3:])) for one in rows])
 
