@@ -119,7 +119,7 @@ def load_config(
         UserError: 그런 설정이 없거나, 모르는 항목이나 맞지 않는 값이 있을 때.
     """
     path = find_config(name_or_path, CONFIGS)
-    # [TODO 1-3] 파일, 환경 변수, 명령줄, 시도의 층을 앞서는 것이 뒤에 오도록 포개어, 설정 config로 바꾸세요.
+    # [TODO 1-3] 파일, 환경 변수, 명령줄, 시도의 층을 뒤의 것이 앞의 것을 덮도록 차례로 포개어, 설정 config로 바꾸세요.
     # 힌트: 층을 만드는 것은 environment_layer, command_line_layer, trial_layer이고, 다 포갠 것을 설정으로 바꾸며 글을
     #       필드의 종류로 읽는 것은 resolved입니다. 명령줄에 방금 적은 것과 셸에 늘 있던 것이 다르면, 어느 쪽이
     #       사람의 뜻일까요?

@@ -45,7 +45,7 @@ def token_batches(lengths: Sequence[int], max_tokens: int, generator: torch.Gene
     # [TODO 9-1] order를 앞에서부터, 한도를 넘기 바로 전까지 채워 가며 자른 배치들을 batches에 담으세요.
     # 힌트: 칸 수는 진짜 토큰의 합이 아닙니다. 짧은 것부터 담으면, 지금 담는 예문이 그 배치에서 몇 번째로 긴가요? 마지막
     #       배치는 한도에 닿지 않은 채로 끝납니다.
-    todo("9-1")  # 여기를 지우고 채워 주세요. 이 아래에서 쓰는 이름: index
+    todo("9-1")  # 여기를 지우고 채워 주세요.
     # [END 9-1]
     return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
 

@@ -212,22 +212,30 @@ def names_needed(text: str, region: Region) -> list[str]:
     used: set[str] = set()
     scope = function or tree
     # `[x for x in …]`의 x는 그 안에서만 삽니다.
-    local = {
-        id(one) for node in ast.walk(scope) if isinstance(node, ast.comprehension) for one in ast.walk(node.target)
-    }
+    local = {id(one) for node in ast.walk(scope) for one in _own_names(node)}
     for node in ast.walk(scope):
         line = getattr(node, "lineno", 0) - 1
         inside = region.code_begin <= line < region.end
         if isinstance(node, ast.Name):
             if inside and isinstance(node.ctx, ast.Store) and id(node) not in local:
                 made[node.id] = None
-            elif line > region.end and isinstance(node.ctx, ast.Load):
+            elif line > region.end and isinstance(node.ctx, ast.Load) and id(node) not in local:
                 used.add(node.id)
         elif inside and _is_own_attribute(node) and isinstance(node.ctx, ast.Store):
             name = ast.unparse(node)
             made[name] = None
             used.add(name)
     return [name for name in made if name in used]
+
+
+def _own_names(node: ast.AST) -> list[ast.Name]:
+    """함축(comprehension)이라면, 그 안에서만 사는 이름들이 나오는 곳."""
+    if not isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        return []
+    names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
+    targets = [one for each in node.generators for one in ast.walk(each.target)]
+    bound = {one.id for one in targets if isinstance(one, ast.Name)}
+    return [one for one in names if one.id in bound]
 
 
 def _is_own_attribute(node: ast.AST) -> TypeGuard[ast.Attribute]:

@@ -93,7 +93,7 @@ def assign(count: int, gpus: Sequence[str], cores: int) -> list[dict[str, str]]:
         )
     environments: list[dict[str, str]] = []
     # [TODO 7-2] 일꾼마다 GPU 하나(GPUS)와 제 몫의 코어 수(THREADS)를 적은 딕셔너리를 environments에 담으세요.
-    # 힌트: 환경 변수의 값은 글입니다. 코어 7개를 일꾼 2에게 나누면 4와 3입니다. 코어보다 일꾼이 많아도 0은 안 됩니다.
+    # 힌트: 환경 변수의 값은 글입니다. 코어 7개를 일꾼 둘에게 나누면 4와 3입니다. 코어보다 일꾼이 많아도 0은 안 됩니다.
     for number in range(count):
         share = cores // count + (1 if number < cores % count else 0)
         environment = {THREADS: str(max(1, share))}

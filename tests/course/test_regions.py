@@ -173,6 +173,14 @@ def test_loop_variable_of_a_comprehension_is_not_needed():
     assert names_needed(TEXT, find(TEXT, "1-2")) == ["title"]
 
 
+def test_loop_variable_of_a_comprehension_below_is_not_needed():
+    text = (
+        "def split(order):\n    made = []\n    # [TODO 1-1] 나누세요.\n    for index in order:\n        made.append(index)\n"
+        "    # [END 1-1]\n    return [made[index] for index in range(len(made))]\n"
+    )
+    assert names_needed(text, find(text, "1-1")) == []
+
+
 def test_attributes_of_what_the_region_makes_are_not_told():
     text = (
         "def build(self):\n    # [TODO 1-1] 만드세요.\n    tool = make()\n    tool.part = 3\n"
