@@ -175,8 +175,8 @@ def test_loop_variable_of_a_comprehension_is_not_needed():
 
 def test_loop_variable_of_a_comprehension_below_is_not_needed():
     text = (
-        "def split(order):\n    made = []\n    # [TODO 1-1] 나누세요.\n    for index in order:\n        made.append(index)\n"
-        "    # [END 1-1]\n    return [made[index] for index in range(len(made))]\n"
+        "def split(order):\n    made = []\n    # [TODO 1-1] 나누세요.\n    for index in order:\n"
+        "        made.append(index)\n    # [END 1-1]\n    return [made[index] for index in range(len(made))]\n"
     )
     assert names_needed(text, find(text, "1-1")) == []
 
