@@ -61,6 +61,13 @@ def frozen_below(layers: int) -> State:
     return [index > layers for index in range(len(PARTS))]
 
 
+def vectors_learn(model: Any, layers: int) -> bool:
+    """얼릴 부품의 행렬만 얼고 1차원 파라미터는 모두 배우는가."""
+    held = [one for part in parts_of(model)[: layers + 1] for one in part.parameters()]
+    rest = [one for part in parts_of(model)[layers + 1 :] for one in part.parameters()]
+    return all(one.requires_grad == (one.dim() == 1) for one in held) and all(one.requires_grad for one in rest)
+
+
 def named(state: State) -> str:
     """배우지 않는 부품들을 글로."""
     names = [str(part) if isinstance(part, str) else f"층 {part}" for part in PARTS]
@@ -132,6 +139,8 @@ def test_only_the_lower_parts_are_frozen(load, model, layers):
     for symptom, state in known:
         if got == state:
             fail(symptom=symptom, **about)
+    if vectors_learn(model, layers):
+        fail(symptom="vectors-left", **{**about, "got": "얼릴 부품의 1차원 파라미터는 배움"})
     if got == [False if old is False else one for old, one in zip(before, want, strict=True)]:
         fail(symptom="not-thawed", **about)
     fail("얼린 부품이 기대와 다릅니다.", **about)

@@ -46,6 +46,14 @@ def chained(layers: list[torch.Tensor], upwards: bool = True) -> torch.Tensor:
     return made
 
 
+def turned_each_time(layers: list[torch.Tensor]) -> torch.Tensor:
+    """층마다 지금까지의 흐름을 뒤집어 곱한 것."""
+    made = torch.eye(layers[0].size(-1), device=layers[0].device)
+    for one in layers:
+        made = one @ made.transpose(-2, -1)
+    return made
+
+
 @torch.no_grad()
 def wrong_flows(attentions: list[torch.Tensor]) -> Wrong:
     """헷갈리기 쉬운 흐름들."""
@@ -73,6 +81,12 @@ def wrong_flows(attentions: list[torch.Tensor]) -> Wrong:
     yield "one-head", chained([(one[:, 0] + eye) / 2 for one in attentions])
     yield "heads-summed", chained([(one.sum(1) + eye) / 2 for one in attentions])
     yield "heads-maximum", chained([(one.amax(1) + eye) / 2 for one in attentions])
+    yield "heads-apart", chained([(one + eye) / 2 for one in attentions]).mean(1)
+    yield "softmax-again", chained([(one + eye).softmax(-1) for one in means])
+    yield "softmax-again", chained([one.softmax(-1) for one in halves])
+    for many in (means, halves):
+        yield "power-of-mean", torch.linalg.matrix_power(sum(many) / len(many), len(many))
+    yield "turned-each-time", turned_each_time(halves)
     yield "transposed", chained(halves).transpose(-2, -1)
     yield "transposed", chained([one.transpose(-2, -1) for one in halves])
 
@@ -85,6 +99,7 @@ def roll(load: Any, attentions: list[torch.Tensor]) -> torch.Tensor:
     require_tensor(got, "flow")
     batch, heads, length, _ = attentions[0].shape
     wrong = {(batch, heads, length, length): "heads-left", (heads, length, length): "batch-averaged"}
+    wrong[length, length] = "one-text"
     require_shape(got, (batch, length, length), idea="흐름의 모양", what="flow", wrong=wrong)
     return got
 

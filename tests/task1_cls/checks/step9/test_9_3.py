@@ -20,7 +20,8 @@ Row = tuple[int, int, int, float, float, float]
 
 # 길이 → (글의 수, 맞힌 수). 경계(12, 25)에 있는 글이 여럿이고, 밖(2, 60, 77)에도 있고, [25, 31)의 것은 다 맞혔습니다.
 GROUPS = {2: (4, 1), 3: (5, 4), 11: (8, 3), 12: (7, 6), 20: (9, 2), 25: (6, 6), 60: (5, 2), 77: (3, 3)}
-GAP = {4: (11, 7), 27: (3, 2)}  # [12, 25)와 [31, 60)이 비었습니다.
+GAP_EDGES = [3, 12, 25, 31, 60, 84]
+GAP = {4: (11, 7), 27: (3, 2), 61: (17, 9)}  # 가운데의 [12, 25)와 [31, 60)이 비었습니다.
 
 
 def sample(groups: dict[int, tuple[int, int]], device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,6 +53,14 @@ def too_wide(share: float, count: float, z: float) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+def unbracketed(right: float, count: float, z: float) -> tuple[float, float]:
+    """z²/2n을 괄호 없이 적어, 2로 나눈 뒤 n을 곱한 것."""
+    share, shrink = right / count, 1 + z * z / count
+    half = z / shrink * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    middle = (share + z * z / 2 * count) / shrink
+    return middle - half, middle + half
+
+
 def rows_of(
     lengths: list[int],
     correct: list[bool],
@@ -60,15 +69,17 @@ def rows_of(
     *,
     left: bool = True,
     right: bool = False,
+    last: bool = False,
     ends: Any = wilson,
 ) -> list[Row]:
-    """구간마다의 줄. `left`와 `right`는 경계에 있는 글을 넣는가입니다."""
+    """구간마다의 줄. `left`와 `right`는 경계에 있는 글을 넣는가, `last`는 맨 끝 경계의 글만 더 넣는가입니다."""
     rows: list[Row] = []
+    closed = edges if right else edges[-1:] if last else []
     for low, high in zip(edges, edges[1:], strict=False):
         inside = [
             is_right
             for length, is_right in zip(lengths, correct, strict=True)
-            if low < length < high or (left and length == low) or (right and length == high)
+            if low < length < high or (left and length == low) or (length == high and high in closed)
         ]
         if inside:
             hits = sum(inside)
@@ -84,6 +95,14 @@ def wrong_rows(lengths: list[int], correct: list[bool], edges: list[int], z: flo
         return torch.tensor(rows_of(*asked, ends=ends))
 
     total = len(lengths)
+    yield "last-edge", torch.tensor(rows_of(*asked, last=True))
+    yield (
+        "outside-counted",
+        torch.tensor(rows_of([min(max(one, edges[0]), edges[-1] - 1) for one in lengths], correct, edges, z)),
+    )
+    yield "outside-counted", torch.tensor(rows_of([max(one, edges[0]) for one in lengths], correct, edges, z))
+    yield "outside-counted", torch.tensor(rows_of([min(one, edges[-1] - 1) for one in lengths], correct, edges, z))
+    yield "order-lost", torch.tensor(rows_of(sorted(lengths), correct, edges, z))
     yield "both-edges", torch.tensor(rows_of(*asked, right=True))
     yield "upper-edge", torch.tensor(rows_of(*asked, left=False, right=True))
     yield "no-edge", torch.tensor(rows_of(*asked, left=False))
@@ -100,6 +119,7 @@ def wrong_rows(lengths: list[int], correct: list[bool], edges: list[int], z: flo
             )
         ),
     )
+    yield "divided-then-multiplied", changed(unbracketed)
     yield "ends-swapped", changed(lambda right, count, z: wilson(right, count, z)[::-1])
     rows = rows_of(*asked)
     middles = [(*one[:3], (one[4] + one[5]) / 2, *one[4:]) for one in rows]
@@ -115,6 +135,9 @@ def wrong_rows(lengths: list[int], correct: list[bool], edges: list[int], z: flo
     yield "count-not-squared", changed(lambda right, count, z: too_wide(right / count, count, z))
     upto = next((i for i, (one, low) in enumerate(zip(rows, edges, strict=False)) if one[0] != low), len(rows))
     yield "stopped-early", torch.tensor(rows[:upto])
+    for least in sorted({row[2] for row in rows})[:-1]:
+        if any(row[2] <= least and row[3] < 1 for row in rows):  # 다 맞힌 구간만 뺀 것일 수도 있습니다.
+            yield "few-dropped", torch.tensor([row for row in rows if row[2] > least])
     yield "of-all", torch.tensor([(*one[:3], one[3] * one[2] / total, *one[4:]) for one in rows])
     yield "percent", torch.tensor([(*one[:3], *(100 * value for value in one[3:])) for one in rows])
 
@@ -182,7 +205,7 @@ def test_rows_match_the_formula(load, device):
 @todo("9-3")
 def test_empty_bins_are_left_out(load, device):
     """글이 없는 구간은 담지 않습니다."""
-    require_right(load, GAP, device, EDGES)
+    require_right(load, GAP, device, GAP_EDGES)
 
 
 @todo("9-3")
